@@ -1,0 +1,54 @@
+"""What CI runs, a laptop runs: nox -s lint | types | tests | examples | demo.
+
+One environment serves them all, since one with torch takes several gigabytes: the session
+``environment`` makes it, and the others ask for that one first. On an existing environment
+``nox -R -s tests`` runs without installing again.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "examples"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+SCRIPTS = Path(".nox/environment").resolve() / ("Scripts" if sys.platform == "win32" else "bin")
+
+
+@nox.session(reuse_venv=True, default=False)
+def environment(session: nox.Session) -> None:
+    # The pinned torch first, so that the package's open range finds it installed.
+    session.install(*nox.project.dependency_groups(PROJECT, "dev"))
+    session.install("--editable", ".[demo]")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def lint(session: nox.Session) -> None:
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def types(session: nox.Session) -> None:
+    run(session, "mypy")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def tests(session: nox.Session) -> None:
+    run(session, "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def examples(session: nox.Session) -> None:
+    for example in sorted(Path("examples").glob("*.py")):
+        run(session, "python", str(example))
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def demo(session: nox.Session) -> None:
+    run(session, "python", "examples/demo.py")
+
+
+def run(session: nox.Session, program: str, *args: str) -> None:
+    session.run(str(SCRIPTS / program), *args, external=True)

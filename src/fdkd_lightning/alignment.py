@@ -1,0 +1,81 @@
+"""Classifiers shared by teacher and student, one per band: they pull the two spaces together."""
+
+from torch import Tensor, nn
+
+from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.linear import ProbedLinear
+from fdkd_lightning.types import Bands
+
+
+class SharedAlignmentHead(nn.Module):
+    r"""One classifier :math:`\Phi` per band, applied to whoever's bands it is given.
+
+    .. math:: \Phi_b(X_b) = W_b \, \mathrm{ReLU}(X_b) + c_b, \quad b \in \{\mathrm{low}, \mathrm{high}\}
+
+    The bands go in as they were split, not standardised, as in the published code.
+
+    Args:
+        in_features: D; None: probed from the models when training starts.
+        num_classes: K; None: probed likewise.
+
+    Shape:
+        - bands: [N, D, ...] each
+        - output: [N, K, ...] each
+
+    Reference:
+        FD-CMKD (arXiv 2511.19887), Eq. 10; ``re-FD-CMKD`` (ReLU + Linear).
+
+    Example:
+        >>> import torch
+        >>> head = SharedAlignmentHead(in_features=8, num_classes=3)
+        >>> head(Bands(torch.randn(2, 8), torch.randn(2, 8))).low.shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, in_features: int | None = None, num_classes: int | None = None) -> None:
+        super().__init__()
+        self.low = ProbedLinear(in_features, num_classes)
+        self.high = ProbedLinear(in_features, num_classes)
+
+    def build(self, in_features: int, num_classes: int) -> None:
+        """Create the weights for these sizes, or check that those there fit."""
+        self.low.build(in_features, num_classes)
+        self.high.build(in_features, num_classes)
+
+    def forward(self, bands: Bands) -> Bands:
+        """Class scores of each band."""
+        return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
+
+
+def alignment_loss(student: Bands, teacher: Bands | None, target: Tensor) -> Tensor:
+    r"""Cross-entropy of the shared classifiers on both bands of both networks.
+
+    .. math::
+        L_\mathrm{align} = \sum_{b} \mathrm{CE}(\Phi_b(X_b^s), y) + \mathrm{CE}(\Phi_b(X_b^t), y)
+
+    Args:
+        student: Class scores of the student's bands.
+        teacher: Class scores of the teacher's bands; None leaves their terms out.
+        target: Class indices, -100 where there is no label.
+
+    Returns:
+        The sum over bands and networks; each cross-entropy is a mean over labelled samples.
+
+    Shape:
+        - student, teacher: [N, K, ...] each
+        - target: [N, ...]
+
+    Reference:
+        FD-CMKD (arXiv 2511.19887), Eq. 10.
+
+    Example:
+        >>> import torch
+        >>> logits = Bands(torch.zeros(2, 4), torch.zeros(2, 4))
+        >>> (alignment_loss(logits, logits, torch.tensor([0, 3])) / 4).exp()
+        tensor(4.0000)
+    """
+    logits = (*student, *teacher) if teacher is not None else tuple(student)
+    loss = cross_entropy(logits[0], target)
+    for other in logits[1:]:
+        loss = loss + cross_entropy(other, target)
+    return loss

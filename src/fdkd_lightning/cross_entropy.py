@@ -1,0 +1,42 @@
+"""Cross-entropy over the samples that have a label, wherever they are."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from fdkd_lightning.types import IGNORE_INDEX
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over the labelled samples of the batch, of all processes together.
+
+    Under DDP each process holds a different number of labels. Dividing by its own number would
+    weigh a label by how few neighbours it has; here every label weighs the same, so that the
+    gradient averaged over the processes is that of one process with the whole batch. (The value
+    itself is this process's share, which averages to that of the whole batch.) All processes must
+    call it equally often, as they do in a training step.
+
+    Args:
+        logits: Class scores.
+        target: Class indices, -100 where there is no label.
+
+    Returns:
+        A scalar; zero, with zero gradient, where no sample has a label.
+
+    Shape:
+        - logits: [N, K] or [N, K, H, W]
+        - target: [N] or [N, H, W]
+
+    Example:
+        >>> cross_entropy(torch.zeros(3, 4), torch.tensor([1, -100, 2])).exp()
+        tensor(4.0000)
+        >>> cross_entropy(torch.zeros(3, 4), torch.full((3,), -100))
+        tensor(0.)
+    """
+    total = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
+    labelled = (target != IGNORE_INDEX).sum().to(total.dtype)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(labelled)
+        total = total * dist.get_world_size()
+    return total / labelled.clamp_min(1)

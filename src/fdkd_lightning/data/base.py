@@ -1,0 +1,190 @@
+"""What every data module of the package shares: loaders, and transforms on the device."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from platformdirs import user_cache_dir
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from fdkd_lightning.types import Batch
+
+SPLITS_OF_STAGE = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+
+
+class MultimodalDataModule(LightningDataModule):
+    """Paired samples of several modalities, as dicts, transformed on the device in float32.
+
+    A subclass names its ``class_names`` and ``available_modalities`` and overrides
+    :meth:`make_dataset`, and where it needs to :meth:`prepare_data` and
+    :meth:`default_transforms`. Its samples are dicts of one entry per selected modality,
+    ``"label"`` (-100: none) and ``"index"``, an id that is unique within the whole set, so that a
+    teacher's outputs may be kept under it.
+
+    Args:
+        root: Folder of the data; None: the user's cache folder.
+        batch_size: Samples per batch and process.
+        num_workers: Loader processes; 0 loads in the process that trains.
+        modalities: The modalities to load; None: all of the set's.
+        seed: Draws the order of training samples (and what a subclass draws).
+        transforms: Modality -> module applied to its batch; modalities that are not named stay as
+            they are stored. None: the set's own.
+
+    Shape:
+        - batch[modality]: [N, ...]
+        - batch["label"], batch["index"]: [N] int64
+
+    Raises:
+        ValueError: If a modality is unknown, a transform's modality is not selected, or a number
+            is out of range.
+
+    Example:
+        >>> class Zeros(MultimodalDataModule):
+        ...     class_names, available_modalities = ("zero",), ("audio",)
+        ...     def make_dataset(self, split):
+        ...         return [{"audio": torch.zeros(4), "label": 0, "index": i} for i in range(3)]
+        >>> data = Zeros(batch_size=2, transforms={"audio": nn.Flatten(0)})
+        >>> data.setup("test")
+        >>> data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)["audio"].shape
+        torch.Size([8])
+    """
+
+    class_names: ClassVar[tuple[str, ...]] = ()
+    available_modalities: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        modalities: Sequence[str] | None = None,
+        seed: int = 0,
+        transforms: dict[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        check_range("batch_size", batch_size, 1)
+        check_range("num_workers", num_workers, 0)
+        check_range("seed", seed, 0)
+        self.root = Path(user_cache_dir("fdkd_lightning") if root is None else root).expanduser()
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.modalities = self._select(modalities)
+        self.seed = seed
+        self.transforms = self._transforms(transforms)
+        self.datasets: dict[str, Dataset[Batch]] = {}
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    def make_dataset(self, split: str) -> Dataset[Batch]:
+        """The samples of ``"train"``, ``"val"`` or ``"test"``, with the selected modalities."""
+        raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
+
+    def default_transforms(self) -> Mapping[str, nn.Module]:
+        """Modality -> the set's own transform; may name modalities that are not selected."""
+        return {}
+
+    def setup(self, stage: str) -> None:
+        """Load the splits that the stage needs and that are not there yet."""
+        for split in SPLITS_OF_STAGE[stage]:
+            if split not in self.datasets:
+                self.datasets[split] = self.make_dataset(split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the training split, in an order of its own for each epoch."""
+        dataset = self.datasets["train"]
+        processes = self.trainer.world_size if self.trainer else 1
+        # Lightning leaves a DistributedSampler in place, with one process too, and tells it the
+        # epoch. The order then depends on seed and epoch alone: it is the same for every method,
+        # whatever else draws random numbers, and the same in a resumed run. The sampler adds the
+        # epoch to its seed: factor 10007 keeps one seed's epochs from being another's.
+        sampler: DistributedSampler[Batch] = DistributedSampler(
+            dataset,
+            num_replicas=processes,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            shuffle=True,
+            seed=10_007 * self.seed,
+        )
+        # In training BatchNorm cannot do with a batch of one.
+        drop_last = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
+        return self._loader(dataset, sampler=sampler, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the validation split, in order."""
+        return self._loader(self.datasets["val"])
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split, in order."""
+        return self._loader(self.datasets["test"])
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split, in order."""
+        return self._loader(self.datasets["test"])
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Apply the transforms where the batch is, in train mode only while training."""
+        training = self.trainer is not None and self.trainer.training
+        self.transforms.train(training)
+        for modality, transform in self.transforms.items():
+            batch[modality] = _apply(transform, batch[modality], batch["index"].device)
+        return batch
+
+    def _loader(self, dataset: Dataset[Batch], **order: Any) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            **order,
+        )
+
+    def _select(self, modalities: Sequence[str] | None) -> tuple[str, ...]:
+        available = self.available_modalities
+        if modalities is None:
+            return available
+        unknown = [modality for modality in modalities if modality not in available]
+        if isinstance(modalities, str) or unknown or not modalities:
+            raise ValueError(
+                f"modalities={modalities!r} must be a list of one or more of {list(available)}"
+            )
+        return tuple(dict.fromkeys(modalities))
+
+    def _transforms(self, transforms: dict[str, nn.Module] | None) -> nn.ModuleDict:
+        if transforms is None:
+            defaults = self.default_transforms()
+            return nn.ModuleDict({m: defaults[m] for m in self.modalities if m in defaults})
+        for modality in transforms:
+            if modality not in self.modalities:
+                raise ValueError(
+                    f"transforms has {modality!r}, but modalities={list(self.modalities)}: "
+                    f"remove the transform, or add {modality!r} to modalities"
+                )
+        return nn.ModuleDict(transforms)
+
+
+def _apply(transform: nn.Module, x: Any, device: torch.device) -> Any:
+    transform.to(device)
+    # Autocast would turn a spectrogram to bfloat16, its logarithm with it.
+    with torch.autocast(device.type, enabled=False):
+        if not (isinstance(x, Tensor) and x.is_floating_point()):
+            return transform(x)
+        # Under a "true" precision the batch comes in the network's type, and must go back to it.
+        return transform(x.float()).to(x.dtype)
+
+
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise if an argument is not within bounds, both included."""
+    if not low <= value <= high:
+        bounds = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise ValueError(f"{name}={value} must be {bounds}")

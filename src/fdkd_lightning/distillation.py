@@ -1,0 +1,174 @@
+"""A student of one modality learns from frozen teachers of others."""
+
+import functools
+import operator
+from collections.abc import Mapping
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.linear import ProbedLinear
+from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.probe import example_batch, modality_input, probe
+from fdkd_lightning.teachers import FrozenTeachers, check_teachers
+from fdkd_lightning.types import Batch, Output
+from fdkd_lightning.unimodal import UnimodalModule, published_sgd
+
+
+class DistillationModule(UnimodalModule):
+    """A student, frozen teachers of other modalities, and what passes between them.
+
+    Each step adds the criterion's terms (averaged over the teachers) to the task's cross-entropy.
+    Validation, test and predict run the student alone, and so does everything after training: the
+    checkpoint holds no teacher, and needs none.
+
+    Logs what :class:`UnimodalModule` does, each term under its name (``train/task``,
+    ``train/low``, ...) and, once, each teacher's accuracy on the validation data
+    (``teacher/audio/accuracy``).
+
+    Args:
+        student: The network that is trained; a ``PretrainedModel`` starts from weights.
+        teachers: Modality -> network, frozen here. ``{}`` is the teacher-free control: the
+            criterion's terms that need no teacher stay.
+        criterion: What the student learns from a teacher.
+        student_modality: The key of the student's input in the batch.
+        metrics: As in :class:`UnimodalModule`.
+        task_weight: Weight of the task's cross-entropy; None leaves it out.
+        projector: Maps the student's features before the criterion, where the widths differ; it
+            is trained, and unused after training.
+        optimizer: As in :class:`UnimodalModule`; it gets the student, criterion and projector.
+        lr_scheduler: As in :class:`UnimodalModule`.
+        teacher_check_batches: Over how many validation batches each teacher's accuracy is
+            measured when fit begins, with a warning near chance; 0 does not.
+
+    Raises:
+        ValueError: If a teacher shares weights with the student, features do not fit without a
+            projector, or on the first batch as in :class:`UnimodalModule`.
+
+    Reference:
+        FD-CMKD (arXiv 2511.19887).
+
+    Example:
+        >>> from fdkd_lightning import FDKDLoss, FrequencyDecoupler, SharedAlignmentHead
+        >>> from fdkd_lightning.models import ResNet
+        >>> module = DistillationModule(
+        ...     student=ResNet(10, in_chans=3),
+        ...     teachers={"audio": ResNet(10, in_chans=1)},
+        ...     criterion=FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()),
+        ...     student_modality="visual",
+        ... )
+        >>> any("teacher" in name for name in module.state_dict())
+        False
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: dict[str, nn.Module],
+        criterion: DistillationLoss,
+        student_modality: str,
+        metrics: dict[str, Metric] | None = None,
+        task_weight: float | None = 1.0,
+        projector: ProbedLinear | None = None,
+        optimizer: OptimizerCallable = published_sgd,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        teacher_check_batches: int = 50,
+    ) -> None:
+        super().__init__(student, student_modality, metrics, optimizer, lr_scheduler)
+        shared = {id(p) for p in student.parameters()}
+        for modality, teacher in teachers.items():
+            if any(id(p) in shared for p in teacher.parameters()):
+                raise ValueError(
+                    f"teachers[{modality!r}] shares weights with the student and would freeze "
+                    "it: give it a copy (copy.deepcopy)"
+                )
+        self.teachers = FrozenTeachers(teachers)
+        self.criterion = criterion
+        self.task_weight = task_weight
+        self.projector = projector
+        self.teacher_check_batches = teacher_check_batches
+
+    def setup(self, stage: str) -> None:
+        """Read pretrained weights when fit begins, and build what the config left out."""
+        super().setup(stage)
+        if stage != "fit":
+            return
+        self.teachers.load()
+        batch = example_batch(self.trainer)
+        student = probe(self.model, modality_input(batch, self.modality))
+        outputs = {
+            modality: probe(teacher, modality_input(batch, modality))
+            for modality, teacher in self.teachers.items()
+        }
+        teacher = next(iter(outputs.values()), None)
+        if self.projector is not None:
+            size = student.features.shape[1]
+            target = student if teacher is None else teacher
+            self.projector.build(size, target.features.shape[1])
+            with torch.no_grad():
+                student = student._replace(features=self.projector(student.features))
+        self.criterion.build(student, teacher)
+
+    def on_fit_start(self) -> None:
+        """Bring the teachers to the student's device."""
+        # With "bf16-true" and its like Lightning casts the student and every input.
+        cast = str(self.trainer.precision).endswith("-true")
+        self.teachers.to(self.device, self.dtype if cast else None)
+
+    def on_train_start(self) -> None:
+        """Measure the teachers, then take up a resumed run's random generators."""
+        check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
+        super().on_train_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the criterion the epoch."""
+        self.criterion.set_epoch(self.current_epoch)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Task loss and the criterion's terms."""
+        student = self._run(batch)
+        teachers = self.teachers(batch)
+        self._check_first_batch(batch, {self.modality: student, **teachers})
+        if self.projector is not None:
+            student = student._replace(features=self.projector(student.features))
+        terms: dict[str, Tensor] = {}
+        if self.task_weight is not None:
+            terms["task"] = self.task_weight * cross_entropy(student.logits, batch["label"])
+        terms |= distillation_terms(self.criterion, student, teachers, batch["label"])
+        # One after the other: a callback that adds the same terms gets the same sum bitwise.
+        loss = functools.reduce(operator.add, terms.values())
+        self._log_terms({"loss": loss, **terms}, batch)
+        return loss
+
+
+def distillation_terms(
+    criterion: DistillationLoss,
+    student: Output,
+    teachers: Mapping[str, Output],
+    target: Tensor,
+) -> dict[str, Tensor]:
+    """The criterion's terms, averaged over the teachers; without one, its teacher-free terms.
+
+    Args:
+        criterion: The loss.
+        student: The student's output, projected.
+        teachers: Modality -> that teacher's output.
+        target: [N], -100 where there is no label.
+
+    Example:
+        >>> from fdkd_lightning import FeatureLoss
+        >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))
+        >>> distillation_terms(FeatureLoss(), output, {"audio": output}, torch.tensor([0, 1]))
+        {'feature': tensor(0.)}
+    """
+    if not teachers:
+        return criterion(student, None, target)  # type: ignore[no-any-return]
+    terms: dict[str, Tensor] = {}
+    for teacher in teachers.values():
+        for name, term in criterion(student, teacher, target).items():
+            share = term / len(teachers)
+            terms[name] = terms[name] + share if name in terms else share
+    return terms

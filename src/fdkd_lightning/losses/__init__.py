@@ -1,0 +1,20 @@
+"""Distillation losses, one method a file."""
+
+from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.fdkd import FDKDLoss, standardize
+from fdkd_lightning.losses.feature import FeatureLoss, feature_loss
+from fdkd_lightning.losses.kd import KDLoss, kd_loss
+from fdkd_lightning.losses.log_mse import LogMSELoss, log_mse_loss, signed_log1p
+
+__all__ = [
+    "DistillationLoss",
+    "FDKDLoss",
+    "FeatureLoss",
+    "KDLoss",
+    "LogMSELoss",
+    "feature_loss",
+    "kd_loss",
+    "log_mse_loss",
+    "signed_log1p",
+    "standardize",
+]

@@ -1,0 +1,74 @@
+"""The one contract of all distillation losses, and the checks they share."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from fdkd_lightning.types import Output
+
+
+class DistillationLoss(nn.Module, ABC):
+    """What a student learns from a teacher, as named terms.
+
+    A loss sees two :class:`~fdkd_lightning.types.Output` and the target, never the batch, a path
+    or the trainer. Its terms come weighted; whoever calls it adds them up, logs each under its
+    name, and adds the task loss. Samples with target -100 take full part in every distance and
+    none in any cross-entropy.
+
+    Example:
+        >>> import torch
+        >>> class L1(DistillationLoss):
+        ...     def forward(self, student, teacher, target):
+        ...         return {"l1": (student.features - teacher.features).abs().mean()}
+        >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))
+        >>> L1()(output, output, torch.tensor([0, 1]))
+        {'l1': tensor(0.)}
+    """
+
+    @abstractmethod
+    def forward(
+        self, student: Output, teacher: Output | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        """The terms, each a weighted scalar.
+
+        Args:
+            student: The student's output, with gradients.
+            teacher: The frozen teacher's output for the same samples; None gives the terms that
+                need no teacher (the teacher-free control), or an error if there are none.
+            target: [N], or [N, H, W] for maps; -100 where there is no label.
+        """
+
+    def build(self, student: Output, teacher: Output | None) -> None:  # noqa: B027
+        """Create the parts whose sizes the arguments left out, from the outputs of one batch.
+
+        Called once before optimizers exist. A loss without such parts need not override it.
+        """
+
+    def set_epoch(self, epoch: int) -> None:  # noqa: B027
+        """Tell the epoch, for losses with a warm-up: the one training state that a loss sees."""
+
+
+def require_teacher(loss: nn.Module, teacher: Output | None) -> Output:
+    """The teacher's output, or an error that says that this loss cannot do without."""
+    if teacher is None:
+        raise ValueError(
+            f"{type(loss).__name__} has no term without a teacher: "
+            "give `teachers`, or use a criterion that has teacher-free terms"
+        )
+    return teacher
+
+
+def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
+    """Raise unless the two tensors have one shape, naming both and the remedy."""
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"the student's {name} have shape {list(student.shape)}, "
+            f"the teacher's {list(teacher.shape)}: {remedy}"
+        )
+
+
+PROJECTOR_REMEDY = (
+    "set the module's `projector` (for example fdkd_lightning.ProbedLinear) "
+    "to map the student's features to the teacher's width"
+)
+CLASSES_REMEDY = "teacher and student must be trained on the same classes"

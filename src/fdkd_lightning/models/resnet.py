@@ -1,0 +1,63 @@
+"""ResNets for pictures and spectrograms."""
+
+import torch
+from timm.models.resnet import BasicBlock
+from timm.models.resnet import ResNet as TimmResNet
+from torch import Tensor, nn
+
+from fdkd_lightning.types import Output
+
+
+class ResNet(nn.Module):
+    """A timm ResNet of basic blocks that returns its features before the last ReLU.
+
+    As in the published code of FD-CMKD the features are the last residual sum before its ReLU,
+    averaged over space; the classifier sees the average after it.
+
+    Args:
+        num_classes: K.
+        in_chans: Channels of the input: 3 for pictures, 1 for spectrograms.
+        layers: Blocks per stage; (2, 2, 2, 2) is ResNet-18, (1, 1, 1, 1) ResNet-10.
+        channels: Channels per stage; D is the last.
+        stem_pool: Max-pool after the first convolution; leave it out for inputs of some 32 pixels.
+
+    Shape:
+        - x: [N, in_chans, H, W]
+        - features: [N, D]
+        - logits: [N, K]
+        - maps: one per stage, [N, channels[i], H', W']
+
+    Reference:
+        timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (where the features are taken).
+
+    Example:
+        >>> output = ResNet(10, in_chans=1, channels=(8, 8, 16, 16))(torch.randn(2, 1, 32, 32))
+        >>> output.features.shape, output.logits.shape
+        (torch.Size([2, 16]), torch.Size([2, 10]))
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_chans: int = 3,
+        layers: tuple[int, int, int, int] = (2, 2, 2, 2),
+        channels: tuple[int, int, int, int] = (64, 128, 256, 512),
+        stem_pool: bool = True,
+    ) -> None:
+        super().__init__()
+        self.net = TimmResNet(
+            BasicBlock, layers, num_classes=num_classes, in_chans=in_chans, channels=channels
+        )
+        if not stem_pool:
+            self.net.maxpool = nn.Identity()
+        self.net.layer4[-1].act2 = nn.Identity()
+
+    def forward(self, x: Tensor) -> Output:
+        """Features, logits and the maps of the four stages."""
+        net = self.net
+        x = net.maxpool(net.act1(net.bn1(net.conv1(x))))
+        maps = []
+        for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+            x = stage(x)
+            maps.append(x)
+        return Output(net.global_pool(x), net.fc(net.global_pool(torch.relu(x))), tuple(maps))

@@ -1,0 +1,67 @@
+"""Predictions as a table."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.utilities import rank_zero_info
+
+
+class PredictionTable(BasePredictionWriter):
+    """Writes what ``predict`` finds as a CSV table: index, class, and a probability per class.
+
+    The rows are sorted by index; under DDP they come from all processes, each sample once.
+
+    Args:
+        path: Where to write; None: ``predictions.csv`` in the trainer's ``default_root_dir``.
+
+    Example:
+        >>> trainer = Trainer(callbacks=[PredictionTable("predictions.csv")], logger=False)
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        super().__init__(write_interval="epoch")
+        self.path = path
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        """Gather all processes' predictions and write the table once."""
+        rows = {
+            int(index): row.tolist()
+            for batch in predictions
+            for index, row in zip(batch["index"], batch["probabilities"], strict=True)
+        }
+        if dist.is_available() and dist.is_initialized():
+            parts: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(parts, rows)
+            rows = {index: row for part in parts for index, row in part.items()}
+        if not trainer.is_global_zero or not rows:
+            return
+        path = Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        classes = len(next(iter(rows.values())))
+        names = _class_names(trainer, classes)
+        with path.open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["index", "class", *names])
+            for index in sorted(rows):
+                best = int(torch.tensor(rows[index]).argmax())
+                table.writerow([index, names[best], *(f"{p:.6f}" for p in rows[index])])
+        rank_zero_info(f"{len(rows)} predictions written to {path}")
+
+
+def _class_names(trainer: Trainer, classes: int) -> list[str]:
+    """The data's class names where it has them (ours do), else the numbers."""
+    datamodule: Any = getattr(trainer, "datamodule", None)
+    names = list(getattr(datamodule, "class_names", range(classes)))
+    return [str(name) for name in names] if len(names) == classes else list(map(str, range(classes)))

@@ -1,0 +1,45 @@
+"""The state of the random generators, in a form that a weights-only checkpoint can hold."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+
+def rng_states() -> list[dict[str, Any]]:
+    """The state of this process's generators, of each process under DDP, by rank."""
+    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    state = {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        # uint32 does not survive a weights-only load as an array; int64 tensors do.
+        "numpy": (algorithm, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "python": random.getstate(),
+    }
+    if not (dist.is_available() and dist.is_initialized()):
+        return [state]
+    states: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    return states
+
+
+def restore_rng_states(states: list[dict[str, Any]], rank: int) -> bool:
+    """Set this process's generators as :func:`rng_states` found them.
+
+    Returns:
+        False, with nothing changed, where the number of processes is another one: then no state
+        is this process's own.
+    """
+    world_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    if len(states) != world_size:
+        return False
+    state = states[rank]
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    algorithm, keys, *rest = state["numpy"]
+    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(state["python"])
+    return True

@@ -1,0 +1,138 @@
+"""Teachers: beside the module that trains, never inside it."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.probe import as_output, check_output, modality_input
+from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+
+
+class TeacherWarning(UserWarning):
+    """A teacher does hardly better than guessing: there is nothing to learn from it."""
+
+
+class FrozenTeachers(Mapping[str, nn.Module]):
+    """Teachers by modality, kept out of the module tree.
+
+    What is not in the tree cannot be put into train mode, optimised, written to a checkpoint,
+    wrapped by DDP (which would broadcast batch-norm buffers each step) or compiled by accident;
+    what remains to be done by hand is to move it to the device.
+
+    Args:
+        teachers: Modality -> network that returns :class:`~fdkd_lightning.types.Output`.
+
+    Example:
+        >>> from fdkd_lightning.models.resnet import ResNet
+        >>> teachers = FrozenTeachers({"audio": ResNet(10, in_chans=1)})
+        >>> any(p.requires_grad for p in teachers["audio"].parameters())
+        False
+    """
+
+    def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
+        self._teachers = dict(teachers)
+        for teacher in self._teachers.values():
+            teacher.requires_grad_(False).eval()
+
+    def __getitem__(self, modality: str) -> nn.Module:
+        """The teacher of a modality."""
+        return self._teachers[modality]
+
+    def __iter__(self) -> Iterator[str]:
+        """The modalities."""
+        return iter(self._teachers)
+
+    def __len__(self) -> int:
+        """How many teachers there are."""
+        return len(self._teachers)
+
+    def load(self) -> None:
+        """Read the weights of those that are a ``PretrainedModel``."""
+        for teacher in self._teachers.values():
+            load_pretrained(teacher)
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        """Move them to the device, and to ``dtype`` where the trainer converts its inputs."""
+        for teacher in self._teachers.values():
+            teacher.to(device=device, dtype=dtype)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> dict[str, Output]:
+        """Each teacher's output for its modality of the batch, without gradients."""
+        # Not inference_mode: autograd reads these tensors when it differentiates a distance.
+        return {
+            modality: as_output(teacher.eval()(modality_input(batch, modality)))
+            for modality, teacher in self._teachers.items()
+        }
+
+
+def check_teachers(
+    teachers: FrozenTeachers, trainer: Trainer, device: torch.device, max_batches: int
+) -> dict[str, float]:
+    """Measure each teacher's accuracy on validation batches; warn of one that is near chance.
+
+    A teacher with the wrong weights, classes or input does not fail, it only teaches nothing;
+    this is where that shows. The accuracy goes to the loggers as ``teacher/<modality>/accuracy``.
+
+    Args:
+        teachers: The teachers, loaded and on the device.
+        trainer: A trainer whose fit has begun, for the validation data, precision and loggers.
+        device: Where the teachers are.
+        max_batches: How many batches are looked at; 0 measures nothing.
+
+    Returns:
+        Modality -> share of the labelled samples that it classifies rightly; empty without
+        validation labels.
+
+    Raises:
+        ValueError: If a teacher's output is not finite.
+    """
+    loader = trainer.val_dataloaders
+    if not teachers or not max_batches or loader is None:
+        return {}
+    right = {modality: torch.zeros((), device=device) for modality in teachers}
+    labels: list[Tensor] = []
+    with isolate_rng():
+        for step, batch in enumerate(loader):
+            if step == max_batches:
+                break
+            batch = trainer.strategy.batch_to_device(batch, device)
+            with trainer.precision_plugin.forward_context():
+                outputs = teachers(batch)
+            target = batch["label"]
+            labels.append(target[target != IGNORE_INDEX])
+            for modality, output in outputs.items():
+                check_output(f"{modality} teacher", output)
+                right[modality] += (output.logits.argmax(1) == target).sum()
+    # Under DDP each process has its own share of the validation data.
+    per_class = torch.bincount(torch.cat(labels), minlength=outputs[modality].logits.shape[1])
+    per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
+    seen = int(per_class.sum())
+    if not seen:
+        return {}
+    chance = int(per_class.max()) / seen
+    # Two standard errors above always naming the most frequent class.
+    near_chance = chance + 2 * math.sqrt(chance * (1 - chance) / seen)
+    accuracies: dict[str, float] = {}
+    for modality, hits in right.items():
+        accuracy = float(trainer.strategy.reduce(hits, reduce_op="sum")) / seen
+        accuracies[modality] = accuracy
+        rank_zero_info(f"{modality} teacher: accuracy {accuracy:.3f} on {seen} validation samples")
+        for logger in trainer.loggers:
+            logger.log_metrics({f"teacher/{modality}/accuracy": accuracy}, step=0)
+        if accuracy <= near_chance and trainer.is_global_zero:
+            warnings.warn(
+                f"the {modality} teacher's accuracy is {accuracy:.3f} on {seen} validation "
+                f"samples, where always naming the most frequent class gives {chance:.3f}: "
+                "check its checkpoint, its classes and the input it gets",
+                TeacherWarning,
+                stacklevel=2,
+            )
+    return accuracies

@@ -1,0 +1,199 @@
+"""Training one network on one modality: the teachers, and the student "w/o KD"."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.lr_scheduler import PolyLR
+from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.probe import (
+    as_output,
+    check_output,
+    check_target,
+    example_batch,
+    modality_input,
+    probe,
+)
+from fdkd_lightning.rng import restore_rng_states, rng_states
+from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+
+
+def published_sgd(params: Iterable[nn.Parameter]) -> Optimizer:
+    """SGD as in the published code: learning rate 0.01, momentum 0.9, no weight decay."""
+    return torch.optim.SGD(params, lr=0.01, momentum=0.9)
+
+
+class UnimodalModule(LightningModule):
+    """One network, one modality, cross-entropy on the labelled samples.
+
+    It trains the teachers and the student without knowledge distillation, and everything that
+    does not concern a teacher is here: metrics, optimizer, evaluation, exact resumption.
+    :class:`~fdkd_lightning.DistillationModule` adds the teachers and nothing else.
+
+    Logs ``train/loss`` and, for ``val`` and ``test``, ``loss`` and each metric.
+
+    Args:
+        model: A network that returns :class:`~fdkd_lightning.Output`.
+        modality: The key of its input in the batch.
+        metrics: Name -> torchmetrics metric of (logits, target); None: accuracy and macro-F1.
+            Give them ``ignore_index: -100`` where evaluation data lacks labels.
+        optimizer: Makes the optimizer from the trainable parameters; the default is the published
+            code's SGD.
+        lr_scheduler: Makes a scheduler, stepped once an epoch; None: a constant rate.
+
+    Shape:
+        - batch[modality]: [N, ...]
+        - batch["label"]: [N] int64, -100 where there is no label
+
+    Raises:
+        KeyError: If the batch lacks the modality.
+        ValueError: On the first batch, if a label is not a class of the model or the outputs are
+            not finite.
+
+    Example:
+        >>> from fdkd_lightning.models.resnet import ResNet
+        >>> module = UnimodalModule(ResNet(10, in_chans=1), modality="visual")
+        >>> module(torch.randn(2, 1, 64, 64)).logits.shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        modality: str,
+        metrics: dict[str, Metric] | None = None,
+        optimizer: OptimizerCallable = published_sgd,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.modality = modality
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.val_metrics: MetricCollection | None = None
+        self.test_metrics: MetricCollection | None = None
+        if metrics is not None:
+            self._set_metrics(metrics)
+        self._batch_checked = False
+        self._rng_states: list[dict[str, Any]] | None = None
+
+    def forward(self, x: Any) -> Output:
+        """The network's output for inputs of its modality."""
+        return as_output(self.model(x))
+
+    def setup(self, stage: str) -> None:
+        """Read pretrained weights when fit begins; size the default metrics."""
+        self._batch_checked = False
+        if stage == "fit":
+            load_pretrained(self.model)
+        if self.val_metrics is None and stage != "predict":
+            x = modality_input(example_batch(self.trainer), self.modality)
+            classes = probe(self.model, x).logits.shape[1]
+            self._set_metrics(
+                {
+                    "accuracy": MulticlassAccuracy(
+                        classes, average="micro", ignore_index=IGNORE_INDEX
+                    ),
+                    "macro_f1": MulticlassF1Score(
+                        classes, average="macro", ignore_index=IGNORE_INDEX
+                    ),
+                }
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Cross-entropy of the batch."""
+        output = self._run(batch)
+        self._check_first_batch(batch, {self.modality: output})
+        loss = cross_entropy(output.logits, batch["label"])
+        self._log_terms({"loss": loss}, batch)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics of the network alone."""
+        self._evaluate("val", self.val_metrics, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and metrics of the network alone."""
+        self._evaluate("test", self.test_metrics, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The samples' ids [N] and class probabilities [N, K] of the network alone."""
+        probabilities = self._run(batch).logits.float().softmax(1)
+        return {"index": batch["index"], "probabilities": probabilities}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The injected optimizer over the trainable parameters, and its scheduler."""
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        if isinstance(scheduler, PolyLR) and scheduler.max_epochs is None:
+            scheduler.max_epochs = self.trainer.max_epochs
+        # Lightning's ReduceLROnPlateau says itself what it monitors; no other scheduler needs it.
+        monitor = getattr(scheduler, "monitor", None)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": monitor},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random generators, so that a resumed run draws what this one would."""
+        checkpoint["rng_states"] = rng_states()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the random generators until training goes on."""
+        self._rng_states = checkpoint.get("rng_states")
+
+    def on_train_start(self) -> None:
+        """Take up the random generators where the checkpoint left them."""
+        if self._rng_states is not None:
+            restore_rng_states(self._rng_states, self.global_rank)
+            self._rng_states = None
+
+    def _run(self, batch: Batch) -> Output:
+        output = self(modality_input(batch, self.modality))
+        return output._replace(index=batch.get("index"))
+
+    def _evaluate(self, stage: str, metrics: MetricCollection | None, batch: Batch) -> None:
+        output = self._run(batch)
+        target = batch["label"]
+        loss = cross_entropy(output.logits, target)
+        size = target.shape[0]
+        self.log(f"{stage}/loss", loss, batch_size=size, sync_dist=True)
+        if metrics is not None:
+            metrics.update(output.logits, target)
+            self.log_dict(metrics, batch_size=size, prog_bar=stage == "val")
+
+    def _log_terms(self, terms: dict[str, Tensor], batch: Batch) -> None:
+        self.log_dict(
+            {f"train/{name}": term.detach() for name, term in terms.items()},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=batch["label"].shape[0],
+        )
+
+    def _check_first_batch(self, batch: Batch, outputs: dict[str, Output]) -> None:
+        """Values are looked at once per run: in the hot path it would cost a sync per step."""
+        if self._batch_checked:
+            return
+        if "label" not in batch:
+            raise KeyError("the batch holds no 'label': give it, -100 for samples without one")
+        for role, output in outputs.items():
+            check_output(role, output)
+        check_target(batch["label"], outputs[self.modality].logits)
+        self._batch_checked = True
+
+    def _set_metrics(self, metrics: dict[str, Metric]) -> None:
+        collection = MetricCollection(dict(metrics))
+        self.val_metrics = collection.clone(prefix="val/")
+        self.test_metrics = collection.clone(prefix="test/")
