@@ -89,18 +89,15 @@ class FDKDCLI(LightningCLI):
         self.parser.error(message)
 
 
-def main(args: Sequence[str] | None = None) -> FDKDCLI:
+def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
         args: The arguments; None: those of the process.
-
-    Returns:
-        The command line after the run, with its trainer, model and datamodule.
     """
     # Our in-memory sets are fastest without workers; the files of others have num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    return FDKDCLI(
+    FDKDCLI(
         model_class=LightningModule,
         datamodule_class=MultimodalDataModule,
         subclass_mode_model=True,

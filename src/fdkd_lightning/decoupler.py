@@ -57,14 +57,17 @@ def frequency_split(
     cut = _low_bins(threshold, size)
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     mean = x.mean(dim, keepdim=True)
-    # Centred before the transform, so that a large mean costs the bands no precision.
+    # Centred before the transform, so that a large mean costs the bands no precision; twice,
+    # since the first mean is rounded at its own size.
     centred = x - mean
+    rest = centred.mean(dim, keepdim=True)
+    centred = centred - rest
     spectrum = torch.fft.rfft(centred, dim=dim).movedim(dim, -1)
     bins = torch.arange(size // 2 + 1, device=x.device)
     spectrum = spectrum * ((bins >= 1) & (bins <= cut))
     low = torch.fft.irfft(spectrum, n=size, dim=-1).movedim(-1, dim)
     high = centred - low
-    return Bands(low + mean if keep_dc else low, high)
+    return Bands(low + rest + mean if keep_dc else low, high)
 
 
 class Decoupler(nn.Module, ABC):
@@ -141,7 +144,7 @@ def _low_bins(threshold: float, size: int) -> int:
     if cut < 1 or cut >= last:
         band = "low" if cut < 1 else "high"
         remedy = (
-            f"choose a threshold from {1 / last:.4g} to below 1"
+            f"choose a threshold from {math.ceil(1e6 / last) / 1e6:g} to below 1"
             if last > 1
             else "features need a size of at least 4 to have two bands"
         )

@@ -54,7 +54,7 @@ class ProbedLinear(nn.Module):
                     f"{name}={own} does not fit the models, which need {size}: "
                     f"set {name}={size}, or leave it out to have it probed"
                 )
-            setattr(self, name, size)
+        self.in_features, self.out_features = in_features, out_features
         if self.weight is None:
             layer = nn.Linear(in_features, out_features)
             self.weight, self.bias = layer.weight, layer.bias

@@ -61,7 +61,6 @@ class PredictionTable(BasePredictionWriter):
 
 
 def _class_names(trainer: Trainer, classes: int) -> list[str]:
-    """The data's class names where it has them (ours do), else the numbers."""
-    datamodule: Any = getattr(trainer, "datamodule", None)
-    names = list(getattr(datamodule, "class_names", range(classes)))
-    return [str(name) for name in names] if len(names) == classes else list(map(str, range(classes)))
+    """The data's class names where it has one per class (ours do), else the numbers."""
+    names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
+    return [str(name) for name in (names if len(names) == classes else range(classes))]

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 def rng_states() -> list[dict[str, Any]]:
     """The state of this process's generators, of each process under DDP, by rank."""
-    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (others draw from it)
     state = {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
@@ -40,6 +40,6 @@ def restore_rng_states(states: list[dict[str, Any]], rank: int) -> bool:
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
     algorithm, keys, *rest = state["numpy"]
-    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))
+    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     random.setstate(state["python"])
     return True

@@ -26,9 +26,7 @@ class DistillationLoss(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(
-        self, student: Output, teacher: Output | None, target: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The terms, each a weighted scalar.
 
         Args:
@@ -38,13 +36,13 @@ class DistillationLoss(nn.Module, ABC):
             target: [N], or [N, H, W] for maps; -100 where there is no label.
         """
 
-    def build(self, student: Output, teacher: Output | None) -> None:  # noqa: B027
+    def build(self, student: Output, teacher: Output | None) -> None:
         """Create the parts whose sizes the arguments left out, from the outputs of one batch.
 
         Called once before optimizers exist. A loss without such parts need not override it.
         """
 
-    def set_epoch(self, epoch: int) -> None:  # noqa: B027
+    def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, for losses with a warm-up: the one training state that a loss sees."""
 
 

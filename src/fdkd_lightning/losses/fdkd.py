@@ -142,9 +142,7 @@ class FDKDLoss(DistillationLoss):
             if head is not None:
                 head.build(size, student.logits.shape[1])
 
-    def forward(
-        self, student: Output, teacher: Output | None, target: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted terms."""
         if self.alignment is None and self.band_heads is None:
             require_teacher(self, teacher)

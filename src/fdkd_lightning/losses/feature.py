@@ -61,9 +61,7 @@ class FeatureLoss(DistillationLoss):
         super().__init__()
         self.weight = weight
 
-    def forward(
-        self, student: Output, teacher: Output | None, target: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""
         teacher = require_teacher(self, teacher)
         return {"feature": self.weight * feature_loss(student.features, teacher.features)}

@@ -78,9 +78,7 @@ class KDLoss(DistillationLoss):
         self.temperature = temperature
         self.weight = weight
 
-    def forward(
-        self, student: Output, teacher: Output | None, target: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""
         teacher = require_teacher(self, teacher)
         return {"kd": self.weight * kd_loss(student.logits, teacher.logits, self.temperature)}
