@@ -25,7 +25,7 @@ class FDKDCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what every run has beside trainer, model and data."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")  # type: ignore[arg-type]
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.monitor": "val/accuracy",
@@ -36,7 +36,7 @@ class FDKDCLI(LightningCLI):
                 "checkpoint.enable_version_counter": False,
             }
         )
-        parser.add_lightning_class_args(PredictionTable, "predictions")  # type: ignore[arg-type]
+        parser.add_lightning_class_args(PredictionTable, "predictions")
         parser.add_argument(
             "--overwrite",
             type=bool,

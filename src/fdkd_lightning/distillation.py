@@ -116,7 +116,7 @@ class DistillationModule(UnimodalModule):
         """Bring the teachers to the student's device."""
         # With "bf16-true" and its like Lightning casts the student and every input.
         cast = str(self.trainer.precision).endswith("-true")
-        self.teachers.to(self.device, self.dtype if cast else None)
+        self.teachers.to(self.device, next(self.parameters()).dtype if cast else None)
 
     def on_train_start(self) -> None:
         """Measure the teachers, then take up a resumed run's random generators."""

@@ -57,7 +57,7 @@ class ProbedLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         if self.weight is None:
             layer = nn.Linear(in_features, out_features)
-            self.weight, self.bias = layer.weight, layer.bias
+            self.weight, self.bias = nn.Parameter(layer.weight), nn.Parameter(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the map to dim 1 of ``x``."""

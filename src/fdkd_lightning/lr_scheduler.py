@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -52,7 +53,7 @@ class PolyLR(LRScheduler):
         self.min_lr = min_lr
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The learning rates of this epoch."""
         if self.last_epoch == 0:
             return [float(lr) for lr in self.base_lrs]

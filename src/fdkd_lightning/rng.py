@@ -10,12 +10,13 @@ import torch.distributed as dist
 
 def rng_states() -> list[dict[str, Any]]:
     """The state of this process's generators, of each process under DDP, by rank."""
-    algorithm, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (others draw from it)
+    numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (others draw from it)
+    algorithm, keys, *rest = numpy
     state = {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         # uint32 does not survive a weights-only load as an array; int64 tensors do.
-        "numpy": (algorithm, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (algorithm, torch.from_numpy(keys.astype(np.int64)), *rest),
         "python": random.getstate(),
     }
     if not (dist.is_available() and dist.is_initialized()):

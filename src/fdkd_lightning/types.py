@@ -37,7 +37,7 @@ class Output(NamedTuple):
     features: Tensor
     logits: Tensor
     maps: tuple[Tensor, ...] = ()
-    index: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]  # hides tuple.index
 
 
 class Bands(NamedTuple):

@@ -160,7 +160,7 @@ class UnimodalModule(LightningModule):
             self._rng_states = None
 
     def _run(self, batch: Batch) -> Output:
-        output = self(modality_input(batch, self.modality))
+        output: Output = self(modality_input(batch, self.modality))
         return output._replace(index=batch.get("index"))
 
     def _evaluate(self, stage: str, metrics: MetricCollection | None, batch: Batch) -> None:

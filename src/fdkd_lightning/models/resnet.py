@@ -1,5 +1,7 @@
 """ResNets for pictures and spectrograms."""
 
+from typing import Any
+
 import torch
 from timm.models.resnet import BasicBlock
 from timm.models.resnet import ResNet as TimmResNet
@@ -45,12 +47,14 @@ class ResNet(nn.Module):
         stem_pool: bool = True,
     ) -> None:
         super().__init__()
-        self.net = TimmResNet(
-            BasicBlock, layers, num_classes=num_classes, in_chans=in_chans, channels=channels
+        block: Any = BasicBlock  # timm's annotation asks for an instance
+        net: nn.Module = TimmResNet(
+            block, layers, num_classes=num_classes, in_chans=in_chans, channels=channels
         )
         if not stem_pool:
-            self.net.maxpool = nn.Identity()
-        self.net.layer4[-1].act2 = nn.Identity()
+            net.maxpool = nn.Identity()
+        net.get_submodule("layer4")[-1].act2 = nn.Identity()  # type: ignore[index]  # a Sequential
+        self.net: Any = net
 
     def forward(self, x: Tensor) -> Output:
         """Features, logits and the maps of the four stages."""
