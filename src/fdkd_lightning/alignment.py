@@ -49,7 +49,9 @@ class SharedAlignmentHead(nn.Module):
         return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
 
 
-def alignment_loss(student: Bands, teacher: Bands | None, target: Tensor) -> Tensor:
+def alignment_loss(
+    student: Bands, teacher: Bands | None, target: Tensor, teacher_target: Tensor | None = None
+) -> Tensor:
     r"""Cross-entropy of the shared classifiers on both bands of both networks.
 
     .. math::
@@ -59,13 +61,14 @@ def alignment_loss(student: Bands, teacher: Bands | None, target: Tensor) -> Ten
         student: Class scores of the student's bands.
         teacher: Class scores of the teacher's bands; None leaves their terms out.
         target: Class indices, -100 where there is no label.
+        teacher_target: Those of the teacher's samples; None: the same.
 
     Returns:
         The sum over bands and networks; each cross-entropy is a mean over labelled samples.
 
     Shape:
         - student, teacher: [N, K, ...] each
-        - target: [N, ...]
+        - target, teacher_target: [N, ...]
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 10.
@@ -77,8 +80,8 @@ def alignment_loss(student: Bands, teacher: Bands | None, target: Tensor) -> Ten
         >>> round((loss / 4).exp().item(), 4)
         4.0
     """
-    logits = (*student, *teacher) if teacher is not None else tuple(student)
-    loss = cross_entropy(logits[0], target)
-    for other in logits[1:]:
-        loss = loss + cross_entropy(other, target)
+    loss = cross_entropy(student.low, target) + cross_entropy(student.high, target)
+    if teacher is not None:
+        target = target if teacher_target is None else teacher_target
+        loss = loss + cross_entropy(teacher.low, target) + cross_entropy(teacher.high, target)
     return loss

@@ -8,7 +8,7 @@ from torch import Tensor
 from fdkd_lightning.types import IGNORE_INDEX
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the labelled samples of the batch, of all processes together.
 
     Under DDP each process holds a different number of labels. Dividing by its own number would
@@ -20,6 +20,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Args:
         logits: Class scores.
         target: Class indices, -100 where there is no label.
+        label_smoothing: The share of each target that goes to all classes alike.
 
     Returns:
         A scalar; zero, with zero gradient, where no sample has a label.
@@ -34,11 +35,34 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         >>> cross_entropy(torch.zeros(3, 4), torch.full((3,), -100))
         tensor(0.)
     """
-    # A half can hold neither the number of pixels in a batch nor the sum of their losses.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    total = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-    labelled = (target != IGNORE_INDEX).sum().to(total.dtype)
+    total, labelled = cross_entropy_sum(logits, target, label_smoothing)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(labelled)
         total = total * dist.get_world_size()
     return total / labelled.clamp_min(1)
+
+
+def cross_entropy_sum(
+    logits: Tensor, target: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The sum over this process's labelled samples, and their number, both as scalars.
+
+    Args:
+        logits: Class scores.
+        target: Class indices, -100 where there is no label.
+        label_smoothing: The share of each target that goes to all classes alike.
+
+    Shape:
+        - logits: [N, K] or [N, K, H, W]
+        - target: [N] or [N, H, W]
+    """
+    # A half can hold neither the number of pixels in a batch nor the sum of their losses.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    total = F.cross_entropy(
+        logits,
+        target,
+        ignore_index=IGNORE_INDEX,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return total, (target != IGNORE_INDEX).sum().to(total.dtype)

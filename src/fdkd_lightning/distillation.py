@@ -109,8 +109,12 @@ class DistillationModule(UnimodalModule):
             target = student if teacher is None else teacher
             self.projector.build(size, target.features.shape[1])
             with torch.no_grad():
-                student = student._replace(features=self.projector(student.features))
+                student = self._projected(student)
         self.criterion.build(student, teacher)
+
+    def heads(self, output: Output) -> dict[str, Tensor]:
+        """Logits of the classifiers that the criterion trains beside the student's own."""
+        return self.criterion.heads(self._projected(output))
 
     def on_fit_start(self) -> None:
         """Bring the teachers to the student's device."""
@@ -132,8 +136,7 @@ class DistillationModule(UnimodalModule):
         student = self._run(batch)
         teachers = self.teachers(batch)
         self._check_first_batch(batch, {self.modality: student, **teachers})
-        if self.projector is not None:
-            student = student._replace(features=self.projector(student.features))
+        student = self._projected(student)
         terms: dict[str, Tensor] = {}
         if self.task_weight is not None:
             terms["task"] = self.task_weight * cross_entropy(student.logits, batch["label"])
@@ -142,6 +145,11 @@ class DistillationModule(UnimodalModule):
         loss = functools.reduce(operator.add, terms.values())
         self._log_terms({"loss": loss, **terms}, batch)
         return loss
+
+    def _projected(self, student: Output) -> Output:
+        if self.projector is None:
+            return student
+        return student._replace(features=self.projector(student.features))
 
 
 def distillation_terms(

@@ -27,6 +27,7 @@ def example_batch(trainer: Trainer) -> Batch:
             batch = loader.collate_fn([loader.dataset[i % size] for i in range(2)])
         else:
             batch = next(iter(loader))
+        batch = trainer.lightning_module._on_before_batch_transfer(batch)
         moved: Batch = trainer.strategy.batch_to_device(batch, torch.device("cpu"))
     return moved
 
@@ -34,11 +35,15 @@ def example_batch(trainer: Trainer) -> Batch:
 def probe(model: nn.Module, x: Any) -> Output:
     """The model's output for ``x`` in eval mode, without a trace in modes, gradients or RNG."""
     modes = {module: module.training for module in model.modules()}
-    with isolate_rng(), torch.no_grad():
-        output = as_output(model.eval()(x))
-    for module, training in modes.items():
-        module.training = training
-    return output
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if weight is not None and isinstance(x, Tensor) and x.is_floating_point():
+        x = x.to(weight.dtype)  # a "true" precision leaves the networks in it
+    try:
+        with isolate_rng(), torch.no_grad():
+            return as_output(model.eval()(x))
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def modality_input(batch: Batch, modality: str) -> Any:
@@ -50,6 +55,14 @@ def modality_input(batch: Batch, modality: str) -> Any:
             "Name one of these in the model, or add it to the data's `modalities`"
         )
     return batch[modality]
+
+
+def batch_target(batch: Batch) -> Tensor:
+    """The batch's labels, or an error that says how to go without."""
+    if "label" not in batch:
+        raise KeyError("the batch holds no 'label': give it, -100 for samples without one")
+    target: Tensor = batch["label"]
+    return target
 
 
 def as_output(value: Any) -> Output:

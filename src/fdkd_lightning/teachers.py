@@ -1,12 +1,15 @@
 """Teachers: beside the module that trains, never inside it."""
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
@@ -94,15 +97,18 @@ def check_teachers(
     Raises:
         ValueError: If a teacher's output is not finite.
     """
-    loader = trainer.val_dataloaders
-    if not teachers or not max_batches or loader is None:
+    if not teachers or not max_batches:
         return {}
+    if not trainer.enable_validation:
+        return {}
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
+    loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
     right = {modality: torch.zeros((), device=device) for modality in teachers}
     labels: list[Tensor] = []
-    with isolate_rng():
-        for step, batch in enumerate(loader):
-            if step == max_batches:
-                break
+    with isolate_rng(), _validating(trainer):
+        for batch in itertools.islice(itertools.chain(*loaders), max_batches):
+            batch = trainer.lightning_module._on_before_batch_transfer(batch)
+            batch = trainer.precision_plugin.convert_input(batch)
             batch = trainer.strategy.batch_to_device(batch, device)
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
@@ -111,8 +117,10 @@ def check_teachers(
             for modality, output in outputs.items():
                 check_output(f"{modality} teacher", output)
                 right[modality] += (output.logits.argmax(1) == target).sum()
+    if not labels:
+        return {}
     # Under DDP each process has its own share of the validation data.
-    per_class = torch.bincount(torch.cat(labels), minlength=outputs[modality].logits.shape[1])
+    per_class = torch.bincount(torch.cat(labels), minlength=output.logits.shape[1])
     per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
     seen = int(per_class.sum())
     if not seen:
@@ -136,3 +144,13 @@ def check_teachers(
                 stacklevel=2,
             )
     return accuracies
+
+
+@contextmanager
+def _validating(trainer: Trainer) -> Iterator[None]:
+    """For the data's transforms, which augment while the trainer trains."""
+    trainer.validating = True
+    try:
+        yield
+    finally:
+        trainer.training = True

@@ -32,12 +32,14 @@ class Output(NamedTuple):
         - logits: [N, K] or [N, K, H, W]
         - maps: one [N, C, H, W] per stage, each with its own C, H and W
         - index: [N], the samples' ids within their data set
+        - label: [N] or [N, H, W], these samples' labels where they are not those of the batch
     """
 
     features: Tensor
     logits: Tensor
     maps: tuple[Tensor, ...] = ()
     index: Tensor | None = None  # type: ignore[assignment]  # hides tuple.index
+    label: Tensor | None = None
 
 
 class Bands(NamedTuple):

@@ -9,14 +9,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.cross_entropy import cross_entropy, cross_entropy_sum
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.probe import (
     as_output,
+    batch_target,
     check_output,
     check_target,
     example_batch,
@@ -83,7 +84,9 @@ class UnimodalModule(LightningModule):
         self.test_metrics: MetricCollection | None = None
         if metrics is not None:
             self._set_metrics(metrics)
-        self._batch_checked = False
+        self.val_loss = MeanMetric()
+        self.test_loss = MeanMetric()
+        self._checked: set[str] = set()
         self._rng_states: list[dict[str, Any]] | None = None
 
     def forward(self, x: Any) -> Output:
@@ -92,7 +95,11 @@ class UnimodalModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Read pretrained weights when fit begins; size the default metrics."""
-        self._batch_checked = False
+        self._checked.clear()
+        # New ones: an earlier evaluation may have left states that only inference mode can change.
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        # Evaluating a checkpoint must not seed a later fit; one is loaded after this hook.
+        self._rng_states = None
         if stage == "fit":
             load_pretrained(self.model)
         if self.val_metrics is None and stage != "predict":
@@ -119,11 +126,11 @@ class UnimodalModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and metrics of the network alone."""
-        self._evaluate("val", self.val_metrics, batch)
+        self._evaluate("val", self.val_loss, self.val_metrics, batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss and metrics of the network alone."""
-        self._evaluate("test", self.test_metrics, batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Output]:
+        """Loss and metrics of the network alone; its ``output`` is for callbacks."""
+        return {"output": self._evaluate("test", self.test_loss, self.test_metrics, batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The samples' ids [N] and class probabilities [N, K] of the network alone."""
@@ -163,15 +170,22 @@ class UnimodalModule(LightningModule):
         output: Output = self(modality_input(batch, self.modality))
         return output._replace(index=batch.get("index"))
 
-    def _evaluate(self, stage: str, metrics: MetricCollection | None, batch: Batch) -> None:
+    def _evaluate(
+        self, stage: str, loss: MeanMetric, metrics: MetricCollection | None, batch: Batch
+    ) -> Output:
         output = self._run(batch)
-        target = batch["label"]
-        loss = cross_entropy(output.logits, target)
+        target = batch_target(batch)
+        if self._is_first(stage):
+            check_target(target, output.logits)
         size = target.shape[0]
-        self.log(f"{stage}/loss", loss, batch_size=size, sync_dist=True)
+        # Over all labels alike, however batches and processes share them.
+        total, labelled = cross_entropy_sum(output.logits, target)
+        loss.update(total / labelled.clamp_min(1), weight=labelled)
+        self.log(f"{stage}/loss", loss, batch_size=size)
         if metrics is not None:
             metrics.update(output.logits, target)
             self.log_dict(metrics, batch_size=size, prog_bar=stage == "val")
+        return output
 
     def _log_terms(self, terms: dict[str, Tensor], batch: Batch) -> None:
         self.log_dict(
@@ -183,15 +197,16 @@ class UnimodalModule(LightningModule):
         )
 
     def _check_first_batch(self, batch: Batch, outputs: dict[str, Output]) -> None:
-        """Values are looked at once per run: in the hot path it would cost a sync per step."""
-        if self._batch_checked:
-            return
-        if "label" not in batch:
-            raise KeyError("the batch holds no 'label': give it, -100 for samples without one")
-        for role, output in outputs.items():
-            check_output(role, output)
-        check_target(batch["label"], outputs[self.modality].logits)
-        self._batch_checked = True
+        if self._is_first("train"):
+            for role, output in outputs.items():
+                check_output(role, output)
+            check_target(batch_target(batch), outputs[self.modality].logits)
+
+    def _is_first(self, stage: str) -> bool:
+        """Values are looked at once a run: in the hot path it would cost a sync per step."""
+        first = stage not in self._checked
+        self._checked.add(stage)
+        return first
 
     def _set_metrics(self, metrics: dict[str, Metric]) -> None:
         collection = MetricCollection(dict(metrics))

@@ -115,6 +115,11 @@ class MultimodalDataModule(LightningDataModule):
             shuffle=True,
             seed=10_007 * self.seed,
         )
+        if self.trainer:
+            # Workers fetch ahead before Lightning tells the epoch of a resumed run, which it takes
+            # from here; its annotation is that of a narrower class.
+            epochs: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(epochs.processed)
         # In training BatchNorm cannot do with a batch of one.
         drop_last = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
         return self._loader(dataset, sampler=sampler, drop_last=drop_last)
@@ -140,11 +145,15 @@ class MultimodalDataModule(LightningDataModule):
         return batch
 
     def _loader(self, dataset: Dataset[Batch], **order: Any) -> DataLoader[Batch]:
+        # Its own generator: a loader draws its workers' seed from it, and would move the global
+        # one, before a resumed run has taken up its state.
+        rank = self.trainer.global_rank if self.trainer else 0
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            generator=torch.Generator().manual_seed(10_007 * self.seed + rank),
             pin_memory=torch.cuda.is_available(),
             **order,
         )

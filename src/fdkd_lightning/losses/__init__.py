@@ -1,6 +1,7 @@
 """Distillation losses, one method a file."""
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.controls import LabelSmoothingLoss, ShuffledPairs
 from fdkd_lightning.losses.fdkd import FDKDLoss, standardize
 from fdkd_lightning.losses.feature import FeatureLoss, feature_loss
 from fdkd_lightning.losses.kd import KDLoss, kd_loss
@@ -11,7 +12,9 @@ __all__ = [
     "FDKDLoss",
     "FeatureLoss",
     "KDLoss",
+    "LabelSmoothingLoss",
     "LogMSELoss",
+    "ShuffledPairs",
     "feature_loss",
     "kd_loss",
     "log_mse_loss",

@@ -42,6 +42,13 @@ class DistillationLoss(nn.Module, ABC):
         Called once before optimizers exist. A loss without such parts need not override it.
         """
 
+    def heads(self, student: Output) -> dict[str, Tensor]:
+        """Logits of the classifiers that the loss trains beside the student's own, by name.
+
+        They are recorded, never reported: which head counts is settled before training.
+        """
+        return {}
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, for losses with a warm-up: the one training state that a loss sees."""
 

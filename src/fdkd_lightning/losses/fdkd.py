@@ -156,11 +156,24 @@ class FDKDLoss(DistillationLoss):
             terms = self._distances(student.features, own, features, its)
         if self.alignment is not None:
             terms["align"] = alignment_loss(
-                self.alignment(own), None if its is None else self.alignment(its), target
+                self.alignment(own),
+                None if its is None else self.alignment(its),
+                target,
+                None if teacher is None else teacher.label,
             )
         if self.band_heads is not None:
             terms["heads"] = alignment_loss(self.band_heads(own), None, target)
         return terms
+
+    def heads(self, student: Output) -> dict[str, Tensor]:
+        """Logits of the classifiers on the student's bands."""
+        own = self.decoupler(student.features)
+        return {
+            f"{name}_{band}": logits
+            for name, head in (("align", self.alignment), ("heads", self.band_heads))
+            if head is not None
+            for band, logits in head(own)._asdict().items()
+        }
 
     def _distances(
         self, student: Tensor, own: Bands, teacher: Tensor, its: Bands

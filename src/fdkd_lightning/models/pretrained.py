@@ -1,7 +1,5 @@
 """Weights that are read when training begins, and not before."""
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +59,8 @@ class PretrainedModel(nn.Module):
 
 def load_pretrained(module: nn.Module) -> None:
     """Load every :class:`PretrainedModel` inside ``module``."""
-    for part in module.modules():
+    # Outer ones last: what they read holds the weights of those inside.
+    for part in reversed(list(module.modules())):
         if isinstance(part, PretrainedModel):
             part.load()
 
@@ -80,8 +79,8 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
         )
     try:
         content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        if "Unsupported" in str(error):
+    except Exception as error:  # damaged files raise whatever their bytes lead to
+        if "GLOBAL" in str(error):  # the pickle opcode that names a class or function
             raise ValueError(
                 f"checkpoint={str(checkpoint)!r} holds pickled code besides weights, which is "
                 "never run: save `model.state_dict()` instead of the model"
@@ -90,8 +89,9 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
             f"checkpoint={str(checkpoint)!r} is not a checkpoint, or a damaged one: "
             "it must be written by torch.save or by Lightning"
         ) from error
-    if isinstance(content, dict):
-        content = content.get("state_dict", content)
+    of_lightning = isinstance(content, dict) and "state_dict" in content
+    if of_lightning:
+        content = content["state_dict"]
     if not isinstance(content, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
@@ -99,6 +99,10 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
             f"checkpoint={str(checkpoint)!r} holds {type(content).__name__}, not a state dict "
             "of names and tensors: save `model.state_dict()`"
         )
+    if of_lightning:
+        # Our modules keep the trained network under this name, beside criterion and projector.
+        nested = {k.removeprefix("model."): v for k, v in content.items() if _is_nested(k)}
+        return nested or content
     return content
 
 

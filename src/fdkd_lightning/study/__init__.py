@@ -1,0 +1,1 @@
+"""Many runs, one table: did the teacher help?"""

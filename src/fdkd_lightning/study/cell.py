@@ -1,0 +1,205 @@
+"""One run of a study, from its arguments to its numbers."""
+
+import contextlib
+import json
+import logging
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torchmetrics import Metric
+
+from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.run import FDKDCLI
+from fdkd_lightning.study.plan import Run
+from fdkd_lightning.teachers import TeacherWarning
+from fdkd_lightning.types import Batch
+
+
+@dataclass
+class Result:
+    """What a run found.
+
+    Args:
+        val_last: The metric on validation data, of the last epoch's weights.
+        val_best: Of the weights that were best on validation data.
+        best_epoch: Their epoch, from 0.
+        test_last: As ``val_last``, on test data.
+        test_best: As ``val_best``, on test data.
+        heads: The same two on test data for the criterion's own classifiers, by
+            ``last/<head>`` and ``best/<head>``.
+        seconds: What the run took, from its last start.
+        warnings: What was said of its teachers.
+    """
+
+    val_last: float
+    val_best: float
+    best_epoch: int
+    test_last: float
+    test_best: float
+    heads: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+class StudyCLI(FDKDCLI):
+    """``fdkd fit`` with the study's own teachers, without a progress bar.
+
+    Args:
+        args: The arguments.
+        teachers: Modality -> checkpoint that replaces the configuration's.
+    """
+
+    def __init__(self, args: list[str], teachers: Mapping[str, Path]) -> None:
+        self._teachers = teachers
+        super().__init__(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Put in the teachers, and the seed of the data where it has one."""
+        config = self.config.fit
+        for modality, teacher in (config.model.init_args.get("teachers") or {}).items():
+            if modality not in self._teachers or "checkpoint" not in teacher.init_args:
+                raise ValueError(
+                    f"model.teachers.{modality} ({teacher.class_path}) cannot take the study's "
+                    f"teacher of {', '.join(self._teachers) or 'no modality'}: name that modality "
+                    "in the direction's teachers, and make it a PretrainedModel"
+                )
+            teacher.init_args.checkpoint = str(self._teachers[modality])
+        if "seed" in config.data.init_args:
+            config.data.init_args.seed = config.seed_everything
+        super().before_instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log to CSV, now and then."""
+        kwargs["logger"] = CSVLogger(self._root, name="logs", flush_logs_every_n_steps=1000)
+        return super().instantiate_trainer(**kwargs)
+
+
+class HeadMetrics(Callback):
+    """One of the module's test metrics, for every classifier that the criterion trains.
+
+    Args:
+        metric: Its name.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.metrics: dict[str, Metric] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.metrics = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch."""
+        if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
+            return
+        for name, logits in pl_module.heads(outputs["output"]).items():
+            if name not in self.metrics:
+                own = pl_module.test_metrics
+                assert own is not None  # the module's setup made them
+                self.metrics[name] = own[self.metric].clone().to(pl_module.device)
+                self.metrics[name].reset()
+            self.metrics[name].update(logits, batch["label"])
+
+    def values(self) -> dict[str, float]:
+        """Head -> value on the data that was seen."""
+        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
+
+
+def execute(run: Run, folder: Path, metric: str) -> str | None:
+    """Do a run unless its result is there; go on with one that was cut off.
+
+    Args:
+        run: The run.
+        folder: Of all runs; each has one below it.
+        metric: The name of the metric that is kept.
+
+    Returns:
+        None, or what went wrong; the details are in the run's ``run.log``.
+    """
+    own = folder / run.name
+    own.mkdir(parents=True, exist_ok=True)
+    # A killed study may leave a worker behind that still finishes its run.
+    with FileLock(own / ".lock"):
+        if read_result(run, folder) is not None:
+            return None
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with (
+            (own / "run.log").open("a", buffering=1) as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+            warnings.catch_warnings(record=True) as caught,
+        ):
+            try:
+                result = _run(run, folder, metric)
+            except (Exception, SystemExit):  # reported by the caller, beside the other runs
+                traceback.print_exc()
+                return f"{run.name}: {_last_line(own / 'run.log')} (see {own / 'run.log'})"
+        result.warnings = [str(w.message) for w in caught if w.category is TeacherWarning]
+        temporary = own / "result.json.tmp"
+        temporary.write_text(json.dumps(asdict(result), indent=1))
+        os.replace(temporary, own / "result.json")
+    return None
+
+
+def read_result(run: Run, folder: Path) -> Result | None:
+    """The result of a run that was finished."""
+    path = folder / run.name / "result.json"
+    return Result(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _run(run: Run, folder: Path, metric: str) -> Result:
+    start = time.perf_counter()
+    own = folder / run.name
+    args = [
+        "fit",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+        *run.command(),
+        f"--trainer.default_root_dir={own}",
+    ]
+    checkpoints = own / "checkpoints"
+    if (checkpoints / "last.ckpt").exists():
+        args.append("--ckpt_path=last")
+    cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
+    heads = HeadMetrics(metric)
+    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]
+    found: dict[str, Any] = {"heads": {}}
+    for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):
+        for split, evaluate in (("val", cli.trainer.validate), ("test", cli.trainer.test)):
+            (values,) = evaluate(
+                cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, verbose=False
+            )
+            if f"{split}/{metric}" not in values:
+                raise ValueError(f"metric={metric!r} is not logged, only: {', '.join(values)}")
+            found[f"{split}_{which}"] = values[f"{split}/{metric}"]
+        found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
+    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    return Result(
+        **found, best_epoch=int(best["epoch"]), seconds=round(time.perf_counter() - start, 1)
+    )
+
+
+def _last_line(log: Path) -> str:
+    return log.read_text().rstrip().rpartition("\n")[2]

@@ -1,0 +1,46 @@
+"""``fdkd study``: run what a file describes, or report what was found."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from fdkd_lightning.study.execute import StudyError, run_study
+from fdkd_lightning.study.plan import read_study
+from fdkd_lightning.study.report import report
+from fdkd_lightning.study.results import collect, write_results
+
+DESCRIPTION = """\
+Run methods x directions x regimes x seeds and write, into the study's folder, results.csv,
+results.json, table.md and table.png. A study that was cut off goes on where it was; a run whose
+configurations changed is done anew. Keys of the file can be given here too: --workers=8."""
+
+
+def study(args: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: What follows ``fdkd study``.
+    """
+    parser = ArgumentParser(
+        "fdkd study", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", nargs="?", help="the study, YAML")
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="only write tables again")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a Dask scheduler whose workers (--nthreads 1) share folder and data",
+    )
+    own, overrides = parser.parse_known_args(args)
+    if (own.file is None) == (own.report is None):
+        parser.error("give the file of a study, or --report and the folder of one that was run")
+    if own.report is not None:
+        print(report(own.report))
+        return
+    plan = read_study(own.file, overrides)
+    try:
+        run_study(plan, own.scheduler)
+    except StudyError as error:
+        raise SystemExit(f"fdkd study: {error}") from None
+    write_results(plan, collect(plan), plan.folder)
+    print(report(plan.folder))

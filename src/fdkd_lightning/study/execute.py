@@ -1,0 +1,71 @@
+"""All runs of a study, side by side."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from fdkd_lightning.study.cell import execute, read_result
+from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+
+
+class StudyError(RuntimeError):
+    """Some runs failed; the others' results are kept."""
+
+
+def run_study(study: Study, scheduler: str | None = None) -> None:
+    """Do what is not done yet: the teachers, then the methods.
+
+    Args:
+        study: The study.
+        scheduler: Address of a Dask scheduler whose workers share ``folder`` and the data;
+            None: ``workers`` processes on this machine.
+
+    Raises:
+        StudyError: If runs failed, once all others are done.
+    """
+    folder = study.folder / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    stages = (list(dict.fromkeys(teacher_runs(study).values())), method_runs(study))
+    total = sum(map(len, stages))
+    with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
+        for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
+            bar.set_description(name)
+            waiting = [run for run in stage if read_result(run, folder) is None]
+            # What was done before must not make the rest look quick.
+            bar.initial += len(stage) - len(waiting)
+            bar.update(len(stage) - len(waiting))
+            failures = []
+            for failure in _results(waiting, study):
+                bar.update()
+                if failure is not None:
+                    failures.append(failure)
+                    bar.write(failure)
+            if failures:
+                raise StudyError(
+                    f"{len(failures)} of {len(stage)} runs failed, the first: {failures[0]}. "
+                    "Mend the cause and start the study again: it does only what is missing"
+                )
+
+
+def _results(runs: Sequence[Run], study: Study) -> Iterator[str | None]:
+    jobs = (delayed(execute)(run, study.folder / "runs", study.metric) for run in runs)
+    results: Iterator[str | None] = Parallel(return_as="generator_unordered", pre_dispatch="all")(
+        jobs
+    )
+    return results
+
+
+@contextmanager
+def _engine(workers: int, scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+            yield
+        return
+    from dask.distributed import Client
+
+    with Client(scheduler), parallel_config("dask"):
+        yield

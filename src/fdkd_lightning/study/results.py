@@ -1,0 +1,152 @@
+"""A study's results as files: one row per run, and how they came about."""
+
+import csv
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fdkd_lightning.study.cell import Result, read_result
+from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+
+Column = tuple[str, str]
+"""Direction and regime."""
+
+Scores = dict[Column, dict[str, list[float]]]
+"""Column -> method -> one value per seed, in one order of seeds."""
+
+KEYS = ("method", "direction", "regime", "seed", "tuned", "chosen")
+VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
+
+
+@dataclass
+class Row:
+    """A run and what it found; ``chosen``: the grid's best on validation, which counts."""
+
+    method: str
+    direction: str
+    regime: str
+    seed: int
+    tuned: str
+    chosen: bool
+    values: dict[str, float]
+
+
+def collect(study: Study) -> list[Row]:
+    """All rows of a study that was run, the teachers' first."""
+    folder = study.folder / "runs"
+    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
+    # Validation metric per method, column and setting, over the seeds.
+    tried: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    results = []
+    for run in runs:
+        result = read_result(run, folder)
+        if result is None:
+            raise FileNotFoundError(f"{run.name} has no result in {folder}: run the study first")
+        results.append(result)
+        tried[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
+    best = {
+        key: max(settings, key=lambda tuned: math.fsum(settings[tuned]))
+        for key, settings in tried.items()
+    }
+    return [
+        Row(
+            run.method,
+            run.direction,
+            run.regime,
+            run.seed,
+            run.tuned,
+            best[_key(run)] == run.tuned,
+            {name: getattr(result, name) for name in VALUES}
+            | {f"test_{name}": value for name, value in result.heads.items()},
+        )
+        for run, result in zip(runs, results, strict=True)
+    ]
+
+
+def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
+    """Write ``results.csv`` and ``results.json``."""
+    heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
+    with (folder / "results.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*KEYS, *VALUES, *heads])
+        for row in rows:
+            table.writerow(
+                [getattr(row, key) for key in KEYS]
+                + [row.values.get(name, "") for name in (*VALUES, *heads)]
+            )
+    (folder / "results.json").write_text(json.dumps(_provenance(study), indent=1, default=str))
+
+
+def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """What :func:`write_results` wrote: the study's settings, and the rows.
+
+    Raises:
+        FileNotFoundError: If the folder holds no results.
+    """
+    path = folder / "results.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: give the folder of a study that was run")
+    with path.open(newline="") as file:
+        rows = [
+            Row(
+                record["method"],
+                record["direction"],
+                record["regime"],
+                int(record["seed"]),
+                record["tuned"],
+                record["chosen"] == "True",
+                {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
+            )
+            for record in csv.DictReader(file)
+        ]
+    settings: dict[str, Any] = json.loads((folder / "results.json").read_text())["study"]
+    return settings, rows
+
+
+def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
+    """The test metric that counts, per column and method, in the study's order."""
+    value = f"test_{settings['epoch']}"
+    found: Scores = {}
+    for regime in settings["regimes"]:
+        for direction in settings["directions"]:
+            found[direction, regime] = {
+                method: [
+                    row.values[value]
+                    for row in sorted(rows, key=lambda row: row.seed)
+                    if row.chosen
+                    and (row.method, row.direction, row.regime) == (method, direction, regime)
+                ]
+                for method in settings["methods"]
+            }
+    return found
+
+
+def _key(run: Run) -> tuple[str, ...]:
+    return run.method, run.direction, run.regime
+
+
+def _provenance(study: Study) -> dict[str, Any]:
+    configs = {
+        arg: Path(arg).read_text()
+        for run in (*teacher_runs(study).values(), *method_runs(study))
+        for arg in run.args
+        if not arg.startswith("-")
+    }
+    packages = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return {
+        "study": asdict(study),
+        "configs": configs,
+        "versions": {"python": platform.python_version(), **versions},
+        "commit": git.stdout.strip() or None,
+    }

@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.types import Output
+
+CHANNELS = (4, 8, 12, 16)
+
+
+def used(model: ResNet) -> ResNet:
+    """timm's blocks begin as the identity; here every weight takes part, as after training."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.running_mean)
+    return model.eval()
+
+
+def small(**arguments: Any) -> ResNet:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {
+        "num_classes": 5,
+        "layers": (1, 1, 1, 1),
+        "channels": CHANNELS,
+    } | arguments
+    return used(ResNet(**options))
+
+
+def output(model: ResNet, size: tuple[int, int] = (64, 64), in_chans: int = 3) -> Output:
+    generator = torch.Generator().manual_seed(0)
+    result: Output = model(torch.randn(2, in_chans, *size, generator=generator))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("size", "stem_pool", "sizes"),
+    [
+        ((64, 64), True, [(16, 16), (8, 8), (4, 4), (2, 2)]),
+        ((64, 64), False, [(32, 32), (16, 16), (8, 8), (4, 4)]),
+        ((32, 63), False, [(16, 32), (8, 16), (4, 8), (2, 4)]),
+    ],
+)
+def test_each_stage_gives_a_map_of_half_the_size(
+    size: tuple[int, int], stem_pool: bool, sizes: list[tuple[int, int]]
+) -> None:
+    result = output(small(stem_pool=stem_pool), size)
+    assert result.features.shape == (2, 16)
+    assert result.logits.shape == (2, 5)
+    expected = [(2, channels, *hw) for channels, hw in zip(CHANNELS, sizes, strict=True)]
+    assert [tuple(m.shape) for m in result.maps] == expected
+    assert result.index is None
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layers", [(1, 1, 1, 1), (1, 1, 1, 2)])
+def test_features_are_the_last_map_averaged_before_its_relu(
+    training: bool, layers: tuple[int, ...]
+) -> None:
+    result = output(small(layers=layers).train(training))
+    torch.testing.assert_close(result.features, result.maps[-1].mean((2, 3)))
+    assert (result.features < 0).any()
+    assert (result.features > 0).any()
+
+
+def test_only_the_last_map_has_negative_values() -> None:
+    *earlier, last = output(small()).maps
+    assert all((m >= 0).all() for m in earlier)
+    assert (last < 0).any()
+
+
+def test_logits_classify_the_average_after_the_relu() -> None:
+    model = small()
+    result = output(model)
+    pooled = result.maps[-1].clamp(min=0).mean((2, 3))
+    expected = pooled @ model.net.fc.weight.T + model.net.fc.bias
+    torch.testing.assert_close(result.logits, expected)
+
+
+def test_its_logits_are_those_of_torchvisions_resnet18_with_the_same_weights() -> None:
+    torch.manual_seed(0)
+    model = used(ResNet(10))
+    reference = torchvision.models.resnet18(num_classes=10).eval()
+    reference.load_state_dict(model.net.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(model(x).logits, reference(x), rtol=1e-4, atol=1e-4)
+
+
+def test_all_weights_are_trained_by_features_and_logits() -> None:
+    model = small().train()
+    result = output(model)
+    (result.features.square().sum() + result.logits.square().sum()).backward()
+    assert all(p.grad is not None and p.grad.count_nonzero() for p in model.parameters())
+
+
+def test_the_relu_removed_is_the_last_alone() -> None:
+    model = small(layers=(1, 1, 1, 2))
+    first, last = model.net.layer4
+    assert isinstance(first.act2, nn.ReLU)
+    assert not isinstance(last.act2, nn.ReLU)
+
+
+@pytest.mark.parametrize("in_chans", [1, 3, 6])
+def test_in_chans_is_the_number_of_input_channels(in_chans: int) -> None:
+    model = small(in_chans=in_chans)
+    assert output(model, in_chans=in_chans).features.shape == (2, 16)
+    with pytest.raises(RuntimeError, match="channels"):
+        output(model, in_chans=in_chans + 1)
+
+
+@pytest.mark.parametrize("num_classes", [1, 7])
+def test_num_classes_is_the_width_of_the_logits(num_classes: int) -> None:
+    assert output(small(num_classes=num_classes)).logits.shape == (2, num_classes)
+
+
+def test_layers_are_the_blocks_of_each_stage() -> None:
+    net = small(layers=(1, 2, 3, 1)).net
+    stages = (net.layer1, net.layer2, net.layer3, net.layer4)
+    assert [len(stage) for stage in stages] == [1, 2, 3, 1]

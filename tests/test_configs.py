@@ -1,0 +1,246 @@
+import csv
+import functools
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningCLI
+
+from fdkd_lightning.cli import main
+from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.models.resnet import ResNet
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+CONTENT: dict[str, Any] = {
+    path.relative_to(CONFIGS).as_posix(): yaml.safe_load(path.read_text())
+    for path in sorted(CONFIGS.rglob("*.yaml"))
+}
+# A sweep is W&B's, not ours to parse.
+OURS = {name: content for name, content in CONTENT.items() if name != "sweep.yaml"}
+FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
+DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
+OVERLAYS = [name for name in OURS if name not in FULL]
+CRITERIA = [
+    name for name in OVERLAYS if "criterion" in OURS[name].get("model", {}).get("init_args", {})
+]
+ON_TOP = [
+    (base, overlay)
+    for overlay in OVERLAYS
+    for base in (DISTILLATION if "model" in OURS[overlay] else FULL)
+]
+SHORT = [
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=2",
+    "--trainer.limit_val_batches=2",
+    "--data.train_size=200",
+    "--data.labelled=40",
+]
+
+
+class BuiltError(Exception):
+    """Fit was about to begin."""
+
+
+@functools.cache
+def build(*configs: str | Path) -> LightningCLI:
+    """The command line on these configurations, all built, when fit is about to begin."""
+    clis: list[LightningCLI] = []
+
+    def stop(cli: LightningCLI) -> None:
+        clis.append(cli)
+        raise BuiltError
+
+    with pytest.MonkeyPatch.context() as patch:
+        # LightningCLI calls it if it is there.
+        patch.setattr(LightningCLI, "before_fit", stop, raising=False)
+        patch.setattr(sys, "argv", ["fdkd"])
+        with pytest.raises(BuiltError):
+            main(["fit", *(f"--config={CONFIGS / config}" for config in configs)])
+    return clis[0]
+
+
+def model_arguments(*configs: str | Path) -> Any:
+    return build(*configs).config["fit"]["model"]["init_args"]
+
+
+def with_criterion_alone(tmp_path: Path, overlay: Any) -> Path:
+    """A full configuration whose criterion is the overlay's, without a trace of its own."""
+    content = yaml.safe_load((CONFIGS / DISTILLATION[0]).read_text())
+    content["model"]["init_args"]["criterion"] = overlay["model"]["init_args"]["criterion"]
+    path = tmp_path / "alone.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to where the tests were started, whose arguments are not ours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The networks are tiny, and several threads wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """Weights where configs/demo/distill_visual.yaml looks for its teacher's."""
+    path = tmp_path / "runs/demo/unimodal_audio/checkpoints/best.ckpt"
+    path.parent.mkdir(parents=True)
+    network = ResNet(10, 1, (1, 1, 1, 1), (16, 32, 64, 128), stem_pool=False)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("config", FULL)
+def test_a_full_configuration_is_built(config: str) -> None:
+    cli = build(config)
+    assert isinstance(cli.model, LightningModule)
+    assert isinstance(cli.datamodule, LightningDataModule)
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(("base", "overlay"), ON_TOP)
+def test_an_overlay_changes_what_it_says_and_nothing_else(base: str, overlay: str) -> None:
+    parsed, plain = (build(*c).config["fit"].as_dict() for c in ((base, overlay), (base,)))
+    for values in (parsed, plain):
+        del values["config"]
+        values["model"] |= values["model"].pop("init_args")
+    for part, content in OURS[overlay].items():
+        for key, value in content.get("init_args", content).items():
+            del plain[part][key]
+            # What is built from a class has more arguments than the overlay names.
+            assert parsed[part].pop(key) == value or part == "model"
+    assert parsed == plain
+
+
+if CRITERIA:
+
+    @pytest.mark.parametrize("overlay", CRITERIA)
+    def test_a_criterion_overlay_leaves_nothing_of_the_base(overlay: str, tmp_path: Path) -> None:
+        alone = model_arguments(with_criterion_alone(tmp_path, OURS[overlay]))["criterion"]
+        for base in DISTILLATION:
+            assert model_arguments(base, overlay)["criterion"] == alone
+
+
+def test_arguments_that_an_overlay_leaves_out_would_be_the_bases(tmp_path: Path) -> None:
+    """Why overlays set every argument, and that the test above would see one that does not."""
+    weak = {"class_path": "fdkd_lightning.FDKDLoss", "init_args": {"lambda_low": 2.0}}
+    overlay = {"model": {"init_args": {"criterion": weak}}}
+    path = tmp_path / "weak.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    merged = model_arguments(DISTILLATION[0], path)["criterion"]["init_args"]
+    assert merged["lambda_low"] == 2.0
+    assert merged["reduction"] == "sum"
+    # Alone it is not even complete.
+    with pytest.raises(SystemExit):
+        build(with_criterion_alone(tmp_path, overlay))
+
+
+def test_every_configuration_is_below_its_own_folder_of_runs() -> None:
+    for config in FULL:
+        folder = OURS[config]["trainer"]["default_root_dir"]
+        assert folder == f"runs/{config.removesuffix('.yaml')}"
+
+
+@pytest.mark.parametrize("config", DISTILLATION)
+def test_a_teacher_is_what_another_configuration_trains(config: str) -> None:
+    arguments = OURS[config]["model"]["init_args"]
+    for modality, teacher in arguments["teachers"].items():
+        best = Path(teacher["init_args"]["checkpoint"])
+        trained = OURS[best.parents[1].relative_to("runs").as_posix() + ".yaml"]["model"]
+        assert best.parts[-2:] == ("checkpoints", "best.ckpt")
+        assert trained["init_args"]["modality"] == modality != arguments["student_modality"]
+        assert trained["init_args"]["model"] == teacher["init_args"]["model"]
+
+
+@pytest.mark.parametrize("config", CONTENT)
+def test_a_configuration_says_first_what_it_is_for(config: str) -> None:
+    text = (CONFIGS / config).read_text()
+    assert re.match(r"# \w.{10,}\n", text)
+    for name in re.findall(r"configs/\S+?\.yaml", text):
+        assert (ROOT / name).is_file(), name
+
+
+def test_a_demo_configuration_fits_on_a_screen() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in CONFIGS.glob("demo/*.yaml")}
+    assert lines
+    assert {name for name, count in lines.items() if count > 40} == set()
+
+
+def test_the_trainer_overlays_set_precision_and_strategy() -> None:
+    assert build(FULL[0], "trainer/bf16.yaml").trainer.precision == "bf16-mixed"
+    strategy = type(build(FULL[0], "trainer/ddp.yaml").trainer.strategy).__name__
+    assert strategy == "DDPStrategy"
+
+
+def test_the_teacher_free_control_has_no_teacher() -> None:
+    for config in DISTILLATION:
+        model = build(config, "control/no_teacher.yaml").model
+        assert isinstance(model, DistillationModule)
+        assert len(model.teachers) == 0
+
+
+def demo_command(root: Path, command: str = "fit", *more: str, overlay: str = "") -> list[str]:
+    configs = ["demo/distill_visual.yaml", *([overlay] if overlay else [])]
+    short = SHORT if command == "fit" else SHORT[:3]
+    args = [f"--config={CONFIGS / config}" for config in configs]
+    return [command, *args, f"--data.root={root}", *short, *more]
+
+
+def last_metrics(version: int = 0) -> dict[str, float]:
+    """The last value of each metric, and how many rows have it."""
+    with Path(f"runs/demo/distill_visual/logs/version_{version}/metrics.csv").open() as file:
+        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    return {name: value for row in rows for name, value in row.items()}
+
+
+@pytest.mark.usefixtures("teacher")
+def test_distillation_trains_in_bf16(digits_root: Path) -> None:
+    main(demo_command(digits_root, overlay="trainer/bf16.yaml"))
+    checkpoint = torch.load("runs/demo/distill_visual/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2
+    # The weights stay in float32 and moved.
+    weights = checkpoint["state_dict"]["model.net.fc.weight"]
+    assert weights.dtype == torch.float32
+    logged = last_metrics()
+    assert {"train/low", "train/high", "train/align", "val/loss"} <= logged.keys()
+    assert all(math.isfinite(value) for value in logged.values())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("teacher")
+def test_two_processes_train_one_student_through_the_command_line(digits_root: Path) -> None:
+    two = demo_command(digits_root, "fit", "--trainer.devices=2", overlay="trainer/ddp.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "fdkd_lightning", *two], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Starting with 2 processes" in done.stderr + done.stdout
+    run = Path("runs/demo/distill_visual")
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run / "logs").iterdir()} == {"version_0"}
+    checkpoint = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2
+    assert len(checkpoint["rng_states"]) == 2
+    assert math.isfinite(last_metrics()["train/loss"])
+    main(demo_command(digits_root, "test", "--trainer.limit_test_batches=2"))
+    assert {"test/accuracy", "test/loss"} <= last_metrics(version=1).keys()

@@ -1,0 +1,697 @@
+import copy
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fdkd_lightning.alignment import SharedAlignmentHead
+from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.distillation import DistillationModule, distillation_terms
+from fdkd_lightning.linear import ProbedLinear
+from fdkd_lightning.losses import DistillationLoss, FDKDLoss, FeatureLoss, KDLoss
+from fdkd_lightning.models.pretrained import PretrainedModel
+from fdkd_lightning.teachers import TeacherWarning
+from fdkd_lightning.types import Batch, Output
+
+SIZES = {"audio": 6, "visual": 5, "text": 6}
+WIDTH, CLASSES = 8, 3
+
+
+class Samples(Dataset[Batch]):
+    """Sample i has class i mod 3, which any modality tells."""
+
+    def __init__(self, size: int, seed: int, labelled: Callable[[int], bool]) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.classes = torch.arange(size) % CLASSES
+        self.inputs = {
+            modality: 4 * F.one_hot(self.classes, width)
+            + torch.randn(size, width, generator=generator)
+            for modality, width in SIZES.items()
+        }
+        self.labelled = labelled
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, i: int) -> Batch:
+        label = self.classes[i] if self.labelled(i) else torch.tensor(-100)
+        return {m: x[i] for m, x in self.inputs.items()} | {"label": label, "index": i}
+
+
+class Pairs(MultimodalDataModule):
+    """24 training and 8 validation and test samples; training labels as they are asked for."""
+
+    class_names = ("a", "b", "c")
+    available_modalities = tuple(SIZES)
+    train_labels: Callable[[int], bool] = staticmethod(lambda i: True)
+    val_labels: Callable[[int], bool] = staticmethod(lambda i: True)
+
+    def make_dataset(self, split: str) -> Samples:
+        if split == "train":
+            return Samples(24, 0, self.train_labels)
+        return Samples(8, 1, self.val_labels)
+
+
+class Net(nn.Module):
+    def __init__(
+        self, modality: str, width: int = WIDTH, seed: int = 0, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.body, self.head = nn.Linear(SIZES[modality], width), nn.Linear(width, CLASSES)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Output:
+        features = self.dropout(self.body(x).relu())
+        return Output(features, self.head(features))
+
+
+class Normed(Net):
+    """With what train mode would show in: batch norm and dropout."""
+
+    def __init__(self, modality: str) -> None:
+        super().__init__(modality, dropout=0.5)
+        self.norm = nn.BatchNorm1d(SIZES[modality])
+
+    def forward(self, x: Tensor) -> Output:
+        return super().forward(self.norm(x))
+
+
+class Knowing(Net):
+    """Reads the class from the input, which shows it; counts how often it is asked."""
+
+    def __init__(self, modality: str = "audio") -> None:
+        super().__init__(modality)
+        self.calls = 0
+        self.may_be_called = True
+
+    def forward(self, x: Tensor) -> Output:
+        assert self.may_be_called
+        self.calls += 1
+        return super().forward(x)._replace(logits=x[:, :CLASSES])
+
+
+class Ignorant(Net):
+    """Always says class 0."""
+
+    def forward(self, x: Tensor) -> Output:
+        logits = torch.tensor([1.0, 0.0, 0.0], dtype=x.dtype).expand(len(x), CLASSES)
+        return super().forward(x)._replace(logits=logits)
+
+
+class Record(Logger):
+    """What was logged, in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, list[float]] = {}
+
+    @property
+    def name(self) -> str:
+        return "record"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        for name, value in metrics.items():
+            self.values.setdefault(name, []).append(value)
+
+
+def trainer(
+    tmp_path: Path, *callbacks: Callback, epochs: int = 1, logger: Any = False, **settings: Any
+) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=logger,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        callbacks=list(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        **settings,
+    )
+
+
+def fdkd(aligned: bool = True) -> FDKDLoss:
+    return FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead() if aligned else None)
+
+
+def distillation(criterion: DistillationLoss | None = None, **settings: Any) -> DistillationModule:
+    """A visual student and an audio teacher, unless the settings say otherwise."""
+    defaults: dict[str, Any] = {
+        "student": Net("visual"),
+        "teachers": {"audio": Net("audio", seed=1)},
+        "student_modality": "visual",
+        "teacher_check_batches": 0,
+    }
+    return DistillationModule(criterion=criterion or fdkd(), **(defaults | settings))
+
+
+def sgd(**settings: Any) -> Callable[..., torch.optim.Optimizer]:
+    return partial(torch.optim.SGD, **settings)
+
+
+def values(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def logged(fit: Trainer, stage: str = "train") -> dict[str, float]:
+    found = fit.callback_metrics.items()
+    return {k.removeprefix(f"{stage}/"): float(v) for k, v in found if k.startswith(stage)}
+
+
+def first_step(tmp_path: Path, module: DistillationModule, **data: Any) -> dict[str, float]:
+    """The terms of the whole training split, by the weights that the module starts from."""
+    torch.manual_seed(0)
+    pairs = Pairs(batch_size=24)
+    for name, value in data.items():
+        setattr(pairs, name, value)
+    fit = trainer(tmp_path)
+    fit.fit(module, datamodule=pairs)
+    return logged(fit)
+
+
+def whole_split(**data: Any) -> Batch:
+    samples = Samples(24, 0, data.get("train_labels", Pairs.train_labels))
+    batch = [samples[i] for i in range(24)]
+    return {key: torch.stack([torch.as_tensor(b[key]) for b in batch]) for key in batch[0]}
+
+
+class Saboteur(Callback):
+    """Puts everything into train mode before each batch."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        pl_module.train()
+
+    on_validation_batch_start = on_train_batch_start
+
+
+class Modes(Callback):
+    """The teacher's modes after each training batch."""
+
+    def __init__(self, teacher: nn.Module) -> None:
+        self.teacher = teacher
+        self.seen: list[bool] = []
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.seen += [part.training for part in self.teacher.modules()]
+
+
+def test_training_leaves_the_teacher_as_it_was(tmp_path: Path) -> None:
+    teacher = Normed("audio")
+    before, modes = values(teacher), Modes(teacher)
+    module = distillation(teachers={"audio": teacher}, teacher_check_batches=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TeacherWarning)
+        fit = trainer(tmp_path, Saboteur(), modes, epochs=2)
+        fit.fit(module, datamodule=Pairs(batch_size=4))
+    assert len(modes.seen) >= 12
+    assert not any(modes.seen)
+    assert equal(values(teacher), before)
+    assert not any(p.requires_grad or p.grad is not None for p in teacher.parameters())
+
+
+def test_a_teacher_that_was_put_into_train_mode_teaches_in_eval_mode(tmp_path: Path) -> None:
+    teacher = Normed("audio")
+    before = values(teacher)
+    module = distillation(teachers={"audio": teacher})
+    teacher.train()
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert equal(values(teacher), before)
+
+
+def tensors(content: Any) -> Iterator[Tensor]:
+    if isinstance(content, Tensor):
+        yield content
+    elif isinstance(content, dict | list | tuple):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from tensors(part)
+
+
+def test_no_teacher_is_in_the_state_the_checkpoint_or_the_optimizer(tmp_path: Path) -> None:
+    teacher = Net("audio", width=11)
+    module = distillation(
+        teachers={"audio": teacher}, projector=ProbedLinear(), optimizer=torch.optim.Adam
+    )
+    fit = trainer(tmp_path)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    fit.save_checkpoint(tmp_path / "fit.ckpt")
+    # weights_only: the file holds no pickled code either.
+    stored = torch.load(tmp_path / "fit.ckpt", weights_only=True)
+    layers = ["model.body", "model.head", "criterion.alignment.low", "criterion.alignment.high"]
+    names = {f"{layer}.{p}" for layer in [*layers, "projector"] for p in ("weight", "bias")}
+    assert set(module.state_dict()) == set(stored["state_dict"]) == names
+    shapes = {tuple(x.shape) for x in tensors(stored)}
+    assert (11, WIDTH) in shapes  # the projector
+    assert not shapes & {tuple(p.shape) for p in teacher.body.parameters() if p.dim() > 1}
+    (optimizer,) = fit.optimizers
+    optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert optimized == {id(p) for p in module.parameters()}
+    assert not optimized & {id(p) for p in teacher.parameters()}
+
+
+def test_a_pretrained_teacher_is_read_when_fit_begins_and_never_again(tmp_path: Path) -> None:
+    source, file = Net("audio", seed=5), tmp_path / "teacher.pt"
+    teacher = PretrainedModel(Net("audio", seed=6), file)
+    module = distillation(teachers={"audio": teacher})
+    torch.save(source.state_dict(), file)
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert equal(values(teacher.model), values(source))
+    file.unlink()
+    data = Pairs(batch_size=4)
+    trainer(tmp_path).validate(module, datamodule=data, verbose=False)
+    trainer(tmp_path).test(module, datamodule=data, verbose=False)
+    trainer(tmp_path).predict(module, datamodule=data)
+    with pytest.raises(FileNotFoundError, match=r"teacher\.pt' is not a file .*train that model"):
+        trainer(tmp_path).fit(module, datamodule=data)
+
+
+def test_a_checkpoint_is_tested_without_the_teachers_file(tmp_path: Path) -> None:
+    module, fit, stored = distillation(projector=ProbedLinear()), trainer(tmp_path), "fit.ckpt"
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    fit.save_checkpoint(tmp_path / stored)
+    teacher = PretrainedModel(Net("audio", seed=6), tmp_path / "nowhere.pt")
+    fresh = distillation(
+        student=Net("visual", seed=3), teachers={"audio": teacher}, projector=ProbedLinear()
+    )
+    test = trainer(tmp_path)
+    test.test(fresh, datamodule=Pairs(), ckpt_path=tmp_path / stored, verbose=False)
+    assert equal(values(fresh), values(module))
+
+
+def test_each_term_is_logged_and_the_loss_is_their_sum(tmp_path: Path) -> None:
+    fit = trainer(tmp_path)
+    fit.fit(distillation(), datamodule=Pairs(batch_size=4))
+    terms = logged(fit)
+    loss = terms.pop("loss")
+    assert set(terms) == {"task", "low", "high", "align"}
+    assert all(term > 0 for term in terms.values())
+    assert loss == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert set(logged(fit, "val")) == {"loss", "accuracy", "macro_f1"}
+
+
+def test_the_terms_are_the_criterions(tmp_path: Path) -> None:
+    module, batch = distillation(FDKDLoss(FrequencyDecoupler(), lambda_low=3.0)), whole_split()
+    student, teacher = module(batch["visual"]), module.teachers["audio"](batch["audio"])
+    terms = module.criterion(student, teacher, batch["label"])
+    terms["task"] = F.cross_entropy(student.logits, batch["label"])
+    found = first_step(tmp_path, module)
+    del found["loss"]
+    assert found == {name: pytest.approx(term.item(), rel=1e-4) for name, term in terms.items()}
+
+
+class Losses(Callback):
+    """The terms of each epoch."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epochs.append(logged(trainer))
+
+
+def test_every_term_falls_and_the_classes_are_learnt(tmp_path: Path) -> None:
+    losses = Losses()
+    fit = trainer(tmp_path, losses, epochs=8)
+    fit.fit(distillation(), datamodule=Pairs(batch_size=4))
+    first, last = losses.epochs[0], losses.epochs[-1]
+    assert set(first) == {"loss", "task", "low", "high", "align"}
+    assert all(last[name] < 0.8 * first[name] for name in first)
+    assert logged(fit, "val")["accuracy"] == 1
+
+
+@pytest.mark.parametrize("weight", [0.25, 2.0])
+def test_the_task_weight_scales_the_task(tmp_path: Path, weight: float) -> None:
+    batch = whole_split()
+    expected = F.cross_entropy(Net("visual")(batch["visual"]).logits, batch["label"]).item()
+    found = first_step(tmp_path, distillation(task_weight=weight))
+    assert found["task"] == pytest.approx(weight * expected, rel=1e-5)
+
+
+def test_without_a_task_weight_there_is_no_task(tmp_path: Path) -> None:
+    module = distillation(FeatureLoss(), task_weight=None)
+    head = values(module.model.head)
+    found = first_step(tmp_path, module)
+    assert set(found) == {"loss", "feature"}
+    assert found["loss"] == found["feature"]
+    assert equal(values(module.model.head), head)
+
+
+def test_without_teachers_the_same_criterion_gives_its_teacher_free_terms(tmp_path: Path) -> None:
+    module, batch = distillation(fdkd(), teachers={}), whole_split()
+    module.criterion.build(module(batch["visual"]), None)
+    expected = module.criterion(module(batch["visual"]), None, batch["label"])["align"].item()
+    found = first_step(tmp_path, module)
+    assert set(found) == {"loss", "task", "align"}
+    assert found["align"] == pytest.approx(expected, rel=1e-5)
+    assert found["loss"] == pytest.approx(found["task"] + found["align"], rel=1e-5)
+
+
+def test_without_teachers_a_projector_keeps_the_width(tmp_path: Path) -> None:
+    module = distillation(teachers={}, projector=ProbedLinear())
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert module.projector is not None
+    assert (module.projector.in_features, module.projector.out_features) == (WIDTH, WIDTH)
+
+
+def test_a_criterion_that_needs_a_teacher_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="KDLoss has no term without a teacher: give `teachers`"):
+        trainer(tmp_path).fit(distillation(KDLoss(), teachers={}), datamodule=Pairs())
+
+
+def test_a_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
+    student, teacher = Net("audio"), Net("text")
+    teacher.head = student.head
+    message = r"teachers\['text'\] shares weights with the student .* copy \(copy\.deepcopy\)"
+    with pytest.raises(ValueError, match=message):
+        distillation(student=student, teachers={"text": teacher})
+    assert all(p.requires_grad for p in student.parameters())
+    distillation(student=student, teachers={"text": copy.deepcopy(teacher)})
+    assert all(p.requires_grad for p in student.parameters())
+
+
+@pytest.mark.parametrize("criterion", [FeatureLoss, fdkd])
+def test_other_widths_without_a_projector_are_an_error(
+    tmp_path: Path, criterion: Callable[[], DistillationLoss]
+) -> None:
+    module = distillation(criterion(), teachers={"audio": Net("audio", width=12)})
+    message = r"\[4, 8\], the teacher's \[4, 12\]: set the module's `projector`"
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+
+
+class AtStart(Callback):
+    """The values before the first step."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.values = values(pl_module)
+
+
+@pytest.mark.parametrize("part", ["projector", "criterion.alignment.low"])
+def test_what_was_probed_has_its_size_is_optimized_and_moves(tmp_path: Path, part: str) -> None:
+    teacher, start = Net("audio", width=12), AtStart()
+    module = distillation(teachers={"audio": teacher}, projector=ProbedLinear())
+    assert not list(module.get_submodule(part).parameters())
+    fit = trainer(tmp_path, start)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    layer = module.get_submodule(part)
+    assert isinstance(layer, ProbedLinear)
+    sizes = (WIDTH, 12) if part == "projector" else (12, CLASSES)
+    assert (layer.in_features, layer.out_features) == sizes
+    optimized = {id(p) for group in fit.optimizers[0].param_groups for p in group["params"]}
+    for name, parameter in layer.named_parameters():
+        assert id(parameter) in optimized
+        assert not torch.equal(parameter, start.values[f"{part}.{name}"])
+
+
+def test_unlabelled_samples_take_part_in_the_distances_alone(tmp_path: Path) -> None:
+    module, start = distillation(optimizer=sgd(lr=0.1)), AtStart()
+    data = Pairs(batch_size=4)
+    data.train_labels = lambda i: False
+    fit = trainer(tmp_path, start)
+    fit.fit(module, datamodule=data)
+    terms = logged(fit)
+    assert terms["task"] == terms["align"] == 0
+    assert terms["low"] > 0
+    assert terms["high"] > 0
+    moved = {name for name, x in values(module).items() if not torch.equal(x, start.values[name])}
+    assert moved == {"model.body.weight", "model.body.bias"}
+
+
+def test_the_distances_are_the_same_with_and_without_labels(tmp_path: Path) -> None:
+    labelled, unlabelled = (
+        first_step(tmp_path, distillation(), train_labels=lambda i, have=have: have)
+        for have in (True, False)
+    )
+    for name in ("low", "high"):
+        assert unlabelled[name] == pytest.approx(labelled[name], rel=1e-5)
+    assert labelled["task"] > 0
+
+
+def test_the_terms_are_averaged_over_the_teachers(tmp_path: Path) -> None:
+    networks = {"audio": Net("audio", seed=1), "text": Net("text", seed=2)}
+    choices = ["audio"], ["text"], ["audio", "text"]
+    audio, text, both = (
+        first_step(tmp_path, distillation(teachers={name: networks[name] for name in names}))
+        for names in choices
+    )
+    assert audio["low"] != pytest.approx(text["low"], rel=0.01)
+    assert both == {name: pytest.approx((audio[name] + text[name]) / 2, rel=1e-5) for name in audio}
+
+
+def test_distillation_terms_add_up_to_one_teachers_where_all_are_the_same() -> None:
+    student, teacher = (Output(torch.randn(4, 8), torch.randn(4, 3)) for _ in range(2))
+    target = torch.tensor([0, 1, -100, 2])
+    one = distillation_terms(KDLoss(), student, {"a": teacher}, target)
+    three = distillation_terms(KDLoss(), student, dict.fromkeys("abc", teacher), target)
+    torch.testing.assert_close(three, one)
+
+
+def test_only_training_calls_the_teacher(tmp_path: Path) -> None:
+    teacher, data = Knowing(), Pairs(batch_size=4)
+    module = distillation(teachers={"audio": teacher})
+    trainer(tmp_path, epochs=2).fit(module, datamodule=data)
+    assert teacher.calls == 1 + 2 * 6  # the probe and the training batches
+    teacher.may_be_called = False
+    trainer(tmp_path).validate(module, datamodule=data, verbose=False)
+    trainer(tmp_path).test(module, datamodule=data, verbose=False)
+    found = trainer(tmp_path).predict(module, datamodule=data)
+    assert found is not None
+    probabilities = torch.cat([batch["probabilities"] for batch in found])
+    visual = torch.stack([data.datasets["test"][i]["visual"] for i in range(8)])
+    torch.testing.assert_close(probabilities, module(visual).logits.softmax(1))
+
+
+def checked(
+    tmp_path: Path, teachers: dict[str, nn.Module], batches: int = 50, **data: Any
+) -> dict[str, list[float]]:
+    """The teachers' accuracies as they were logged."""
+    record, pairs = Record(), Pairs(batch_size=4, transforms=data.pop("transforms", None))
+    for name, value in data.items():
+        setattr(pairs, name, value)
+    module = distillation(teachers=teachers, teacher_check_batches=batches)
+    fit = trainer(tmp_path, epochs=2, logger=record, log_every_n_steps=1)
+    fit.fit(module, datamodule=pairs)
+    return {name: value for name, value in record.values.items() if name.startswith("teacher")}
+
+
+@pytest.mark.filterwarnings("error::fdkd_lightning.teachers.TeacherWarning")
+def test_a_good_teachers_accuracy_is_logged_once_without_a_warning(tmp_path: Path) -> None:
+    found = checked(tmp_path, {"audio": Knowing(), "text": Knowing("text")})
+    assert found == {"teacher/audio/accuracy": [1.0], "teacher/text/accuracy": [1.0]}
+
+
+# Of the 8 validation samples 3 are of class 0 (0, 3, 6); of the first batch's 4, two.
+@pytest.mark.parametrize(
+    ("batches", "labels", "accuracy"),
+    [(50, lambda i: True, 3 / 8), (1, lambda i: True, 2 / 4), (50, lambda i: i > 0, 2 / 7)],
+    ids=["all", "one batch", "some labels"],
+)
+def test_a_teacher_near_chance_brings_a_warning(
+    tmp_path: Path, batches: int, labels: Callable[[int], bool], accuracy: float
+) -> None:
+    message = rf"the audio teacher's accuracy is {accuracy:.3f} on .* check its checkpoint"
+    with pytest.warns(TeacherWarning, match=message):
+        found = checked(tmp_path, {"audio": Ignorant("audio")}, batches, val_labels=labels)
+    assert found == {"teacher/audio/accuracy": [pytest.approx(accuracy)]}
+
+
+@pytest.mark.filterwarnings("error::fdkd_lightning.teachers.TeacherWarning")
+@pytest.mark.parametrize(
+    ("batches", "labels"),
+    [(0, lambda i: True), (50, lambda i: False)],
+    ids=["no batch", "no label"],
+)
+def test_without_batches_or_labels_no_teacher_is_measured(
+    tmp_path: Path, batches: int, labels: Callable[[int], bool]
+) -> None:
+    assert checked(tmp_path, {"audio": Ignorant("audio")}, batches, val_labels=labels) == {}
+
+
+@pytest.mark.filterwarnings("error::fdkd_lightning.teachers.TeacherWarning")
+def test_teachers_are_measured_on_data_that_is_not_augmented(tmp_path: Path) -> None:
+    found = checked(tmp_path, {"audio": Knowing()}, transforms={"audio": nn.Dropout(1.0)})
+    assert found == {"teacher/audio/accuracy": [1.0]}
+
+
+@pytest.mark.parametrize(("batches", "role"), [(0, "audio"), (1, "audio teacher")])
+def test_a_teacher_that_is_not_finite_is_an_error(tmp_path: Path, batches: int, role: str) -> None:
+    teacher = Net("audio")
+    nn.init.constant_(teacher.head.bias, float("nan"))
+    module = distillation(teachers={"audio": teacher}, teacher_check_batches=batches)
+    message = f"12 of 12 values of the {role}'s logits are NaN .*check its weights"
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+
+
+def test_a_teachers_modality_that_the_batch_lacks_is_an_error(tmp_path: Path) -> None:
+    data = Pairs(batch_size=4)
+    data.make_dataset = lambda split: [  # type: ignore[method-assign,assignment,return-value]
+        {"visual": torch.ones(5), "label": 0, "index": i} for i in range(4)
+    ]
+    with pytest.raises(KeyError, match=r"no modality 'audio', only: visual\. Name one"):
+        trainer(tmp_path).fit(distillation(), datamodule=data)
+
+
+def test_a_student_may_start_from_weights(tmp_path: Path) -> None:
+    source, file = Net("visual", seed=5), tmp_path / "student.pt"
+    torch.save(source.state_dict(), file)
+    student = PretrainedModel(Net("visual", seed=6), file)
+    module = distillation(student=student, optimizer=sgd(lr=0.0))
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert equal(values(student.model), values(source))
+
+
+class Warming(FeatureLoss):
+    """Remembers the epochs that it was told, and what it was told last at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+        self.steps: list[int] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        self.told.append(epoch)
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        self.steps.append(self.told[-1])
+        return super().forward(student, teacher, target)
+
+
+def test_the_criterion_is_told_each_epoch_before_its_steps(tmp_path: Path) -> None:
+    criterion = Warming()
+    fit = trainer(tmp_path, epochs=2)
+    fit.fit(distillation(criterion), datamodule=Pairs(batch_size=8))
+    assert criterion.told == [0, 1]
+    assert criterion.steps == [0, 0, 0, 1, 1, 1]
+    fit.save_checkpoint(tmp_path / "two.ckpt")
+    resumed = Warming()
+    fit, data = trainer(tmp_path, epochs=4), Pairs(batch_size=8)
+    fit.fit(distillation(resumed), datamodule=data, ckpt_path=tmp_path / "two.ckpt")
+    assert resumed.told == [2, 3]
+
+
+def resumable(
+    tmp_path: Path, *callbacks: Callback, seed: int = 0, ckpt: Path | None = None
+) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    module = distillation(
+        student=Net("visual", width=6, dropout=0.5, seed=0 if ckpt is None else seed),
+        teachers={"audio": Knowing()},
+        projector=ProbedLinear(),
+        teacher_check_batches=2,
+    )
+    data = Pairs(batch_size=4)
+    data.train_labels = lambda i: i % 4 > 0
+    trainer(tmp_path, *callbacks, epochs=4).fit(module, datamodule=data, ckpt_path=ckpt)
+    return values(module)
+
+
+def test_runs_differ_by_their_seed(tmp_path: Path) -> None:
+    assert not equal(resumable(tmp_path), resumable(tmp_path, seed=1))
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_resumed_run_ends_with_the_same_weights_bitwise(tmp_path: Path, epoch: int) -> None:
+    whole = resumable(tmp_path, ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1))
+    stored = tmp_path / f"epoch={epoch}.ckpt"
+    assert equal(resumable(tmp_path, seed=1, ckpt=stored), whole)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_it_trains_in_bfloat16(tmp_path: Path, precision: Any) -> None:
+    module, start = (
+        distillation(
+            teachers={"audio": Knowing()}, projector=ProbedLinear(), teacher_check_batches=2
+        ),
+        AtStart(),
+    )
+    fit = trainer(tmp_path, start, epochs=2, precision=precision)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    terms = logged(fit) | logged(fit, "val")
+    assert {"loss", "task", "low", "high", "align", "accuracy"} <= set(terms)
+    assert all(torch.tensor(list(terms.values())).isfinite())
+    dtype = torch.bfloat16 if precision == "bf16-true" else torch.float32
+    for name, value in values(module).items():
+        assert value.dtype == dtype
+        assert value.isfinite().all()
+        assert not torch.equal(value, start.values[name])
+    trainer(tmp_path, precision=precision).test(module, datamodule=Pairs(), verbose=False)
+
+
+def test_fit_may_follow_validation_in_bfloat16(tmp_path: Path) -> None:
+    module, data = distillation(), Pairs(batch_size=4)
+    trainer(tmp_path, precision="bf16-true").validate(module, datamodule=data, verbose=False)
+    fit = trainer(tmp_path, precision="bf16-true")
+    fit.fit(module, datamodule=data)
+    assert torch.tensor(list(logged(fit).values())).isfinite().all()
+
+
+def fit_on(processes: int, folder: Path) -> None:
+    """Three epochs on batches of 8, shared between the processes; weights and metrics to a file."""
+    torch.manual_seed(0)
+    module = distillation(
+        student=Net("visual", width=6),
+        teachers={"audio": Knowing(), "text": Net("text", seed=2)},
+        projector=ProbedLinear(),
+        teacher_check_batches=2,
+    )
+    data = Pairs(batch_size=8 // processes)
+    # Few labels: in most batches one process has more of them than the other.
+    data.train_labels = lambda i: i % 5 < 2
+    fit = trainer(
+        folder,
+        epochs=3,
+        precision="64-true",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+    )
+    fit.fit(module, datamodule=data)
+    metrics = {name: value.double() for name, value in fit.callback_metrics.items()}
+    if fit.is_global_zero:
+        torch.save((values(module), metrics), folder / f"{processes}.pt")
+
+
+SCRIPT = """
+import importlib.util, pathlib, sys
+path, folder = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("of_this_process", path)
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+tests.fit_on(2, pathlib.Path(folder))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::fdkd_lightning.teachers.TeacherWarning")
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    subprocess.run([sys.executable, script, __file__, tmp_path], check=True, timeout=120)
+    fit_on(1, tmp_path)
+    (one, alone), (two, together) = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)

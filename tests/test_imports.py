@@ -1,0 +1,185 @@
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import fdkd_lightning
+
+PACKAGE = "fdkd_lightning"
+SOURCE = Path(fdkd_lightning.__file__).parent
+
+# A room is a file or folder right below the package. Left: the room; right: those it may import.
+MAY_IMPORT = {
+    "types": "",
+    "linear": "",
+    "lr_scheduler": "",
+    "rng": "",
+    "predictions": "",
+    "cross_entropy": "types",
+    "decoupler": "types",
+    "alignment": "types linear cross_entropy",
+    "losses": "types cross_entropy decoupler alignment",
+    "models": "types",
+    "data": "types",
+    "probe": "types",
+    "teachers": "types models probe",
+    "unimodal": "types models probe cross_entropy lr_scheduler rng",
+    "distillation": "types losses probe cross_entropy linear teachers unimodal",
+    "run": "predictions",
+    "study": "types teachers distillation run",
+    "cli": "run study",
+    "__main__": "cli",
+    "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
+    "models data teachers unimodal distillation",
+}
+WITHOUT_LIGHTNING = {
+    "types",
+    "linear",
+    "cross_entropy",
+    "decoupler",
+    "alignment",
+    "losses",
+    "models",
+}
+STRANGERS = ("losses", "models", "data")
+LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
+
+
+def module_name(file: Path, source: Path) -> str:
+    parts = file.relative_to(source).with_suffix("").parts
+    return ".".join((PACKAGE, *parts)).removesuffix(".__init__")
+
+
+def room(file: Path, source: Path) -> str:
+    return file.relative_to(source).with_suffix("").parts[0]
+
+
+def imports(file: Path, source: Path) -> Iterator[tuple[int, str]]:
+    """Line and module of each import, wherever in the file it is written."""
+    modules = {module_name(f, source) for f in source.rglob("*.py")}
+    name = module_name(file, source)
+    parent = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), parent)
+            for alias in node.names:
+                part = f"{origin}.{alias.name}"
+                yield node.lineno, part if part in modules and origin != PACKAGE else origin
+
+
+def violations(source: Path) -> list[str]:
+    found = []
+    for file in sorted(source.rglob("*.py")):
+        own = room(file, source)
+        allowed = {own, *MAY_IMPORT.get(own, "").split()}
+        for line, target in imports(file, source):
+            top, _, rest = target.partition(".")
+            wrong = (
+                rest.split(".")[0] not in allowed
+                if top == PACKAGE
+                else top in LIGHTNING and own in WITHOUT_LIGHTNING
+            )
+            if wrong:
+                found.append(f"{file.relative_to(source).as_posix()}:{line} imports {target}")
+    return found
+
+
+def cycle(source: Path) -> list[str]:
+    """The modules of a circle of imports; empty where there is none."""
+    graph = {
+        module_name(file, source): {target for _, target in imports(file, source)}
+        for file in source.rglob("*.py")
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def write(source: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text)
+    return source
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    assert violations(SOURCE) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert cycle(SOURCE) == []
+
+
+def test_the_table_names_every_room() -> None:
+    rooms = {room(file, SOURCE) for file in SOURCE.rglob("*.py")}
+    assert rooms == MAY_IMPORT.keys()
+
+
+def test_the_table_itself_has_no_circle_and_types_at_its_bottom() -> None:
+    TopologicalSorter({own: may.split() for own, may in MAY_IMPORT.items()}).prepare()
+    assert MAY_IMPORT["types"] == ""
+
+
+def test_the_table_keeps_losses_models_and_data_apart() -> None:
+    for own in STRANGERS:
+        assert not {*STRANGERS} & {*MAY_IMPORT[own].split()}
+
+
+def test_rooms_without_lightning_do_not_get_it_through_others() -> None:
+    for own in WITHOUT_LIGHTNING:
+        assert {*MAY_IMPORT[own].split()} <= WITHOUT_LIGHTNING
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "violation"),
+    [
+        ("types.py", "from fdkd_lightning.rng import x", "types.py:1 imports fdkd_lightning.rng"),
+        ("losses/a.py", "import fdkd_lightning.data", "losses/a.py:1 imports fdkd_lightning.data"),
+        ("data/a.py", "from ..models import x", "data/a.py:1 imports fdkd_lightning.models"),
+        ("data/__init__.py", "from . import a, b", None),
+        ("rng.py", "from .types import x", "rng.py:1 imports fdkd_lightning.types"),
+        ("decoupler.py", "import lightning.pytorch", "decoupler.py:1 imports lightning.pytorch"),
+        ("models/a.py", "from lightning import x", "models/a.py:1 imports lightning"),
+        ("probe.py", "from lightning import x", None),
+        ("cli.py", "from fdkd_lightning import x", "cli.py:1 imports fdkd_lightning"),
+        ("cli.py", "from fdkd_lightning import data", "cli.py:1 imports fdkd_lightning"),
+        ("cli.py", "def f():\n    import fdkd_lightning", "cli.py:2 imports fdkd_lightning"),
+        ("cli.py", '"""\n>>> from fdkd_lightning import x\n"""', None),
+        ("unheard_of.py", "import torch", None),
+        (
+            "unheard_of.py",
+            "import fdkd_lightning.types",
+            "unheard_of.py:1 imports fdkd_lightning.types",
+        ),
+    ],
+)
+def test_a_violation_names_file_line_and_import(
+    tmp_path: Path, file: str, text: str, violation: str | None
+) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path, {"data/__init__.py": "", file: text})
+    assert violations(tmp_path) == ([] if violation is None else [violation])
+
+
+def test_a_circle_within_a_room_is_found(tmp_path: Path) -> None:
+    files = {
+        "data/__init__.py": "from fdkd_lightning.data.a import x",
+        "data/a.py": "from fdkd_lightning.data import b",
+        "data/b.py": "",
+    }
+    assert cycle(write(tmp_path, files)) == []
+    files["data/b.py"] = "from fdkd_lightning.data import x"
+    assert {*cycle(write(tmp_path, files))} == {
+        "fdkd_lightning.data",
+        "fdkd_lightning.data.a",
+        "fdkd_lightning.data.b",
+    }

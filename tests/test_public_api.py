@@ -1,0 +1,137 @@
+import importlib
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import fdkd_lightning
+
+PUBLIC = [
+    "IGNORE_INDEX",
+    "AVDigits",
+    "Bands",
+    "Batch",
+    "Decoupler",
+    "DistillationLoss",
+    "DistillationModule",
+    "FDKDLoss",
+    "FeatureLoss",
+    "FrequencyDecoupler",
+    "FrozenTeachers",
+    "KDLoss",
+    "LabelSmoothingLoss",
+    "LogMSELoss",
+    "MultimodalDataModule",
+    "Output",
+    "PolyLR",
+    "PredictionTable",
+    "PretrainedModel",
+    "ProbedLinear",
+    "ResNet",
+    "SharedAlignmentHead",
+    "ShuffledPairs",
+    "TeacherWarning",
+    "UnimodalModule",
+    "alignment_loss",
+    "cross_entropy",
+    "feature_loss",
+    "frequency_split",
+    "kd_loss",
+    "log_mse_loss",
+    "signed_log1p",
+    "standardize",
+]
+
+# Two records, an abstract class and a warning: shown in the examples of those that use them.
+WITHOUT_EXAMPLE = {"Bands", "Decoupler", "Output", "TeacherWarning"}
+
+ROOMS = [
+    importlib.import_module(f"fdkd_lightning{room}") for room in ("", ".data", ".losses", ".models")
+]
+OBJECTS = {
+    name: value
+    for name in fdkd_lightning.__all__
+    if inspect.isclass(value := getattr(fdkd_lightning, name)) or inspect.isfunction(value)
+}
+every_object = pytest.mark.parametrize("name", OBJECTS)
+every_room = pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
+
+
+def order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions, as ruff sorts them."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+def arguments(value: Any) -> list[str]:
+    """Names of the arguments that it declares itself."""
+    if inspect.isclass(value) and "__init__" not in vars(value):
+        return []
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(value).parameters.values()
+    return [p.name for p in parameters if p.kind not in variadic]
+
+
+def section(value: Any, title: str) -> str | None:
+    """The text of a section of the docstring; None where there is no such section."""
+    found = re.search(
+        rf"^{title}:\n((?:    .*\n|\n)+)", inspect.cleandoc(value.__doc__) + "\n", re.M
+    )
+    return found and found[1]
+
+
+def test_no_public_name_vanishes_and_a_new_one_is_pinned_here() -> None:
+    assert fdkd_lightning.__all__ == PUBLIC
+
+
+@every_room
+def test_all_is_sorted_without_doubles_and_importable(room: ModuleType) -> None:
+    assert room.__all__ == sorted(set(room.__all__), key=order)
+    assert [name for name in room.__all__ if not hasattr(room, name)] == []
+
+
+@every_room
+def test_a_name_means_the_same_in_its_room_and_in_the_package(room: ModuleType) -> None:
+    for name in {*room.__all__} & {*fdkd_lightning.__all__}:
+        assert getattr(room, name) is getattr(fdkd_lightning, name)
+
+
+@every_object
+def test_a_docstring_begins_with_a_sentence(name: str) -> None:
+    summary = (OBJECTS[name].__doc__ or "").split("\n\n")[0]
+    assert re.search(r"[.:`]$", summary.strip())
+
+
+@every_object
+def test_an_example_shows_its_use(name: str) -> None:
+    example = section(OBJECTS[name], "Example")
+    assert (example is None) == (name in WITHOUT_EXAMPLE)
+    if example is not None:
+        assert ">>>" in example
+        assert name in example
+
+
+@every_object
+def test_args_are_the_arguments_in_their_order(name: str) -> None:
+    documented = re.findall(r"^    (\w+): ", section(OBJECTS[name], "Args") or "", re.M)
+    assert documented == arguments(OBJECTS[name])
+
+
+def test_a_section_ends_where_the_next_begins() -> None:
+    def example(x: int) -> None:
+        """A sentence.
+
+        Args:
+            x: A number,
+                and more: of it.
+
+            y: Another.
+
+        Shape:
+            - x: []
+        """
+
+    assert re.findall(r"^    (\w+): ", section(example, "Args") or "", re.M) == ["x", "y"]
+    assert section(example, "Shape") == "    - x: []\n"
+    assert section(example, "Raises") is None

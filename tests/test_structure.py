@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import fdkd_lightning
+
+SOURCE = Path(fdkd_lightning.__file__).parent
+TESTS = Path(__file__).parent
+
+# These look at more than one module.
+CROSS_CUTTING = {
+    "test_configs.py",
+    "test_imports.py",
+    "test_public_api.py",
+    "test_readme.py",
+    "test_structure.py",
+    "losses/test_ladder.py",
+}
+
+
+def mirrored() -> dict[str, str]:
+    """Module -> where its test file is to be, both below their folders."""
+    files = (file.relative_to(SOURCE) for file in SOURCE.rglob("*.py"))
+    return {
+        file.as_posix(): file.with_name(f"test_{file.name}").as_posix()
+        for file in files
+        if file.stem not in ("__init__", "__main__")
+    }
+
+
+def files_of_tests() -> set[str]:
+    return {file.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_*.py")}
+
+
+def test_each_module_has_its_test_file() -> None:
+    there = files_of_tests()
+    assert [module for module, test in mirrored().items() if test not in there] == []
+
+
+def test_each_test_file_has_its_module() -> None:
+    assert files_of_tests() - CROSS_CUTTING - {*mirrored().values()} == set()
+
+
+def test_the_cross_cutting_ones_mirror_no_module() -> None:
+    assert not CROSS_CUTTING & {*mirrored().values()}
