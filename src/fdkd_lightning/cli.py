@@ -1,5 +1,6 @@
 """The command line: ``fdkd fit | validate | test | predict``, and ``fdkd study`` for many runs."""
 
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.path.insert(0, "")
     # Our in-memory sets are fastest without workers; the files of others have num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning's own use of a name that torch deprecates, and its advertisements.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
     if command == "study":
         study(rest)
     else:

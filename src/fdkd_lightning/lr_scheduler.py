@@ -65,6 +65,19 @@ class PolyLR(LRScheduler):
         left = max(1 - self.last_epoch / self.max_epochs, 0.0) ** self.power
         return [self.min_lr + (float(lr) - self.min_lr) * left for lr in self.base_lrs]
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state; the rate is computed anew, for the run's own length.
+
+        A run that ended has come down to the floor, where a longer one is not yet. Load the
+        optimizer's state before the scheduler's, as torch asks.
+        """
+        super().load_state_dict(state_dict)
+        if self.max_epochs is not None:
+            rates = self.get_lr()
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+            self._last_lr = rates
+
     def state_dict(self) -> dict[str, Any]:
         """The state; its length is the run's, so that a resumed run may be a longer one."""
         return {key: value for key, value in super().state_dict().items() if key != "max_epochs"}

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from fdkd_lightning.predictions import PredictionTable
 
@@ -37,22 +39,21 @@ class FDKDCLI(LightningCLI):
             # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters
             # inside the checkpoint would take precedence over the command line.
             load_from_checkpoint_support=False,
+            save_config_kwargs={"overwrite": True},
             args=None if args is None else list(args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what every run has beside trainer, model and data."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.monitor": "val/accuracy",
-                "checkpoint.mode": "max",
-                "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
-                # The names are fixed, so that other commands and configurations find them.
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        # The names are fixed, so that other commands and configurations find the files. The last
+        # epoch's is a callback of its own: the best one's `save_last` skips epochs that are not.
+        names = {"checkpoint": "best", "last_checkpoint": "last"}
+        for argument, name in names.items():
+            parser.add_lightning_class_args(ModelCheckpoint, argument)
+            parser.set_defaults(
+                {f"{argument}.filename": name, f"{argument}.enable_version_counter": False}
+            )
+        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max"})
         parser.add_lightning_class_args(PredictionTable, "predictions")
         parser.add_argument(
             "--overwrite",
@@ -60,27 +61,47 @@ class FDKDCLI(LightningCLI):
             default=False,
             help="Let fit replace the checkpoints of a run that is already in the folder.",
         )
+        for action in parser._actions:
+            if action.dest.startswith("trainer.limit_"):
+                # Lightning's annotation has int before float, but the typing module's cache may
+                # give it as float before int, and 1 batch becomes 1.0, all (Lightning #21259).
+                action._typehint = int | float | None  # type: ignore[attr-defined]
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder and which checkpoint is meant, before anything is built."""
+        self._said = self.config.clone()
         config = self.config[self.subcommand]
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
-        config.checkpoint.dirpath = str(folder)
+        config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
             # An untrained network would be tested without a word otherwise.
             config.ckpt_path = self._checkpoint(folder, config.ckpt_path or "best")
         elif config.ckpt_path is not None:
             # Lightning would only warn of a missing "last" and train from scratch.
             config.ckpt_path = self._checkpoint(folder, config.ckpt_path)
-        elif (folder / "last.ckpt").exists() and not config.overwrite:
-            self._error(
-                f"{folder} holds the checkpoints of an earlier run: go on with it "
-                "(--ckpt_path=last), replace it (--overwrite=true), or choose another folder "
-                "(--trainer.default_root_dir=...)"
-            )
+        elif (folder / "last.ckpt").exists() and not config.trainer.fast_dev_run:
+            self._make_way(folder, config.overwrite)
+        self._make_root(config)
+
+    def instantiate_classes(self) -> None:
+        """Build everything; of what goes wrong say the cause, not the way there."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
+            self.parser.error(str(cause.args[0] if cause.args else cause), error)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard unless the configuration says otherwise."""
+        # The run's saved configuration is what was said, so that it can be run in another folder;
+        # but never again over a finished one.
+        said = self._said[self.subcommand]
+        self.config = self._said
+        if self.subcommand == "fit":
+            said.overwrite, said.ckpt_path = False, None
         if self._get(self.config_init, "trainer").logger is None:
             csv = CSVLogger(self._root, name="logs")
             board = TensorBoardLogger(self._root, name="logs", version=csv.version)
@@ -93,14 +114,34 @@ class FDKDCLI(LightningCLI):
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root
 
+    def _make_root(self, config: Namespace) -> None:
+        root = config.trainer.default_root_dir
+        try:
+            Path(root).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.parser.error(
+                f"trainer.default_root_dir={root!r} cannot be made ({error.strerror}): "
+                "give the run another folder"
+            )
+
+    def _make_way(self, folder: Path, overwrite: bool) -> None:
+        if not overwrite:
+            self.parser.error(
+                f"{folder} holds the checkpoints of an earlier run: go on with it "
+                "(--ckpt_path=last), replace it (--overwrite=true), or choose another folder "
+                "(--trainer.default_root_dir=...)"
+            )
+        # A run that dies early must not leave the old one's to be tested.
+        for name in ("best.ckpt", "last.ckpt"):
+            rank_zero_only((folder / name).unlink)(missing_ok=True)
+
     def _checkpoint(self, folder: Path, wanted: str) -> str:
         path = folder / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
         if not path.is_file():
-            self._error(
-                f"ckpt_path={wanted!r} is {path}, and there is no such file: train first "
-                "(fdkd fit with the same --config), or give the path of a checkpoint"
+            remedy = (
+                "train first (fdkd fit with the same --config), or give the path of a checkpoint"
             )
+            if wanted == "best" and (folder / "last.ckpt").is_file():
+                remedy = "the run was not validated; its last epoch is --ckpt_path=last"
+            self.parser.error(f"ckpt_path={wanted!r}: there is no file {path.absolute()}: {remedy}")
         return str(path)
-
-    def _error(self, message: str) -> None:
-        self.parser.error(message)
