@@ -10,7 +10,7 @@ import fdkd_lightning as fdkd
 
 
 def network() -> fdkd.ResNet:
-    return fdkd.ResNet(10, 1, (1, 1, 1, 1), channels=(16, 32, 64, 128), stem_pool=False)
+    return fdkd.ResNet(10, 1, (1, 1, 1, 1), channels=(8, 16, 32, 64), stem_pool=False)
 
 
 def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:

@@ -1,448 +1,180 @@
-import csv
-import importlib.metadata
-import shutil
+import logging
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
+from lightning.pytorch import Trainer
 
+import fdkd_lightning.cli
 from fdkd_lightning.cli import main
-from fdkd_lightning.data.digits import AVDigits
 
-DEMO = Path(__file__).parents[1] / "configs/demo"
-TEACHER_OF = {"audio": "visual", "visual": "audio"}
-QUIET = [
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-]
-SHORT = [
-    "--trainer.max_epochs=1",
-    "--trainer.limit_train_batches=2",
-    "--trainer.limit_val_batches=2",
-    "--data.train_size=100",
-    "--data.labelled=20",
-]
+SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
+MODULE = [sys.executable, "-m", "fdkd_lightning"]
+SUBCOMMANDS = "{fit,validate,test,predict}"
+# A user's module, which only the working directory holds.
+MINE = """
+from torch import nn
+from torch.utils.data import DataLoader
+from lightning.pytorch import LightningDataModule
+import torch
+
+from fdkd_lightning import Output
 
 
-def fdkd(command: str, config: str | Path, root: Path, *more: str) -> None:
-    """The command line on a shipped configuration, by name, or on a file."""
-    path = DEMO / f"{config}.yaml" if isinstance(config, str) else config
-    args = [f"--data.init_args.root={root}", *QUIET, *(SHORT if command == "fit" else []), *more]
-    main([command, "--config", str(path), *args])
+class Data(LightningDataModule):
+    def train_dataloader(self):
+        samples = [{"x": torch.ones(4), "label": i % 2, "index": i} for i in range(8)]
+        return DataLoader(samples, batch_size=4)
+
+    val_dataloader = train_dataloader
 
 
-def failure(capsys: pytest.CaptureFixture[str], *args: Any) -> str:
-    """What the command line says when it fails, printed or raised."""
-    capsys.readouterr()
-    with pytest.raises((SystemExit, OSError, LookupError, ValueError, RuntimeError)) as error:
-        fdkd(*args)
-    if isinstance(error.value, SystemExit):
-        assert error.value.code not in (None, 0)
-    return f"{capsys.readouterr().err}\n{error.value}"
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 2)
+
+    def forward(self, x):
+        return Output(x, super().forward(x))
+"""
+CONFIG = {
+    "trainer": {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False},
+    "model": {
+        "class_path": "fdkd_lightning.UnimodalModule",
+        "init_args": {"model": {"class_path": "mine.Net"}, "modality": "x"},
+    },
+    "data": {"class_path": "mine.Data"},
+}
 
 
-def saved_config(run: Path, version: int = 0) -> Any:
-    return yaml.safe_load((run / f"logs/version_{version}/config.yaml").read_text())
-
-
-def metrics(run: Path, version: int = 0) -> list[dict[str, float]]:
-    with (run / f"logs/version_{version}/metrics.csv").open() as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-
-
-def names(run: Path, version: int = 0) -> set[str]:
-    return {name for row in metrics(run, version) for name in row}
-
-
-def predictions(run: Path) -> list[list[str]]:
-    with (run / "predictions.csv").open(newline="") as file:
-        return list(csv.reader(file))
-
-
-def load(checkpoint: Path) -> Any:
-    return torch.load(checkpoint, weights_only=True)
-
-
-def always(checkpoint: Path, digit: int) -> None:
-    """Make the checkpoint's network say one digit, whatever it sees."""
-    content = load(checkpoint)
-    content["state_dict"]["model.net.fc.bias"][digit] = 1000.0
-    torch.save(content, checkpoint)
+def call(program: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
-    """A folder where both teachers and both students were fitted, all paths as in the YAML."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for config in ("unimodal_audio", "unimodal_visual", "distill_audio", "distill_visual"):
-            fdkd("fit", config, digits_root)
-    return folder
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a user's module, where the console script fitted it, and what it said."""
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text(MINE)
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    done = call([str(SCRIPT), "fit", "--config=config.yaml"], folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout + done.stderr
 
 
 @pytest.fixture
-def demo(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The runs of a copy of that folder, which is the working directory."""
-    shutil.copytree(trained / "runs", tmp_path / "runs")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "runs/demo"
+def said_by_lightning() -> Iterator[list[str]]:
+    """What Lightning prints in this process, with its loggers as at the start of a program."""
+    said: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    keep = Keep()
+    above = logging.getLogger("lightning.pytorch")
+    own = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level, filters = above.level, list(own.filters)
+    above.setLevel(logging.INFO)
+    above.addHandler(keep)
+    own.filters.clear()
+    yield said
+    own.filters[:] = filters
+    above.removeHandler(keep)
+    above.setLevel(level)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written to where the tests were started, whose arguments are not ours."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["fdkd"])
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What main hands on, and to whom."""
+    got: list[Any] = []
+    for name in ("study", "FDKDCLI"):
+        monkeypatch.setattr(fdkd_lightning.cli, name, lambda args, to=name: got.append((to, args)))
+    return got
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are tiny, and several threads wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.parametrize("role", ["unimodal_visual", "distill_audio"])
-def test_a_run_has_one_folder(demo: Path, digits_root: Path, role: str) -> None:
-    run = demo / role
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs"}
-    fdkd("test", role, digits_root, "--trainer.limit_test_batches=2")
-    fdkd("predict", role, digits_root, "--trainer.limit_predict_batches=2")
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs", "predictions.csv"}
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    for version, command in enumerate(["fit", "test"]):
-        files = {path.name for path in (run / f"logs/version_{version}").iterdir()}
-        assert {"config.yaml", "metrics.csv"} <= files, command
-        assert any(name.startswith("events.out.tfevents") for name in files), command
-    assert list(Path.cwd().iterdir()) == [demo.parent]
-
-
-@pytest.mark.parametrize("student", ["audio", "visual"])
-def test_distillation_logs_its_terms_and_its_teacher(trained: Path, student: str) -> None:
-    terms = {f"train/{name}" for name in ("loss", "task", "low", "high", "align")}
-    values = {"val/loss", "val/accuracy", "val/macro_f1", f"teacher/{TEACHER_OF[student]}/accuracy"}
-    assert terms | values <= names(trained / f"runs/demo/distill_{student}")
-    alone = names(trained / f"runs/demo/unimodal_{student}")
-    assert {name for name in alone if name.startswith(("train/", "teacher/"))} == {"train/loss"}
-
-
-@pytest.mark.parametrize("student", ["audio", "visual"])
-def test_a_distilled_student_needs_no_teacher_file(
-    demo: Path, digits_root: Path, student: str
-) -> None:
-    shutil.rmtree(demo / f"unimodal_{TEACHER_OF[student]}")
-    run = demo / f"distill_{student}"
-    config = f"distill_{student}"
-    only_student = f"--data.modalities=[{student}]"
-    fdkd("test", config, digits_root, only_student, "--trainer.limit_test_batches=2")
-    assert {"test/accuracy", "test/macro_f1", "test/loss"} <= names(run, version=1)
-    fdkd("predict", config, digits_root, only_student, "--trainer.limit_predict_batches=2")
-    assert len(predictions(run)) == 1 + 2 * 32
-
-
-def test_a_teacher_that_is_not_trained_yet_is_named(
-    digits_root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    message = failure(capsys, "fit", "distill_audio", digits_root)
-    assert "runs/demo/unimodal_visual/checkpoints/best.ckpt" in message
-    assert "train that model first" in message
-    assert not list(Path.cwd().rglob("*.ckpt"))
-
-
-def test_predictions_are_a_table_of_the_whole_test_split(demo: Path, digits_root: Path) -> None:
-    fdkd("predict", "unimodal_visual", digits_root)
-    header, *rows = predictions(demo / "unimodal_visual")
-    digits = AVDigits(digits_root, modalities=["visual"])
-    digits.setup("test")
-    samples = [digits.datasets["test"][i] for i in range(2500)]
-    assert header == ["index", "class", *AVDigits.class_names]
-    assert [int(row[0]) for row in rows] == sorted(int(sample["index"]) for sample in samples)
-    for _, name, *probabilities in rows:
-        values = [float(p) for p in probabilities]
-        # Ten values of six decimals each.
-        assert sum(values) == pytest.approx(1, abs=1e-5)
-        assert values[header.index(name) - 2] == max(values)
-
-
-def test_evaluation_uses_the_best_checkpoint_unless_told_otherwise(
-    demo: Path, digits_root: Path
-) -> None:
-    run = demo / "unimodal_audio"
-    always(run / "checkpoints/best.ckpt", 3)
-    always(run / "checkpoints/last.ckpt", 5)
-    shutil.copy(run / "checkpoints/last.ckpt", "mine.ckpt")
-    always(Path("mine.ckpt"), 7)
-    content = load(Path("mine.ckpt"))
-    content["state_dict"]["model.net.fc.bias"][5] = 0.0
-    torch.save(content, "mine.ckpt")
-    for choice, name in ([], "three"), (["last"], "five"), (["mine.ckpt"], "seven"):
-        more = [f"--ckpt_path={path}" for path in choice]
-        fdkd("predict", "unimodal_audio", digits_root, "--trainer.limit_predict_batches=2", *more)
-        assert {row[1] for row in predictions(run)[1:]} == {name}
-    fdkd("test", "unimodal_audio", digits_root, "--trainer.limit_test_batches=5")
-    digits = AVDigits(digits_root, modalities=["audio"])
-    digits.setup("test")
-    labels = [int(digits.datasets["test"][i]["label"]) for i in range(5 * 32)]
-    measured = metrics(run, version=4)[-1]["test/accuracy"]
-    assert measured == pytest.approx(labels.count(3) / len(labels))
-
-
-@pytest.mark.parametrize(
-    ("command", "given", "named"),
-    [
-        ("fit", "last", "checkpoints/last.ckpt"),
-        ("test", "last", "checkpoints/last.ckpt"),
-        ("test", None, "checkpoints/best.ckpt"),
-        ("validate", None, "checkpoints/best.ckpt"),
-        ("predict", None, "checkpoints/best.ckpt"),
-        ("fit", "nowhere/epoch.ckpt", "nowhere/epoch.ckpt"),
-        ("test", "nowhere/epoch.ckpt", "nowhere/epoch.ckpt"),
-    ],
-)
-def test_a_missing_checkpoint_is_an_error_that_says_what_to_do(
-    digits_root: Path,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    given: str | None,
-    named: str,
-) -> None:
-    more = [] if given is None else [f"--ckpt_path={given}"]
-    message = failure(capsys, command, "unimodal_audio", digits_root, *more)
-    assert f"ckpt_path='{given or 'best'}'" in message
-    assert named in message
-    assert "train first" in message
-    assert "give the path of a checkpoint" in message
-    assert not list(Path.cwd().iterdir())
-
-
-def test_a_second_fit_does_not_touch_the_first_unless_told_to(
-    demo: Path, digits_root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    last = demo / "unimodal_audio/checkpoints/last.ckpt"
-    first = last.read_bytes()
-    other = ["--seed_everything=1"]
-    message = failure(capsys, "fit", "unimodal_audio", digits_root, *other)
-    for remedy in ("--ckpt_path=last", "--overwrite=true", "--trainer.default_root_dir="):
-        assert remedy in message
-    assert str(last.parent.relative_to(Path.cwd())) in message
-    assert last.read_bytes() == first
-    fdkd("fit", "unimodal_audio", digits_root, *other, "--overwrite=true")
-    again = load(last)["state_dict"]["model.net.fc.weight"]
-    last.write_bytes(first)
-    assert not torch.equal(again, load(last)["state_dict"]["model.net.fc.weight"])
-
-
-def test_another_folder_leaves_the_first_run_alone(demo: Path, digits_root: Path) -> None:
-    fdkd("fit", "unimodal_audio", digits_root, "--trainer.default_root_dir=other")
-    assert Path("other/checkpoints/best.ckpt").exists()
-    assert not (demo / "unimodal_audio/logs/version_1").exists()
-
-
-def test_a_saved_configuration_can_be_run_in_another_folder(demo: Path, digits_root: Path) -> None:
-    saved = demo / "unimodal_audio/logs/version_0/config.yaml"
-    first = (demo / "unimodal_audio/checkpoints/last.ckpt").read_bytes()
-    other = ["--trainer.default_root_dir=other", "--overwrite=true", "--seed_everything=1"]
-    fdkd("fit", saved, digits_root, *other)
-    assert (demo / "unimodal_audio/checkpoints/last.ckpt").read_bytes() == first
-    assert Path("other/checkpoints/last.ckpt").exists()
-
-
-def test_a_saved_configuration_repeats_its_run(demo: Path, digits_root: Path) -> None:
-    saved = demo / "distill_visual/logs/version_0/config.yaml"
-    last = demo / "distill_visual/checkpoints/last.ckpt"
-    first = load(last)["state_dict"]
-    fdkd("fit", saved, digits_root, "--overwrite=true")
-    second = load(last)["state_dict"]
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_last_is_the_last_epoch_and_best_the_best_one(digits_root: Path) -> None:
-    first_is_best = ["--checkpoint.monitor=epoch", "--checkpoint.mode=min"]
-    more = ["--trainer.max_epochs=2", "--trainer.default_root_dir=run"]
-    fdkd("fit", "unimodal_visual", digits_root, *first_is_best, *more)
-    assert load(Path("run/checkpoints/best.ckpt"))["epoch"] == 0
-    assert load(Path("run/checkpoints/last.ckpt"))["epoch"] == 1
-
-
-def test_a_limit_of_one_is_one_batch(demo: Path, digits_root: Path) -> None:
-    fdkd("predict", "unimodal_visual", digits_root, "--trainer.limit_predict_batches=1")
-    assert len(predictions(demo / "unimodal_visual")) == 1 + 32
-
-
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(digits_root: Path) -> None:
-    two = ["--trainer.max_epochs=2", "--trainer.default_root_dir"]
-    fdkd("fit", "unimodal_visual", digits_root, *two, "whole")
-    # Two steps are the first epoch.
-    fdkd("fit", "unimodal_visual", digits_root, *two, "parts", "--trainer.max_steps=2")
-    assert load(Path("parts/checkpoints/last.ckpt"))["global_step"] == 2
-    fdkd("fit", "unimodal_visual", digits_root, *two, "parts", "--ckpt_path=last")
-    whole, parts = (load(Path(run, "checkpoints/last.ckpt")) for run in ("whole", "parts"))
-    assert whole["global_step"] == parts["global_step"] == 4
-    weights = parts["state_dict"]
-    assert all(torch.equal(w, weights[name]) for name, w in whole["state_dict"].items())
-
-
-def test_a_finished_run_goes_on_with_more_epochs(demo: Path, digits_root: Path) -> None:
-    run = demo / "distill_audio"
-    more = ["--ckpt_path=last", "--trainer.max_epochs=3"]
-    fdkd("fit", "distill_audio", digits_root, *more)
-    assert {row["epoch"] for row in metrics(run, version=1) if "train/loss" in row} == {1, 2}
-    last = load(run / "checkpoints/last.ckpt")
-    assert (last["epoch"], last["global_step"]) == (2, 6)
-
-
-def test_a_longer_run_has_the_learning_rates_of_its_length(digits_root: Path) -> None:
-    watch = ["--trainer.callbacks=LearningRateMonitor", "--trainer.default_root_dir=run"]
-    fdkd("fit", "unimodal_audio", digits_root, *watch)
-    more = ["--ckpt_path=last", "--trainer.max_epochs=3"]
-    fdkd("fit", "unimodal_audio", digits_root, *watch, *more)
-    rates = [row["lr-SGD"] for row in metrics(Path("run"), version=1) if "lr-SGD" in row]
-    expected = [1e-4 + (0.05 - 1e-4) * (1 - epoch / 3) ** 0.9 for epoch in (1, 2)]
-    assert rates == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("init_args", ["", "init_args."])
-def test_an_override_reaches_the_criterion(demo: Path, digits_root: Path, init_args: str) -> None:
-    key = f"--model.{init_args}criterion.{init_args}decoupler.{init_args}threshold"
-    more = ["--trainer.default_root_dir=quarter", "--trainer.max_steps=1"]
-    fdkd("fit", "distill_visual", digits_root, f"{key}=0.25", *more)
-    criteria = [
-        saved_config(run)["model"]["init_args"]["criterion"]["init_args"]
-        for run in (demo / "distill_visual", Path("quarter"))
+def test_study_gets_what_follows_its_name_and_all_else_is_lightnings(commands: list[Any]) -> None:
+    main(["study", "my.yaml", "--workers=8"])
+    main(["study"])
+    main(["fit", "--config=study"])
+    main(["--help"])
+    main([])
+    assert commands == [
+        ("study", ["my.yaml", "--workers=8"]),
+        ("study", []),
+        ("FDKDCLI", ["fit", "--config=study"]),
+        ("FDKDCLI", ["--help"]),
+        ("FDKDCLI", []),
     ]
-    assert [c["decoupler"]["init_args"]["threshold"] for c in criteria] == [0.5, 0.25]
-    criteria[1]["decoupler"]["init_args"]["threshold"] = 0.5
-    assert criteria[0] == criteria[1]
 
 
-def test_a_later_configuration_wins(tmp_path: Path, digits_root: Path) -> None:
-    overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("model: {init_args: {optimizer: {init_args: {lr: 0.5}}}}")
-    run = ["--trainer.default_root_dir=run", "--trainer.max_steps=1"]
-    fdkd("fit", "unimodal_audio", digits_root, "--config", str(overlay), *run)
-    optimizer = saved_config(Path("run"))["model"]["init_args"]["optimizer"]
-    assert (optimizer["init_args"]["lr"], optimizer["init_args"]["momentum"]) == (0.5, 0.9)
-
-
-def test_a_trial_run_leaves_nothing_in_the_way_of_the_real_one(digits_root: Path) -> None:
-    fdkd("fit", "unimodal_audio", digits_root, "--trainer.fast_dev_run=true")
-    assert not list(Path.cwd().rglob("*.ckpt"))
-    fdkd("fit", "unimodal_audio", digits_root)
-
-
-def test_a_run_without_loggers_can_be_tested_in_its_folder(digits_root: Path) -> None:
-    more = ["--trainer.logger=false", "--trainer.default_root_dir=run"]
-    fdkd("fit", "unimodal_audio", digits_root, *more)
-    fdkd("test", "unimodal_audio", digits_root, *more, "--trainer.limit_test_batches=2")
-
-
-@pytest.mark.parametrize(
-    ("config", "wrong", "parts"),
-    [
-        (
-            "distill_visual",
-            "--model.criterion.decoupler.threshold=1.5",
-            ["threshold=1.5", "(0, 1)", "for example 0.5"],
-        ),
-        (
-            "distill_visual",
-            "--model.criterion.decoupler.treshold=0.4",
-            ["decoupler", "'treshold' is not accepted"],
-        ),
-        (
-            "distill_visual",
-            "--model.criterion=fdkd_lightning.KDLos",
-            ['"criterion"', "module 'fdkd_lightning' has no attribute 'KDLos'"],
-        ),
-        (
-            "unimodal_audio",
-            "--model=fdkd_lightning.Unimodal",
-            ['"model"', "module 'fdkd_lightning' has no attribute 'Unimodal'"],
-        ),
-        (
-            "unimodal_audio",
-            "--data.modalities=[video]",
-            ["modalities=['video']", "one or more of ['audio', 'visual']"],
-        ),
-        (
-            "unimodal_audio",
-            "--data.train_size=5",
-            ["train_size=5", "from 10 to 2000"],
-        ),
-        (
-            "unimodal_audio",
-            "--model.modality=visual",
-            ["no modality 'visual', only: audio", "add it to the data's `modalities`"],
-        ),
-        (
-            "unimodal_audio",
-            "--model.model.num_classes=5",
-            ["num_classes=5", "set num_classes to that of the data"],
-        ),
-    ],
-)
-def test_a_mistake_is_named_with_its_remedy(
-    digits_root: Path,
-    capsys: pytest.CaptureFixture[str],
-    config: str,
-    wrong: str,
-    parts: list[str],
+def test_without_arguments_those_of_the_process_count(
+    commands: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = failure(capsys, "fit", config, digits_root, wrong)
-    assert all(part in message for part in parts), message
+    for argv in (["fdkd", "study", "my.yaml"], ["fdkd", "fit"], ["fdkd"]):
+        monkeypatch.setattr(sys, "argv", argv)
+        main()
+    # LightningCLI reads those of the process itself.
+    assert commands == [("study", ["my.yaml"]), ("FDKDCLI", None), ("FDKDCLI", None)]
 
 
-@pytest.mark.parametrize("student", ["audio", "visual"])
-def test_data_without_the_teachers_modality_is_an_error(
-    demo: Path, digits_root: Path, capsys: pytest.CaptureFixture[str], student: str
-) -> None:
-    wrong = [f"--data.modalities=[{student}]", "--trainer.default_root_dir=run"]
-    message = failure(capsys, "fit", f"distill_{student}", digits_root, *wrong)
-    assert f"no modality '{TEACHER_OF[student]}', only: {student}" in message
-    assert "add it to the data's `modalities`" in message
-
-
-def test_a_root_that_cannot_be_written_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    message = failure(capsys, "fit", "unimodal_audio", tmp_path / "file/below")
-    assert f"root: cannot write to {tmp_path / 'file/below'}" in message
-    assert "Give root another folder" in message
-
-
-def test_without_a_subcommand_the_subcommands_are_listed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit) as error:
-        main([])
-    assert error.value.code == 2
-    assert "{fit,validate,test,predict}" in capsys.readouterr().err
-
-
-def test_the_module_is_a_program() -> None:
-    program = [sys.executable, "-m", "fdkd_lightning", "--help"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
+def test_the_module_is_a_program(tmp_path: Path) -> None:
+    done = call([*MODULE, "--help"], tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("usage: fdkd ")
-    assert "{fit,validate,test,predict}" in done.stdout
+    assert SUBCOMMANDS in done.stdout
+    assert "fdkd study --help" in done.stdout
     assert not done.stderr
 
 
-def test_the_console_script_succeeds_when_the_run_does(demo: Path, digits_root: Path) -> None:
-    (script,) = importlib.metadata.entry_points(group="console_scripts", name="fdkd")
-    config = ["--config", str(DEMO / "unimodal_audio.yaml")]
-    more = [f"--data.root={digits_root}", *QUIET, "--trainer.limit_val_batches=2"]
-    # The script is sys.exit(main()): anything but None is a failure to the shell.
-    assert script.load()(["validate", *config, *more]) is None
-    assert "val/accuracy" in names(demo / "unimodal_audio", version=1)
+def test_study_has_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["study", "--help"])
+    assert error.value.code == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("usage: fdkd study ")
+    assert "--report" in shown.out
+    assert SUBCOMMANDS not in shown.out
+    assert not shown.err
+
+
+def test_the_console_script_finds_modules_in_the_working_directory(
+    fitted: tuple[Path, str],
+) -> None:
+    folder, _ = fitted
+    assert (folder / "runs/checkpoints/last.ckpt").is_file()
+
+
+def test_a_module_that_is_nowhere_is_named(
+    fitted: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = (fitted[0] / "config.yaml").read_text().replace("mine.Data", "yours.Data")
+    (tmp_path / "config.yaml").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+    with pytest.raises(SystemExit) as error:
+        main(["fit", "--config=config.yaml"])
+    assert error.value.code == 2
+    assert "No module named 'yours'" in capsys.readouterr().err
+
+
+def test_lightnings_tips_are_not_printed(
+    fitted: tuple[Path, str], said_by_lightning: list[str], commands: list[Any], tmp_path: Path
+) -> None:
+    settings = {"accelerator": "cpu", "logger": False, "default_root_dir": tmp_path}
+    Trainer(**settings)
+    assert [message for message in said_by_lightning if "Tip:" in message]
+    said_by_lightning.clear()
+    main(["fit"])
+    Trainer(**settings)
+    assert [message for message in said_by_lightning if "GPU" in message]
+    assert not [message for message in said_by_lightning if "Tip:" in message]
+    assert "Tip:" not in fitted[1]
+    assert "GPU" in fitted[1]

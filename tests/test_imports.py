@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "predictions": "",
     "cross_entropy": "types",
     "decoupler": "types",
+    "analysis": "types decoupler",
     "alignment": "types linear cross_entropy",
     "losses": "types cross_entropy decoupler alignment",
     "models": "types",
@@ -43,6 +44,7 @@ WITHOUT_LIGHTNING = {
     "alignment",
     "losses",
     "models",
+    "analysis",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

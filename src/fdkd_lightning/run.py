@@ -53,7 +53,14 @@ class FDKDCLI(LightningCLI):
             parser.set_defaults(
                 {f"{argument}.filename": name, f"{argument}.enable_version_counter": False}
             )
-        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max"})
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/accuracy",
+                "checkpoint.mode": "max",
+                # Also of an epoch without validation.
+                "last_checkpoint.save_on_train_epoch_end": True,
+            }
+        )
         parser.add_lightning_class_args(PredictionTable, "predictions")
         parser.add_argument(
             "--overwrite",
@@ -102,7 +109,7 @@ class FDKDCLI(LightningCLI):
         self.config = self._said
         if self.subcommand == "fit":
             said.overwrite, said.ckpt_path = False, None
-        if self._get(self.config_init, "trainer").logger is None:
+        if "logger" not in kwargs and self._get(self.config_init, "trainer").logger is None:
             csv = CSVLogger(self._root, name="logs")
             board = TensorBoardLogger(self._root, name="logs", version=csv.version)
             loggers: list[Logger] = [csv, board]

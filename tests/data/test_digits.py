@@ -37,7 +37,7 @@ def test_a_batch_is_as_documented(digits_root: Path) -> None:
         "label": ((4,), torch.int64),
         "index": ((4,), torch.int64),
     }
-    assert data.on_after_batch_transfer(batch, 0)["audio"].shape == (4, 1, 32, 63)
+    assert data.on_after_batch_transfer(batch, 0)["audio"].shape == (4, 1, 32, 32)
 
 
 def test_sizes_of_the_splits(digits_root: Path) -> None:

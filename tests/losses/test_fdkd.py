@@ -217,6 +217,38 @@ def test_classifier_terms_are_those_of_the_formula(
         assert alone == pytest.approx(expected, rel=error)
 
 
+@pytest.mark.parametrize("alignment", [True, False])
+@pytest.mark.parametrize("band_heads", [True, False])
+def test_the_heads_are_the_classifiers_on_the_students_bands(
+    alignment: bool, band_heads: bool
+) -> None:
+    features = random_features(4, 16)[0]
+    student = Output(torch.from_numpy(features), torch.zeros(4, 3))
+    classifiers = {
+        name: SharedAlignmentHead(16, 3).double()
+        for name, there in (("align", alignment), ("heads", band_heads))
+        if there
+    }
+    loss = FDKDLoss(
+        FrequencyDecoupler(), classifiers.get("align"), band_heads=classifiers.get("heads")
+    )
+    heads = loss.heads(student)
+    assert list(heads) == [f"{name}_{band}" for name in classifiers for band in ("low", "high")]
+    bands = dict(zip(("low", "high"), split(features), strict=True))
+    for name, classifier in classifiers.items():
+        for band, rows in bands.items():
+            weight, bias = (
+                classifier.get_parameter(f"{band}.{part}").detach().numpy()
+                for part in ("weight", "bias")
+            )
+            np.testing.assert_allclose(
+                heads[f"{name}_{band}"].detach(),
+                np.maximum(rows, 0) @ weight.T + bias,
+                rtol=0,
+                atol=1e-12,
+            )
+
+
 def test_undecided_classifiers_cost_log_k_each(pair: Callable[..., Any]) -> None:
     student, teacher, target = pair(k=5)
     loss = FDKDLoss(

@@ -14,6 +14,7 @@ from fdkd_lightning.losses import (
     FDKDLoss,
     FeatureLoss,
     KDLoss,
+    ShuffledPairs,
     feature_loss,
     kd_loss,
 )
@@ -30,7 +31,7 @@ def fdkd(alignment: bool = False, heads: bool = False, **options: Any) -> FDKDLo
 
 
 # (name, factory, needs a teacher)
-LOSSES: list[tuple[str, Callable[[], DistillationLoss], bool]] = [
+METHODS: list[tuple[str, Callable[[], DistillationLoss], bool]] = [
     ("kd", KDLoss, True),
     ("feature", FeatureLoss, True),
     ("fdkd", fdkd, True),
@@ -41,8 +42,16 @@ LOSSES: list[tuple[str, Callable[[], DistillationLoss], bool]] = [
     ("fdkd heads", lambda: fdkd(heads=True), False),
     ("fdkd both", lambda: fdkd(alignment=True, heads=True), False),
 ]
-every_loss = pytest.mark.parametrize(
-    ("factory", "needs_teacher"), [pytest.param(*row[1:], id=row[0]) for row in LOSSES]
+# A control takes the pairs apart: equal outputs are not what it compares.
+LOSSES = [
+    *METHODS,
+    ("shuffled", lambda: ShuffledPairs(fdkd(alignment=True, heads=True)), True),
+]
+every_loss, every_method = (
+    pytest.mark.parametrize(
+        ("factory", "needs_teacher"), [pytest.param(*row[1:], id=row[0]) for row in rows]
+    )
+    for rows in (LOSSES, METHODS)
 )
 
 
@@ -103,7 +112,7 @@ def test_without_a_teacher_the_teacher_free_terms_are_left(
         assert terms.keys() < loss(student, teacher, target).keys()
 
 
-@every_loss
+@every_method
 def test_equal_outputs_have_no_distance(
     pair: Callable[..., Any], factory: Callable[[], DistillationLoss], needs_teacher: bool
 ) -> None:

@@ -32,6 +32,7 @@ class MultimodalDataModule(LightningDataModule):
     Args:
         root: Folder of the data; None: the user's cache folder.
         batch_size: Samples per batch and process.
+        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
         num_workers: Loader processes; 0 loads in the process that trains.
         modalities: The modalities to load; None: all of the set's.
         seed: Draws the order of training samples (and what a subclass draws).
@@ -64,6 +65,7 @@ class MultimodalDataModule(LightningDataModule):
         self,
         root: str | Path | None = None,
         batch_size: int = 32,
+        eval_batch_size: int | None = None,
         num_workers: int = 0,
         modalities: Sequence[str] | None = None,
         seed: int = 0,
@@ -71,10 +73,13 @@ class MultimodalDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         check_range("batch_size", batch_size, 1)
+        if eval_batch_size is not None:
+            check_range("eval_batch_size", eval_batch_size, 1)
         check_range("num_workers", num_workers, 0)
         check_range("seed", seed, 0)
         self.root = Path(user_cache_dir("fdkd_lightning") if root is None else root).expanduser()
         self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.modalities = self._select(modalities)
         self.seed = seed
@@ -122,19 +127,19 @@ class MultimodalDataModule(LightningDataModule):
             sampler.set_epoch(epochs.processed)
         # In training BatchNorm cannot do with a batch of one.
         drop_last = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
-        return self._loader(dataset, sampler=sampler, drop_last=drop_last)
+        return self._loader(dataset, self.batch_size, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation split, in order."""
-        return self._loader(self.datasets["val"])
+        return self._loader(self.datasets["val"], self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split, in order."""
-        return self._loader(self.datasets["test"])
+        return self._loader(self.datasets["test"], self.eval_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split, in order."""
-        return self._loader(self.datasets["test"])
+        return self._loader(self.datasets["test"], self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Apply the transforms where the batch is, in train mode only while training."""
@@ -144,13 +149,13 @@ class MultimodalDataModule(LightningDataModule):
             batch[modality] = _apply(transform, batch[modality], batch["index"].device)
         return batch
 
-    def _loader(self, dataset: Dataset[Batch], **order: Any) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Batch], batch_size: int, **order: Any) -> DataLoader[Batch]:
         # Its own generator: a loader draws its workers' seed from it, and would move the global
         # one, before a resumed run has taken up its state.
         rank = self.trainer.global_rank if self.trainer else 0
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(10_007 * self.seed + rank),

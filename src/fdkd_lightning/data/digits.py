@@ -112,6 +112,7 @@ class AVDigits(MultimodalDataModule):
     Args:
         root: Folder of the data; None: the user's cache folder.
         batch_size: Samples per batch and process.
+        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
         num_workers: Loader processes; 0 loads in the process that trains.
         modalities: ``audio``, ``visual`` or both; None: both.
         seed: Draws the training pairs, those that keep their label, and their order.
@@ -129,7 +130,7 @@ class AVDigits(MultimodalDataModule):
         build_seed: Draws speakers, splits, pairs and what the difficulty settings draw.
 
     Shape:
-        - batch["audio"]: [N, 1, F, T], F = 32, T = 63 (waveforms [N, S] without a transform)
+        - batch["audio"]: [N, 1, F, T], F = 32, T = 32 (waveforms [N, S] without a transform)
         - batch["visual"]: [N, 1, 32, 32]
 
     Raises:
@@ -153,6 +154,7 @@ class AVDigits(MultimodalDataModule):
         self,
         root: str | Path | None = None,
         batch_size: int = 32,
+        eval_batch_size: int | None = None,
         num_workers: int = 0,
         modalities: Sequence[str] | None = None,
         seed: int = 0,
@@ -165,7 +167,9 @@ class AVDigits(MultimodalDataModule):
         audio_snr: float | None = 5.0,
         build_seed: int = 0,
     ) -> None:
-        super().__init__(root, batch_size, num_workers, modalities, seed, transforms)
+        super().__init__(
+            root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms
+        )
         check_range("train_size", train_size, len(WORDS), len(WORDS) * PER_CLASS["train"])
         if labelled is not None:
             check_range("labelled", labelled, len(WORDS), train_size)
@@ -188,7 +192,7 @@ class AVDigits(MultimodalDataModule):
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
         """A log-mel spectrogram for audio; a network's BatchNorm serves the pictures."""
-        return {"audio": LogMelSpectrogram(SAMPLE_RATE)}
+        return {"audio": LogMelSpectrogram(SAMPLE_RATE, n_fft=512, hop_length=256)}
 
     def prepare_data(self) -> None:
         """Make the data where it is not there yet."""

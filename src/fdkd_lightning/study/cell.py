@@ -4,13 +4,15 @@ import contextlib
 import json
 import logging
 import os
+import re
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from filelock import FileLock
@@ -32,6 +34,7 @@ class Result:
     """What a run found.
 
     Args:
+        metric: The metric's name.
         val_last: The metric on validation data, of the last epoch's weights.
         val_best: Of the weights that were best on validation data.
         best_epoch: Their epoch, from 0.
@@ -43,6 +46,7 @@ class Result:
         warnings: What was said of its teachers.
     """
 
+    metric: str
     val_last: float
     val_best: float
     best_epoch: int
@@ -68,15 +72,16 @@ class StudyCLI(FDKDCLI):
     def before_instantiate_classes(self) -> None:
         """Put in the teachers, and the seed of the data where it has one."""
         config = self.config.fit
-        for modality, teacher in (config.model.init_args.get("teachers") or {}).items():
-            if modality not in self._teachers or "checkpoint" not in teacher.init_args:
+        arguments = config.model.get("init_args") or {}
+        for modality, teacher in (arguments.get("teachers") or {}).items():
+            if modality not in self._teachers or "checkpoint" not in teacher.get("init_args", {}):
                 raise ValueError(
                     f"model.teachers.{modality} ({teacher.class_path}) cannot take the study's "
                     f"teacher of {', '.join(self._teachers) or 'no modality'}: name that modality "
                     "in the direction's teachers, and make it a PretrainedModel"
                 )
             teacher.init_args.checkpoint = str(self._teachers[modality])
-        if "seed" in config.data.init_args:
+        if "seed" in (config.data.get("init_args") or {}):
             config.data.init_args.seed = config.seed_everything
         super().before_instantiate_classes()
 
@@ -141,7 +146,7 @@ def execute(run: Run, folder: Path, metric: str) -> str | None:
     own.mkdir(parents=True, exist_ok=True)
     # A killed study may leave a worker behind that still finishes its run.
     with FileLock(own / ".lock"):
-        if read_result(run, folder) is not None:
+        if read_result(run, folder, metric) is not None:
             return None
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -149,24 +154,31 @@ def execute(run: Run, folder: Path, metric: str) -> str | None:
             (own / "run.log").open("a", buffering=1) as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
-            warnings.catch_warnings(record=True) as caught,
+            warnings.catch_warnings(),
         ):
+            warnings.simplefilter("always", TeacherWarning)
+            warnings.showwarning = _show_warning
             try:
                 result = _run(run, folder, metric)
             except (Exception, SystemExit):  # reported by the caller, beside the other runs
                 traceback.print_exc()
-                return f"{run.name}: {_last_line(own / 'run.log')} (see {own / 'run.log'})"
-        result.warnings = [str(w.message) for w in caught if w.category is TeacherWarning]
+                return f"{run.name}: {_error(own / 'run.log')} (see {own / 'run.log'})"
+        # From the log, where those of an earlier start are too.
+        said = re.findall(r"^TeacherWarning: (.*)", (own / "run.log").read_text(), re.MULTILINE)
+        result.warnings = list(dict.fromkeys(said))
         temporary = own / "result.json.tmp"
         temporary.write_text(json.dumps(asdict(result), indent=1))
         os.replace(temporary, own / "result.json")
     return None
 
 
-def read_result(run: Run, folder: Path) -> Result | None:
-    """The result of a run that was finished."""
+def read_result(run: Run, folder: Path, metric: str) -> Result | None:
+    """The result of a run that was finished, if it was evaluated by this metric."""
     path = folder / run.name / "result.json"
-    return Result(**json.loads(path.read_text())) if path.exists() else None
+    if not path.exists():
+        return None
+    result = Result(**json.loads(path.read_text()))
+    return result if result.metric == metric else None
 
 
 def _run(run: Run, folder: Path, metric: str) -> Result:
@@ -183,9 +195,10 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
     if (checkpoints / "last.ckpt").exists():
         args.append("--ckpt_path=last")
     cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
+    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     heads = HeadMetrics(metric)
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]
-    found: dict[str, Any] = {"heads": {}}
+    found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):
         for split, evaluate in (("val", cli.trainer.validate), ("test", cli.trainer.test)):
             (values,) = evaluate(
@@ -195,11 +208,26 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
                 raise ValueError(f"metric={metric!r} is not logged, only: {', '.join(values)}")
             found[f"{split}_{which}"] = values[f"{split}/{metric}"]
         found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
-    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     return Result(
         **found, best_epoch=int(best["epoch"]), seconds=round(time.perf_counter() - start, 1)
     )
 
 
-def _last_line(log: Path) -> str:
-    return log.read_text().rstrip().rpartition("\n")[2]
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"{category.__name__}: {message}", file=sys.stderr)
+
+
+def _error(log: Path) -> str:
+    """The last line that says what went wrong: a parser's, or a traceback's end."""
+    text = log.read_text().rstrip()
+    last = text.rpartition("\n")[2]
+    if last.startswith("SystemExit"):
+        return " ".join(text.rpartition("error: ")[2].partition("\nTraceback")[0].split())
+    return last

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
@@ -33,12 +34,12 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
     with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
         for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
             bar.set_description(name)
-            waiting = [run for run in stage if read_result(run, folder) is None]
+            waiting = [run for run in stage if read_result(run, folder, study.metric) is None]
             # What was done before must not make the rest look quick.
             bar.initial += len(stage) - len(waiting)
             bar.update(len(stage) - len(waiting))
             failures = []
-            for failure in _results(waiting, study):
+            for failure in _results(waiting, study, os.getpid() if scheduler is None else None):
                 bar.update()
                 if failure is not None:
                     failures.append(failure)
@@ -50,12 +51,19 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
                 )
 
 
-def _results(runs: Sequence[Run], study: Study) -> Iterator[str | None]:
-    jobs = (delayed(execute)(run, study.folder / "runs", study.metric) for run in runs)
+def _results(runs: Sequence[Run], study: Study, parent: int | None) -> Iterator[str | None]:
+    jobs = (delayed(_execute)(run, study.folder / "runs", study.metric, parent) for run in runs)
     results: Iterator[str | None] = Parallel(return_as="generator_unordered", pre_dispatch="all")(
         jobs
     )
     return results
+
+
+def _execute(run: Run, folder: Path, metric: str, parent: int | None) -> str | None:
+    if parent not in (None, os.getpid(), os.getppid()):
+        # The study was killed: its workers would work off what is in their queue.
+        raise SystemExit
+    return execute(run, folder, metric)
 
 
 @contextmanager

@@ -92,6 +92,8 @@ class Study:
         ):
             if not value:
                 raise ValueError(f"{name} is empty: a study needs at least one")
+        if self.workers < 1:
+            raise ValueError(f"workers={self.workers} must be at least 1")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={self.seeds} names one twice: each seed is one run")
         references = {"baseline": self.baseline}
@@ -129,7 +131,7 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Of all that determines the result, the contents of the configurations included."""
-        parts = [self.seed, *(Path(a).read_text() if _is_config(a) else a for a in self.args)]
+        parts = [self.seed, *(Path(a).read_text() if is_config(a) else a for a in self.args)]
         parts += [f"{modality} {run.fingerprint}" for modality, run in self.teachers]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
@@ -144,7 +146,7 @@ class Run:
 
     def command(self) -> list[str]:
         """The arguments of ``fdkd fit``, without folder and teachers."""
-        configs = [f"--config={arg}" if _is_config(arg) else arg for arg in self.args]
+        configs = [f"--config={arg}" if is_config(arg) else arg for arg in self.args]
         return [*configs, f"--seed_everything={self.seed}"]
 
 
@@ -157,7 +159,7 @@ def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """
     parser = study_parser()
     config = parser.parse_args(["--config", str(path), *overrides])
-    values = parser.instantiate_classes(config).as_dict()
+    values = parser.instantiate(config).as_dict()
     del values["config"]
     return Study(**values)
 
@@ -181,9 +183,7 @@ def teacher_runs(study: Study) -> dict[tuple[str, str, int], Run]:
     for seed, (name, regime), modality in itertools.product(
         study.seeds, study.regimes.items(), modalities
     ):
-        args = tuple(
-            Template(arg).substitute(teacher=modality) for arg in [*study.teacher, *regime.teacher]
-        )
+        args = tuple(_fill(arg, teacher=modality) for arg in [*study.teacher, *regime.teacher])
         run = alike.setdefault((args, seed), Run("teacher", modality, name, seed, "", args))
         runs[modality, name, seed] = run
     return runs
@@ -223,5 +223,14 @@ def _grid(tune: dict[str, list[Any]]) -> Iterator[tuple[str, ...]]:
         yield tuple(f"{key}={value}" for key, value in zip(tune, values, strict=True))
 
 
-def _is_config(arg: str) -> bool:
+def _fill(arg: str, **names: str) -> str:
+    try:
+        return Template(arg).substitute(names)
+    except (KeyError, ValueError) as error:
+        known = ", ".join(f"${name}" for name in names)
+        raise ValueError(f"{arg!r}: {error} cannot be filled in, only {known} here") from error
+
+
+def is_config(arg: str) -> bool:
+    """Whether an argument of a run is a configuration's path."""
     return not arg.startswith("-") and arg.endswith((".yaml", ".yml"))

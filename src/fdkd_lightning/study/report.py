@@ -69,12 +69,14 @@ def words(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
             if method != settings["baseline"]:
                 lines.append(f"- {_sentence(settings, column, method)}")
                 intervals += 1 + (settings["methods"][method]["control"] is not None)
-        best, wins = leader(column)
-        claim = "the winner, above every other row" if wins else "not told apart from all others"
-        lines += [
-            f"- Highest mean: {best}, {claim} after correction for {len(column) - 1} comparisons.",
-            "",
-        ]
+        if len(column) > 1:
+            best, wins = leader(column)
+            claim = (
+                "the winner, above every other row" if wins else "not told apart from all others"
+            )
+            comparisons = f"after correction for {len(column) - 1} comparisons"
+            lines += [f"- Highest mean: {best}, {claim} {comparisons}.", ""]
+    lines += [f"Warning: {warning}." for warning in settings["warnings"]]
     lines.append(
         f"Each interval alone misses the true difference in 1 study of 20: of the {intervals} "
         f"above, expect about {max(1, round(intervals / 20))} to."
@@ -90,7 +92,8 @@ def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: 
     own = _difference(column, method, control)
     if own is None:
         return f"{text}."
-    text = f"{text}; it {_relation(own, control)}"
+    if control != baseline:
+        text = f"{text}; it {_relation(own, control)}"
     if own.sign > 0:
         return f"{text}: the teacher adds to what heads and batches alone give."
     if gain.sign > 0:

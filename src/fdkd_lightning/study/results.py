@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fdkd_lightning.study.cell import Result, read_result
-from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
 
 Column = tuple[str, str]
 """Direction and regime."""
@@ -46,7 +47,7 @@ def collect(study: Study) -> list[Row]:
     tried: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     results = []
     for run in runs:
-        result = read_result(run, folder)
+        result = read_result(run, folder, study.metric)
         if result is None:
             raise FileNotFoundError(f"{run.name} has no result in {folder}: run the study first")
         results.append(result)
@@ -85,7 +86,7 @@ def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """What :func:`write_results` wrote: the study's settings, and the rows.
+    """What :func:`write_results` wrote: the study's settings and warnings, and the rows.
 
     Raises:
         FileNotFoundError: If the folder holds no results.
@@ -106,8 +107,8 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
             )
             for record in csv.DictReader(file)
         ]
-    settings: dict[str, Any] = json.loads((folder / "results.json").read_text())["study"]
-    return settings, rows
+    provenance = json.loads((folder / "results.json").read_text())
+    return provenance["study"] | {"warnings": provenance["warnings"]}, rows
 
 
 def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
@@ -133,20 +134,25 @@ def _key(run: Run) -> tuple[str, ...]:
 
 
 def _provenance(study: Study) -> dict[str, Any]:
-    configs = {
-        arg: Path(arg).read_text()
-        for run in (*teacher_runs(study).values(), *method_runs(study))
-        for arg in run.args
-        if not arg.startswith("-")
-    }
+    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
+    configs = {arg: Path(arg).read_text() for run in runs for arg in run.args if is_config(arg)}
+    results = [read_result(run, study.folder / "runs", study.metric) for run in runs]
     packages = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     return {
         "study": asdict(study),
         "configs": configs,
+        "warnings": list(dict.fromkeys(w for r in results if r is not None for w in r.warnings)),
         "versions": {"python": platform.python_version(), **versions},
-        "commit": git.stdout.strip() or None,
+        "commit": _commit(),
     }
+
+
+def _commit() -> str | None:
+    """Of a clone that the package runs from; None where there is none."""
+    if shutil.which("git") is None:
+        return None
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return git.stdout.strip() or None

@@ -1,0 +1,309 @@
+import csv
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from fdkd_lightning.decoupler import frequency_split
+from fdkd_lightning.study.cell import Result, execute, read_result
+from fdkd_lightning.study.plan import Run
+
+RUNS = Path("runs")
+# The first epoch is the best one, whatever is found on validation data.
+FIRST = ("--trainer.max_epochs=4", "--checkpoint.monitor=epoch", "--checkpoint.mode=min")
+TEACHER = Run("teacher", "audio", "full", 1, "", ("unimodal_audio.yaml",))
+
+
+def unimodal(*args: str, seed: int = 1) -> Run:
+    return Run("alone", "to visual", "full", seed, "", ("unimodal_visual.yaml", *args))
+
+
+def distilled(*args: str, teacher: Run = TEACHER, name: str = "fdkd") -> Run:
+    args = ("distill_visual.yaml", *args)
+    return Run(name, "to visual", "full", 1, "", args, (("audio", teacher),))
+
+
+def done(run: Run, metric: str = "accuracy") -> Result:
+    """The run's result, after that of its teachers."""
+    for teacher in (t for _, t in run.teachers):
+        assert execute(teacher, RUNS, metric) is None
+    assert execute(run, RUNS, metric) is None
+    result = read_result(run, RUNS, metric)
+    assert result is not None
+    return result
+
+
+def found(result: Result) -> Result:
+    """What does not depend on the clock."""
+    return replace(result, seconds=0.0)
+
+
+def logged(run: Run, version: int = 0) -> list[dict[str, float]]:
+    with (RUNS / run.name / f"logs/version_{version}/metrics.csv").open() as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def accuracies(
+    run: Run, checkpoint: str, split: str, data_seed: int | None = None
+) -> dict[str, float]:
+    """Of the weights in a checkpoint, all by hand: the main head's and the shared classifiers'."""
+    from tiny import Pairs  # type: ignore[import-not-found]  # the user's, in the working directory
+
+    data = Pairs(seed=run.seed if data_seed is None else data_seed)
+    dataset = data.make_dataset(split)
+    x, label = dataset.inputs["visual"], dataset.classes
+    path = RUNS / run.name / f"checkpoints/{checkpoint}.ckpt"
+    w = torch.load(path, weights_only=True)["state_dict"]
+
+    def share(logits: Tensor) -> float:
+        return (logits.argmax(1) == label).double().mean().item()
+
+    features = (x @ w["model.body.weight"].T + w["model.body.bias"]).relu()
+    values = {"": share(features @ w["model.head.weight"].T + w["model.head.bias"])}
+    if "criterion.alignment.low.weight" in w:
+        for band, part in frequency_split(features)._asdict().items():
+            weight, bias = (w[f"criterion.alignment.{band}.{p}"] for p in ("weight", "bias"))
+            values[f"align_{band}"] = share(part.relu() @ weight.T + bias)
+    return values
+
+
+@pytest.mark.usefixtures("home")
+def test_a_result_is_the_accuracy_of_the_last_and_of_the_best_weights() -> None:
+    run = unimodal(*FIRST)
+    result = done(run)
+    values = {
+        f"{split}_{which}": accuracies(run, which, split)[""]
+        for which in ("last", "best")
+        for split in ("val", "test")
+    }
+    assert {key: getattr(result, key) for key in values} == pytest.approx(values)
+    assert result.best_epoch == 0
+    assert result.test_last != result.test_best
+    assert result.heads == {}
+
+
+@pytest.mark.usefixtures("home")
+def test_the_best_epoch_is_that_of_the_highest_validation_metric() -> None:
+    run = unimodal("--trainer.max_epochs=5", seed=3)
+    result = done(run)
+    curve = [row["val/accuracy"] for row in logged(run) if "val/accuracy" in row][:5]
+    assert curve[result.best_epoch] == pytest.approx(result.val_best)
+    assert result.val_best == pytest.approx(max(curve))
+    assert result.val_last == pytest.approx(curve[-1])
+
+
+@pytest.mark.usefixtures("home")
+def test_the_heads_are_the_criterions_classifiers_on_test_data() -> None:
+    run = distilled(*FIRST)
+    result = done(run)
+    expected = {
+        f"{which}/{name}": value
+        for which in ("last", "best")
+        for name, value in accuracies(run, which, "test").items()
+        if name
+    }
+    assert len(expected) == 4
+    assert result.heads == pytest.approx(expected)
+    assert result.test_last == pytest.approx(accuracies(run, "last", "test")[""])
+
+
+@pytest.mark.usefixtures("home")
+def test_another_metric_is_that_metric() -> None:
+    run = distilled()
+    result = done(run, "macro_f1")
+    values = [row["test/macro_f1"] for row in logged(run) if "test/macro_f1" in row]
+    assert (result.test_last, result.test_best) == pytest.approx(tuple(values))
+    assert result.heads.keys() == {
+        f"{which}/align_{band}" for which in ("last", "best") for band in ("low", "high")
+    }
+
+
+@pytest.mark.usefixtures("home")
+def test_a_result_of_one_metric_is_not_taken_for_that_of_another() -> None:
+    run = unimodal()
+    accuracy, macro_f1 = done(run), done(run, "macro_f1")
+    values = [row["test/macro_f1"] for row in logged(run) if "test/macro_f1" in row]
+    assert values[0] != pytest.approx(accuracy.test_last)
+    assert macro_f1.test_last == pytest.approx(values[0])
+
+
+@pytest.mark.usefixtures("home")
+def test_the_result_is_a_file_and_only_whole_files_are_results() -> None:
+    run = unimodal()
+    own = RUNS / run.name
+    assert read_result(run, RUNS, "accuracy") is None
+    own.mkdir(parents=True)
+    (own / "result.json.tmp").write_text('{"val_last": 0.')
+    result = done(run)
+    assert Result(**json.loads((own / "result.json").read_text())) == result
+    assert not (own / "result.json.tmp").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_the_teacher_is_the_studys_best_checkpoint() -> None:
+    teacher = replace(TEACHER, args=("unimodal_audio.yaml", *FIRST))
+    run = distilled(teacher=teacher)
+    done(run)
+    its = read_result(teacher, RUNS, "accuracy")
+    assert its is not None
+    assert its.val_best != its.val_last
+    (measured,) = [
+        row["teacher/audio/accuracy"] for row in logged(run) if "teacher/audio/accuracy" in row
+    ]
+    assert measured == pytest.approx(its.val_best)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_seed_draws_the_data_and_the_weights() -> None:
+    one, again, two = (unimodal(seed=seed) for seed in (1, 1, 2))
+    done(one)
+    done(two)
+    saved = [
+        yaml.safe_load((RUNS / run.name / "logs/version_0/config.yaml").read_text())
+        for run in (one, two)
+    ]
+    assert [config["seed_everything"] for config in saved] == [1, 2]
+    assert [config["data"]["init_args"]["seed"] for config in saved] == [1, 2]
+    assert again.name == one.name != two.name
+
+
+@pytest.mark.usefixtures("home")
+def test_data_without_a_seed_are_taken_as_they_are() -> None:
+    run = unimodal("--data=tiny.Seedless")
+    result = done(run)
+    assert result.test_last == pytest.approx(accuracies(run, "last", "test", data_seed=0)[""])
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_is_told_in_its_log_and_nowhere_else(capfd: pytest.CaptureFixture[str]) -> None:
+    run = unimodal()
+    done(run)
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == ""
+    assert (RUNS / run.name / "run.log").is_file()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_logs_to_csv_alone() -> None:
+    run = unimodal()
+    done(run)
+    logs = RUNS / run.name / "logs/version_0"
+    assert (logs / "metrics.csv").is_file()
+    assert not list(logs.glob("events.out.tfevents*"))
+
+
+# Warnings.
+
+
+@pytest.mark.usefixtures("home")
+def test_a_teacher_that_knows_nothing_is_told_in_every_students_result() -> None:
+    ignorant = replace(TEACHER, args=("unimodal_audio.yaml", "--data.signal=0"))
+    for name in ("fdkd", "kd"):
+        result = done(distilled("--data.signal=0", teacher=ignorant, name=name))
+        assert len(result.warnings) == 1
+        assert "the audio teacher's accuracy is" in result.warnings[0]
+    assert done(unimodal("--data.signal=0")).warnings == []
+    assert done(distilled("--data.signal=9")).warnings == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_warning_is_recorded_where_warnings_are_not_shown() -> None:
+    ignorant = replace(TEACHER, args=("unimodal_audio.yaml", "--data.signal=0"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = done(distilled("--data.signal=0", teacher=ignorant))
+    assert len(result.warnings) == 1
+
+
+# Runs that were cut off.
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("make", [unimodal, distilled])
+def test_a_run_that_was_cut_off_goes_on_and_ends_with_the_same(make: Callable[..., Run]) -> None:
+    run = make("--trainer.max_epochs=4", "--trainer.callbacks=tiny.Dies")
+    whole = done(run)
+    (RUNS / run.name).rename("whole")
+    Path("die").touch()
+    assert execute(run, RUNS, "accuracy") is not None
+    assert read_result(run, RUNS, "accuracy") is None
+    Path("die").unlink()
+    assert found(done(run)) == found(whole)
+    # It did go on.
+    epochs = [{int(r["epoch"]) for r in logged(run, v) if "train/loss" in r} for v in (0, 1)]
+    assert epochs == [{0, 1}, {2, 3}]
+    last = [
+        torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for folder in (Path("whole"), RUNS / run.name)
+    ]
+    assert all(torch.equal(weight, last[1][name]) for name, weight in last[0].items())
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("signal", [0, 9])
+def test_a_run_that_was_cut_off_in_its_evaluation_ends_with_the_same(signal: int) -> None:
+    teacher = replace(TEACHER, args=("unimodal_audio.yaml", f"--data.signal={signal}"))
+    run = distilled(f"--data.signal={signal}", teacher=teacher)
+    whole = done(run)
+    (RUNS / run.name / "result.json").unlink()
+    assert found(done(run)) == found(whole)
+
+
+# Runs that fail.
+
+
+@pytest.mark.parametrize(
+    ("run", "parts"),
+    [
+        (unimodal("--data=tiny.Gone"), ["tiny", "Gone"]),
+        (unimodal("--data.labeled=5"), ["labeled"]),
+        (unimodal("--data.batch=5"), ["batch"]),
+        (unimodal("--model.modality=video"), ["no modality 'video'", "audio, visual"]),
+        (
+            distilled("--model.teachers.audio=tiny.Net", "--model.teachers.audio.modality=audio"),
+            ["model.teachers.audio (tiny.Net)", "PretrainedModel"],
+        ),
+        (
+            replace(distilled(), teachers=()),
+            ["model.teachers.audio", "no modality", "name that modality"],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+@pytest.mark.usefixtures("home")
+def test_a_failure_is_returned_with_its_cause(run: Run, parts: list[str]) -> None:
+    for _, teacher in run.teachers:
+        execute(teacher, RUNS, "accuracy")
+    message = execute(run, RUNS, "accuracy")
+    assert message is not None
+    assert message.startswith(f"{run.name}: ")
+    assert f"{RUNS / run.name / 'run.log'}" in message
+    assert all(part in message for part in parts), message
+    assert "Traceback" in (RUNS / run.name / "run.log").read_text()
+    assert read_result(run, RUNS, "accuracy") is None
+
+
+@pytest.mark.usefixtures("home")
+def test_an_unknown_metric_is_an_error_that_names_those_there_are() -> None:
+    message = execute(unimodal(), RUNS, "f2")
+    assert message is not None
+    for part in ("metric='f2'", "val/accuracy", "val/macro_f1"):
+        assert part in message
+
+
+@pytest.mark.usefixtures("home")
+def test_a_failure_leaves_the_streams_and_filters_as_they_were(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filters: list[Any] = list(warnings.filters)
+    assert execute(unimodal("--data=tiny.Gone"), RUNS, "accuracy") is not None
+    assert list(warnings.filters) == filters
+    print("heard")
+    assert capsys.readouterr().out == "heard\n"

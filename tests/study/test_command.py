@@ -1,0 +1,73 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fdkd_lightning.study.command import study
+from fdkd_lightning.study.plan import Study
+
+FILES = {"results.csv", "results.json", "table.md", "table.png"}
+
+
+def failure(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """What is said when the command fails, printed or as its exit."""
+    with pytest.raises(SystemExit) as error:
+        study(args)
+    assert error.value.code not in (None, 0)
+    return f"{capsys.readouterr().err}\n{error.value}"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_study_is_run_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    study(["study.yaml", "--seeds=[4,2]"])
+    assert {path.name for path in Path("out").iterdir()} == FILES | {"runs"}
+    with Path("out/results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["seed"] for row in rows] == ["4", "2"] + 3 * ["4"] + 3 * ["2"]
+    table = Path("out/table.md").read_text()
+    assert capsys.readouterr().out == f"{table}\n"
+    assert "n = 2 seeds" in table
+    # The heads are recorded and never reported.
+    assert all(row["test_last/align_low"] for row in rows if row["method"] in ("fdkd", "free"))
+    assert "align_low" not in table
+
+    # Again from the results alone, with no run done.
+    Path("out/runs").rename("elsewhere")
+    for name in ("table.md", "table.png"):
+        Path("out", name).unlink()
+    study(["--report", "out"])
+    assert capsys.readouterr().out == f"{table}\n"
+    assert {path.name for path in Path("out").iterdir()} == FILES
+
+
+@pytest.mark.usefixtures("home")
+def test_a_study_whose_runs_fail_says_so_in_a_line(
+    make_study: Callable[..., Study], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_study(teacher=["unimodal_$teacher.yaml", "--model.modality=video"])
+    with pytest.raises(SystemExit) as error:
+        study(["study.yaml"])
+    assert str(error.value.code).startswith("fdkd study: 1 of 1 runs failed, the first: teacher-")
+    assert "no modality 'video'" in str(error.value.code)
+    assert not Path("out/results.csv").exists()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("args", [[], ["study.yaml", "--report=out"]])
+def test_either_a_file_or_a_folder_is_wanted(
+    capsys: pytest.CaptureFixture[str], args: list[str]
+) -> None:
+    assert "give the file of a study, or --report" in failure(capsys, *args)
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sedes" in failure(capsys, "study.yaml", "--sedes=[0]")
+    assert not Path("out").exists()
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="give the folder of a study that was run"):
+        study(["--report", str(tmp_path)])

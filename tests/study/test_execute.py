@@ -1,0 +1,226 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fdkd_lightning.study.cell import read_result
+from fdkd_lightning.study.execute import StudyError, run_study
+from fdkd_lightning.study.plan import Run, Study, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.results import collect, write_results
+
+RUNS = Path("out/runs")
+
+
+def every_run(study: Study) -> list[Run]:
+    return [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
+
+
+def contents() -> dict[str, int]:
+    """Every file of every run, and when it was written."""
+    files = (path for path in RUNS.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.as_posix(): path.stat().st_mtime_ns for path in files}
+
+
+def folders() -> set[str]:
+    return {path.name for path in RUNS.iterdir()}
+
+
+def append(file: str, content: str) -> None:
+    with Path(file).open("a") as text:
+        text.write(content)
+
+
+def test_every_run_has_its_folder_and_result(make_study: Callable[..., Study]) -> None:
+    study = make_study(regimes={"full": {}, "few": {"student": ["--data.labelled=6"]}})
+    run_study(study)
+    runs = every_run(study)
+    # A teacher that both regimes share, and three methods in each.
+    assert len(runs) == 1 + 2 * 3
+    assert folders() == {run.name for run in runs}
+    assert all(read_result(run, RUNS, "accuracy") for run in runs)
+
+
+def test_a_finished_run_is_not_touched_again(make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    run_study(study)
+    before = contents()
+    run_study(study)
+    assert contents() == before
+    more = make_study(seeds=[1, 0])
+    run_study(more)
+    after = contents()
+    assert before.items() < after.items()
+    assert {Path(path).parts[2] for path in after.keys() - before.keys()} == {
+        run.name for run in every_run(more) if run.seed == 1
+    }
+
+
+def test_a_changed_configuration_is_run_anew_and_nothing_else(
+    make_study: Callable[..., Study],
+) -> None:
+    study = make_study()
+    run_study(study)
+    before, names = contents(), folders()
+    append("no_teacher.yaml", "# changed\n")
+    run_study(study)
+    assert before.items() < contents().items()
+    (new,) = folders() - names
+    assert new.startswith("free-")
+    append("unimodal_audio.yaml", "# changed\n")
+    names = folders()
+    run_study(study)
+    assert sorted(name.split("-")[0] for name in folders() - names) == [
+        "alone",
+        "fdkd",
+        "free",
+        "teacher",
+    ]
+
+
+@pytest.fixture
+def broken(make_study: Callable[..., Study]) -> Study:
+    """A study whose second method fails."""
+    study = make_study()
+    Path("distill_visual.yaml").rename("whole.yaml")
+    config = yaml.safe_load(Path("whole.yaml").read_text())
+    config["data"]["class_path"] = "tiny.Gone"
+    Path("fdkd.yaml").write_text(yaml.safe_dump(config))
+    study.methods["fdkd"].args[:] = ["fdkd.yaml"]
+    study.methods["free"].args[:] = ["whole.yaml", "no_teacher.yaml"]
+    return study
+
+
+def test_a_run_that_fails_leaves_the_others_to_finish(
+    broken: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StudyError) as error:
+        run_study(broken)
+    results = {run.method: read_result(run, RUNS, "accuracy") for run in every_run(broken)}
+    assert {method for method, result in results.items() if result is None} == {"fdkd"}
+    (failed,) = [run for run in method_runs(broken) if run.method == "fdkd"]
+    message = str(error.value)
+    assert message.startswith("1 of 3 runs failed")
+    assert failed.name in message
+    assert "start the study again" in message
+    # And when it happens, above the bar.
+    shown = capsys.readouterr()
+    assert f"{failed.name}: " in shown.out + shown.err
+
+
+def test_a_mended_study_does_only_what_failed(broken: Study) -> None:
+    with pytest.raises(StudyError):
+        run_study(broken)
+    before = contents()
+    Path("fdkd.yaml").write_text(Path("whole.yaml").read_text())
+    run_study(broken)
+    after = contents()
+    assert before.items() <= after.items()
+    new = {Path(path).parts[2].split("-")[0] for path in after.keys() - before.keys()}
+    assert new == {"fdkd"}
+    assert len(collect(broken)) == 4
+
+
+def test_without_its_teacher_no_method_begins(make_study: Callable[..., Study]) -> None:
+    study = make_study(teacher=["unimodal_$teacher.yaml", "--data.signal=much"], seeds=[0, 1])
+    with pytest.raises(StudyError, match="2 of 2 runs failed"):
+        run_study(study)
+    assert {name.split("-")[0] for name in folders()} == {"teacher"}
+
+
+# Killed.
+
+COMMAND = [sys.executable, "-m", "fdkd_lightning", "study", "study.yaml"]
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
+    """Starts the study with so many workers, in a process group of its own, in no hurry."""
+    groups: list[subprocess.Popen[bytes]] = []
+
+    def begin(workers: int) -> subprocess.Popen[bytes]:
+        with (home / "study.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*COMMAND, f"--workers={workers}"],
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"TINY_PAUSE": "0.005"},
+                start_new_session=True,
+            )
+        groups.append(process)
+        return process
+
+    yield begin
+    for group in groups:
+        kill(group)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """The process, its workers, and whatever they started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def written(name: str) -> dict[Path, int]:
+    found = {}
+    for path in RUNS.glob(name):
+        try:
+            found[path] = path.stat().st_mtime_ns
+        except FileNotFoundError:  # replaced in this very moment
+            continue
+    return found
+
+
+def wait_for(process: subprocess.Popen[bytes], name: str, count: int) -> None:
+    """Until the process wrote so many new versions of such files."""
+    before, new = written(name), set()
+    while len(new) < count:
+        assert process.poll() is None, Path("study.log").read_text()
+        new |= written(name).items() - before.items()
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_study_killed_five_times_ends_with_the_same_bytes(
+    make_study: Callable[..., Study], start: Callable[[int], subprocess.Popen[bytes]]
+) -> None:
+    make_study(
+        seeds=[0, 1, 2],
+        teacher=["unimodal_$teacher.yaml", "--trainer.max_epochs=3"],
+        regimes={"full": {"student": ["--trainer.max_epochs=3"]}},
+    )
+    # Without a break, in another folder, one run after the other in this process.
+    whole = read_study("study.yaml", ["--folder=whole"])
+    run_study(whole)
+    write_results(whole, collect(whole), whole.folder)
+
+    chance = random.Random(0)
+    cut_off = set()
+    for kills, workers in enumerate([2, 1, 2, 1, 1]):
+        process = start(workers)
+        if kills == 0:
+            wait_for(process, "teacher-*/result.json", 1)
+        else:
+            wait_for(process, "*/checkpoints/last.ckpt", chance.randint(1, 4))
+            time.sleep(chance.uniform(0, 0.2))
+        assert process.poll() is None
+        kill(process)
+        begun = {path.parents[1] for path in RUNS.glob("*/checkpoints/last.ckpt")}
+        cut_off |= {run for run in begun if not (run / "result.json").exists()}
+    process = start(2)
+    assert process.wait() == 0, Path("study.log").read_text()
+
+    # Kills did land in the middle of runs, which then went on.
+    assert len(cut_off) >= 2
+    assert all((run / "logs/version_1").is_dir() for run in cut_off)
+    assert folders() == {path.name for path in Path("whole/runs").iterdir()}
+    assert Path("out/results.csv").read_bytes() == Path("whole/results.csv").read_bytes()

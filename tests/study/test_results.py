@@ -1,0 +1,245 @@
+import csv
+import importlib.metadata
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fdkd_lightning.study.cell import Result
+from fdkd_lightning.study.plan import Run, Study, method_runs
+from fdkd_lightning.study.results import Row, collect, read_results, scores, write_results
+
+TUNE = {"model.lr": [0.1, 0.01], "model.x": [1, 2]}
+Pretend = Callable[[Study, Callable[[Run], Result]], None]
+
+
+def value(run: Run) -> float:
+    """Another one for each run."""
+    return int(run.fingerprint[:6], 16) / 16**6
+
+
+def result(run: Run) -> Result:
+    """What a run might have found, with a head where it has one."""
+    v = value(run)
+    heads = {"last/align_low": v / 5, "best/align_low": v / 6} if run.method == "fdkd" else {}
+    return Result("accuracy", v, v / 2, 3, v / 3, v / 4, heads, 12.5, ["a warning"])
+
+
+def of(rows: list[Row], **where: Any) -> list[Row]:
+    return [row for row in rows if all(getattr(row, k) == v for k, v in where.items())]
+
+
+def test_rows_are_the_results_of_all_runs_the_teachers_first(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study(seeds=[3, 1])
+    pretend(study, result)
+    rows = collect(study)
+    assert [(row.method, row.seed) for row in rows] == [
+        ("teacher", 3),
+        ("teacher", 1),
+        *((method, seed) for seed in (3, 1) for method in ("alone", "fdkd", "free")),
+    ]
+    for run, row in zip(method_runs(study), rows[2:], strict=True):
+        v = value(run)
+        expected = {
+            "val_last": v,
+            "val_best": v / 2,
+            "best_epoch": 3,
+            "test_last": v / 3,
+            "test_best": v / 4,
+        }
+        if run.method == "fdkd":
+            expected |= {"test_last/align_low": v / 5, "test_best/align_low": v / 6}
+        assert row == Row(run.method, "to visual", "full", run.seed, "", True, expected)
+
+
+def test_a_teacher_that_regimes_share_is_one_row(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study(regimes={"full": {}, "few": {"student": ["--data.labelled=6"]}})
+    pretend(study, result)
+    rows = collect(study)
+    assert len(of(rows, method="teacher")) == 1
+    assert len(rows) == 1 + 2 * 3
+
+
+def test_a_run_without_a_result_is_named(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    run = method_runs(study)[1]
+    (study.folder / "runs" / run.name / "result.json").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{run.name} has no result.*run the study first"):
+        collect(study)
+
+
+# Tuning.
+
+
+@pytest.mark.parametrize("epoch", ["last", "best"])
+def test_the_setting_with_the_best_mean_on_validation_counts(
+    make_study: Callable[..., Study], pretend: Pretend, epoch: str
+) -> None:
+    study = make_study(tune=TUNE, seeds=[0, 1, 2], epoch=epoch)
+    pretend(study, result)
+    rows = collect(study)
+    for method in study.methods:
+        means = {
+            row.tuned: sum(
+                r.values[f"val_{epoch}"] for r in of(rows, method=method, tuned=row.tuned)
+            )
+            for row in of(rows, method=method)
+        }
+        assert len(means) == 4
+        best = max(means, key=lambda tuned: means[tuned])
+        chosen = {row.tuned for row in of(rows, method=method, chosen=True)}
+        assert chosen == {best}
+        assert len(of(rows, method=method, chosen=True)) == 3
+    # Each method has its own.
+    assert len({row.tuned for row in of(rows, chosen=True)} - {""}) > 1
+    assert all(row.chosen for row in of(rows, method="teacher"))
+
+
+def test_what_is_chosen_is_not_what_is_best_on_test(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study(tune={"model.lr": [0.1, 0.01]}, seeds=[0, 1])
+
+    def trap(run: Run) -> Result:
+        good = "0.01" in run.tuned
+        # The better one on validation wins by its mean, though it loses on one seed.
+        val = {(True, 0): 0.9, (True, 1): 0.4, (False, 0): 0.5, (False, 1): 0.5}[good, run.seed]
+        return Result("accuracy", val, 0, 0, 0.1 if good else 1.0, 0)
+
+    pretend(study, trap)
+    rows = collect(study)
+    assert {row.tuned for row in of(rows, method="fdkd", chosen=True)} == {"model.lr=0.01"}
+    settings = {"epoch": "last", "regimes": ["full"], "directions": ["to visual"]}
+    found = scores(settings | {"methods": ["fdkd"]}, rows)
+    assert found == {("to visual", "full"): {"fdkd": [0.1, 0.1]}}
+
+
+def test_each_direction_and_regime_has_its_own_choice(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    directions = {
+        "a": {"student": "visual", "teachers": ["audio"]},
+        "v": {"student": "audio", "teachers": ["visual"]},
+    }
+    regimes = {"full": {}, "few": {"student": ["--data.labelled=6"]}}
+    study = make_study(tune={"lr": [1, 2]}, directions=directions, regimes=regimes)
+    wanted = {
+        ("a", "full"): "lr=1",
+        ("a", "few"): "lr=2",
+        ("v", "full"): "lr=2",
+        ("v", "few"): "lr=1",
+    }
+    pretend(
+        study,
+        lambda run: Result(
+            "accuracy", float(wanted.get((run.direction, run.regime)) == run.tuned), 0, 0, 0, 0
+        ),
+    )
+    rows = of(collect(study), method="fdkd", chosen=True)
+    assert {(row.direction, row.regime): row.tuned for row in rows} == wanted
+
+
+# The files.
+
+
+def test_what_is_written_is_read_again(make_study: Callable[..., Study], pretend: Pretend) -> None:
+    study = make_study(tune=TUNE, seeds=[3, 1], epoch="best")
+    pretend(study, result)
+    rows = collect(study)
+    write_results(study, rows, study.folder)
+    settings, again = read_results(study.folder)
+    assert again == rows
+    assert settings["baseline"] == "alone"
+    assert settings["seeds"] == [3, 1]
+    assert settings["epoch"] == "best"
+    assert settings["tune"] == TUNE
+    assert list(settings["methods"]) == ["alone", "fdkd", "free"]
+    assert settings["methods"]["fdkd"] == {"args": ["distill_$student.yaml"], "control": "free"}
+
+
+def test_the_table_of_results_has_a_column_per_value(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), study.folder)
+    with (study.folder / "results.csv").open(newline="") as file:
+        header, *lines = csv.reader(file)
+    keys = ["method", "direction", "regime", "seed", "tuned", "chosen"]
+    values = ["val_last", "val_best", "best_epoch", "test_last", "test_best"]
+    assert header == [*keys, *values, "test_last/align_low", "test_best/align_low"]
+    assert all(len(line) == len(header) for line in lines)
+    # A method without heads leaves them empty.
+    assert [line[-1] != "" for line in lines] == [line[0] == "fdkd" for line in lines]
+
+
+def test_how_the_results_came_about_is_kept(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), study.folder)
+    kept = json.loads((study.folder / "results.json").read_text())
+    files = ("unimodal_audio", "unimodal_visual", "distill_visual", "no_teacher")
+    assert kept["configs"] == {f"{f}.yaml": Path(f"{f}.yaml").read_text() for f in files}
+    for package in ("torch", "lightning", "fdkd_lightning"):
+        assert kept["versions"][package] == importlib.metadata.version(package)
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    if git.returncode == 0:
+        assert re.fullmatch("[0-9a-f]{40}", kept["commit"])
+        assert kept["commit"] == git.stdout.strip()
+    else:
+        assert kept["commit"] is None
+
+
+def test_only_configurations_are_files_that_are_kept(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    """An argument in two words runs, too: its value is no file."""
+    methods = {"alone": {"args": ["unimodal_visual.yaml", "--trainer.max_epochs", "1"]}}
+    study = make_study(methods=methods)
+    pretend(study, result)
+    write_results(study, collect(study), study.folder)
+    kept = json.loads((study.folder / "results.json").read_text())
+    assert kept["configs"].keys() == {"unimodal_audio.yaml", "unimodal_visual.yaml"}
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"results\.csv is not there: give the folder"):
+        read_results(tmp_path)
+
+
+# The scores that count.
+
+
+def row(method: str, seed: int, test: float, chosen: bool = True, **other: Any) -> Row:
+    where = {"direction": "d", "regime": "r", "tuned": ""} | other
+    values = {"test_last": test, "test_best": -test}
+    return Row(method=method, seed=seed, chosen=chosen, values=values, **where)
+
+
+def test_scores_are_in_one_order_of_seeds_for_all_methods() -> None:
+    rows = [row("a", 3, 0.3), row("a", 1, 0.1), row("b", 1, 0.2), row("b", 3, 0.4)]
+    rows += [row("b", 1, 9.0, chosen=False), row("a", 1, 8.0, regime="s"), row("teacher", 1, 7.0)]
+    settings = {"regimes": ["r", "s"], "directions": ["d"], "methods": ["b", "a"], "epoch": "last"}
+    found = scores(settings, rows)
+    assert found == {
+        ("d", "r"): {"b": [0.2, 0.4], "a": [0.1, 0.3]},
+        ("d", "s"): {"b": [], "a": [8.0]},
+    }
+    assert list(found["d", "r"]) == ["b", "a"]
+    best = scores(settings | {"epoch": "best"}, rows)
+    assert best["d", "r"] == {"b": [-0.2, -0.4], "a": [-0.1, -0.3]}

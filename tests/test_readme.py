@@ -1,0 +1,60 @@
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PICTURE = README.split("## Architecture")[1].split("```")[1]
+
+
+def published() -> str:
+    path = ROOT / "examples/results/update_readme.py"
+    spec = importlib.util.spec_from_file_location("update_readme", path)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text: str = script.updated(README, (script.RESULTS / "table.md").read_text())
+    return text
+
+
+def test_the_results_are_those_of_the_published_table() -> None:
+    assert published() == README, "run: python examples/results/update_readme.py"
+
+
+def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> None:
+    for name in ("results.csv", "results.json"):
+        (tmp_path / name).write_bytes((ROOT / "examples/results/digits" / name).read_bytes())
+    command = [sys.executable, "-m", "fdkd_lightning", "study", "--report", str(tmp_path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    table = (ROOT / "examples/results/digits/table.md").read_text()
+    assert (tmp_path / "table.md").read_text() == table
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    command = "python -m pip install nox && python -m nox -s tests"
+    assert command in README
+    assert command in (ROOT / ".ci/run").read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w./]+)\)", README))))
+def test_links_lead_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"configs/[\w/]+\.yaml", README))))
+def test_configurations_are_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_the_architecture_names_what_is_there() -> None:
+    source = ROOT / "src/fdkd_lightning"
+    names = {path.stem for path in source.glob("*.py")} | {p.name for p in source.iterdir()}
+    for name in names - {"__init__", "__main__", "__pycache__", "__init__.py", "py.typed"}:
+        assert re.search(rf"\b{name.removesuffix('.py')}\b", PICTURE), name
+    for path in re.findall(r"\b(\w+\.py)\b", PICTURE):
+        assert list(source.rglob(path)) or list((ROOT / "examples").rglob(path)), path
