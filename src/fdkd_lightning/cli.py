@@ -16,9 +16,6 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The arguments; None: those of the process.
     """
     command, *rest = (sys.argv[1:] if args is None else args) or [""]
-    # The console script finds a user's modules where `python -m fdkd_lightning` does.
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     # Our in-memory sets are fastest without workers; the files of others have num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning's own use of a name that torch deprecates, and its advertisements.

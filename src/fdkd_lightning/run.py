@@ -1,5 +1,6 @@
 """One run from its configuration: LightningCLI with our defaults."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ class FDKDCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
+        # The console script and a cluster's workers find a user's modules where
+        # `python -m fdkd_lightning` does.
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
         super().__init__(
             LightningModule,
             LightningDataModule,

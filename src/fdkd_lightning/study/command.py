@@ -12,7 +12,8 @@ from fdkd_lightning.study.results import collect, write_results
 DESCRIPTION = """\
 Run methods x directions x regimes x seeds and write, into the study's folder, results.csv,
 results.json, table.md and table.png. A study that was cut off goes on where it was; a run whose
-configurations changed is done anew. Keys of the file can be given here too: --workers=8."""
+configurations changed is done anew. Keys of the file can be given here too: --workers=8, and a
+second file over it: --config=FILE. configs/study/demo.yaml is a commented example."""
 
 
 def study(args: Sequence[str]) -> None:

@@ -37,10 +37,10 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
             panel.set_title(f"{direction}, {regime}", fontsize=10)
             panel.set_yticks(range(len(methods)), methods)
             panel.grid(axis="x", alpha=0.3)
-    panels[0, 0].invert_yaxis()  # shared by all
+    panels[0, 0].set_ylim(len(methods) - 0.5, -0.5)  # shared by all; the first on top
     figure.supxlabel(
-        f"test {settings['metric']}, %: each seed, mean ± standard deviation "
-        f"(n = {len(settings['seeds'])}); dashed: {settings['baseline']}",
+        f"test {settings['metric']}, %: each of {len(settings['seeds'])} seeds,\n"
+        f"mean ± standard deviation; dashed: {settings['baseline']}",
         fontsize=9,
     )
     figure.savefig(path, dpi=150)
