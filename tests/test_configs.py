@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from lightning.pytorch.cli import LightningCLI
 from fdkd_lightning.cli import main
 from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.unimodal import UnimodalModule
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -24,8 +25,9 @@ CONTENT: dict[str, Any] = {
     path.relative_to(CONFIGS).as_posix(): yaml.safe_load(path.read_text())
     for path in sorted(CONFIGS.rglob("*.yaml"))
 }
-# A sweep is W&B's, not ours to parse.
-OURS = {name: content for name, content in CONTENT.items() if name != "sweep.yaml"}
+# Studies name runs, and a sweep is W&B's to parse.
+OURS = {name: content for name, content in CONTENT.items() if "/" in name and "study/" not in name}
+STUDIES = sorted(name for name in CONTENT if name.startswith("study/"))
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
 OVERLAYS = [name for name in OURS if name not in FULL]
@@ -55,7 +57,12 @@ class BuiltError(Exception):
 
 @functools.cache
 def build(*configs: str | Path) -> LightningCLI:
-    """The command line on these configurations, all built, when fit is about to begin."""
+    """The command line on these configurations."""
+    return built([f"--config={CONFIGS / config}" for config in configs])
+
+
+def built(args: list[str]) -> LightningCLI:
+    """The command line on these arguments, all built, when fit is about to begin."""
     clis: list[LightningCLI] = []
 
     def stop(cli: LightningCLI) -> None:
@@ -67,7 +74,7 @@ def build(*configs: str | Path) -> LightningCLI:
         patch.setattr(LightningCLI, "before_fit", stop, raising=False)
         patch.setattr(sys, "argv", ["fdkd"])
         with pytest.raises(BuiltError):
-            main(["fit", *(f"--config={CONFIGS / config}" for config in configs)])
+            main(["fit", *args])
     return clis[0]
 
 
@@ -91,21 +98,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["fdkd"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are tiny, and several threads wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def teacher(tmp_path: Path) -> Path:
     """Weights where configs/demo/distill_visual.yaml looks for its teacher's."""
     path = tmp_path / "runs/demo/unimodal_audio/checkpoints/best.ckpt"
     path.parent.mkdir(parents=True)
-    network = ResNet(10, 1, (1, 1, 1, 1), (16, 32, 64, 128), stem_pool=False)
+    network = ResNet(10, 1, (1, 1, 1, 1), (8, 16, 32, 64), stem_pool=False)
     torch.save(network.state_dict(), path)
     return path
 
@@ -176,7 +174,8 @@ def test_a_teacher_is_what_another_configuration_trains(config: str) -> None:
 def test_a_configuration_says_first_what_it_is_for(config: str) -> None:
     text = (CONFIGS / config).read_text()
     assert re.match(r"# \w.{10,}\n", text)
-    for name in re.findall(r"configs/\S+?\.yaml", text):
+    # Names with a $ are filled in by the study.
+    for name in re.findall(r"configs/[^\s$]+?\.yaml", text):
         assert (ROOT / name).is_file(), name
 
 
@@ -244,3 +243,17 @@ def test_two_processes_train_one_student_through_the_command_line(digits_root: P
     assert math.isfinite(last_metrics()["train/loss"])
     main(demo_command(digits_root, "test", "--trainer.limit_test_batches=2"))
     assert {"test/accuracy", "test/loss"} <= last_metrics(version=1).keys()
+
+
+@pytest.mark.parametrize("over", [[], [f"--config={CONFIGS / 'study/published.yaml'}"]])
+def test_each_run_of_a_shipped_study_can_be_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, over: list[str]
+) -> None:
+    assert STUDIES == ["study/demo.yaml", "study/published.yaml"]
+    monkeypatch.chdir(ROOT)
+    study = read_study(CONFIGS / "study/demo.yaml", [*over, "--seeds=[0]"])
+    folder = f"--trainer.default_root_dir={tmp_path}"
+    for run in [*teacher_runs(study).values(), *method_runs(study)]:
+        cli = built([*run.command(), folder])
+        assert isinstance(cli.model, UnimodalModule)
+        assert cli.trainer.max_epochs in range(1, 100)

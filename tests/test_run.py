@@ -1,7 +1,6 @@
 import csv
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +98,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written to where the tests were started, whose arguments are not ours."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are tiny, and several threads wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("role", ["unimodal_visual", "distill_audio"])

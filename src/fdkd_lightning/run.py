@@ -1,5 +1,6 @@
 """One run from its configuration: LightningCLI with our defaults."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,7 +95,7 @@ class FDKDCLI(LightningCLI):
             config.ckpt_path = self._checkpoint(folder, config.ckpt_path)
         elif (folder / "last.ckpt").exists() and not config.trainer.fast_dev_run:
             self._make_way(folder, config.overwrite)
-        self._make_root(config)
+        self._require_root(config)
 
     def instantiate_classes(self) -> None:
         """Build everything; of what goes wrong say the cause, not the way there."""
@@ -127,14 +128,13 @@ class FDKDCLI(LightningCLI):
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root
 
-    def _make_root(self, config: Namespace) -> None:
-        root = config.trainer.default_root_dir
-        try:
-            Path(root).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+    def _require_root(self, config: Namespace) -> None:
+        root = Path(config.trainer.default_root_dir).absolute()
+        existing = next(path for path in (root, *root.parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
             self.parser.error(
-                f"trainer.default_root_dir={root!r} cannot be made ({error.strerror}): "
-                "give the run another folder"
+                f"trainer.default_root_dir={config.trainer.default_root_dir!r}: {existing} is no "
+                "folder that can be written: give the run another one"
             )
 
     def _make_way(self, folder: Path, overwrite: bool) -> None:

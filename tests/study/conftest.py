@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from fdkd_lightning.study.cell import Result
@@ -125,12 +124,3 @@ def _lightnings_loggers() -> Iterator[None]:
 def _own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     """LightningCLI would warn of those of pytest."""
     monkeypatch.setattr(sys, "argv", ["fdkd"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are tiny, and several threads wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -35,13 +35,13 @@ def study(args: Sequence[str]) -> None:
     own, overrides = parser.parse_known_args(args)
     if (own.file is None) == (own.report is None):
         parser.error("give the file of a study, or --report and the folder of one that was run")
-    if own.report is not None:
-        print(report(own.report))
-        return
-    plan = read_study(own.file, overrides)
     try:
+        if own.report is not None:
+            print(report(own.report))
+            return
+        plan = read_study(own.file, overrides)
         run_study(plan, own.scheduler)
-    except StudyError as error:
-        raise SystemExit(f"fdkd study: {error}") from None
+    except (StudyError, ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"fdkd study: {error}") from error
     write_results(plan, collect(plan), plan.folder)
     print(report(plan.folder))

@@ -28,11 +28,14 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
             baseline = 100 * mean(column[settings["baseline"]])
             panel.axvline(baseline, color="0.6", linewidth=1, linestyle="--")
             for place, method in enumerate(methods):
+                # Grey: what the methods are measured by.
+                own = settings["methods"][method]["control"] is not None
+                color = "C0" if own else "0.45"
                 values = [100 * value for value in column[method]]
                 spread = stdev(values) if len(values) > 1 else 0
-                panel.plot(values, [place] * len(values), ".", color="C0", alpha=0.35, zorder=1)
+                panel.plot(values, [place] * len(values), ".", color=color, alpha=0.35, zorder=1)
                 panel.errorbar(
-                    mean(values), place, xerr=spread, fmt="o", color="C0", capsize=3, zorder=2
+                    mean(values), place, xerr=spread, fmt="o", color=color, capsize=3, zorder=2
                 )
             panel.set_title(f"{direction}, {regime}", fontsize=10)
             panel.set_yticks(range(len(methods)), methods)
