@@ -1,15 +1,15 @@
 """Did the teacher help? A study of the embedded digits, and how alike the two modalities are."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 import fdkd_lightning as fdkd
 from fdkd_lightning.analysis import band_similarity, collect_features, plot_similarity
 from fdkd_lightning.cli import main as fdkd_command
+from fdkd_lightning.study.plan import read_study, teacher_runs
 
-FOLDER = Path("runs/study/demo")
+STUDY = "configs/study/demo.yaml"
 
 
 def test_batches(data: fdkd.AVDigits) -> Iterator[fdkd.Batch]:
@@ -18,15 +18,19 @@ def test_batches(data: fdkd.AVDigits) -> Iterator[fdkd.Batch]:
 
 
 def teacher_features(modality: str, data: fdkd.AVDigits) -> torch.Tensor:
-    (run,) = (FOLDER / "runs").glob(f"teacher-{modality}-all_labels-seed0-*")
+    study = read_study(STUDY)
+    run = teacher_runs(study)[modality, "all labels", 0]
     network = fdkd.ResNet(10, 1, (1, 1, 1, 1), channels=(8, 16, 32, 64), stem_pool=False)
-    teacher = fdkd.PretrainedModel(network, run / "checkpoints/best.ckpt")
+    teacher = fdkd.PretrainedModel(
+        network, study.folder / "runs" / run.name / "checkpoints/best.ckpt"
+    )
     teacher.load()
     return collect_features(teacher, test_batches(data), modality)
 
 
 def main() -> None:
-    fdkd_command(["study", "configs/study/demo.yaml"])
+    fdkd_command(["study", STUDY])
+    folder = read_study(STUDY).folder
     data = fdkd.AVDigits(eval_batch_size=250)
     data.setup("test")
     audio, visual = teacher_features("audio", data), teacher_features("visual", data)
@@ -36,11 +40,11 @@ def main() -> None:
         "without": band_similarity(audio, visual),
         "without, channels permuted": band_similarity(audio[:, order], visual[:, order]),
     }
-    plot_similarity(FOLDER / "similarity.png", similarities)
+    plot_similarity(folder / "similarity.png", similarities)
     print("Similarity of the teachers' features (low, high, whole):")
     for name, values in similarities.items():
         print(f"  {name}: {', '.join(f'{value:.2f}' for value in values)}")
-    print(f"Pictures: {FOLDER / 'table.png'}, {FOLDER / 'similarity.png'}")
+    print(f"Pictures: {folder / 'table.png'}, {folder / 'similarity.png'}")
 
 
 if __name__ == "__main__":

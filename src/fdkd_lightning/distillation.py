@@ -122,6 +122,10 @@ class DistillationModule(UnimodalModule):
         cast = str(self.trainer.precision).endswith("-true")
         self.teachers.to(self.device, next(self.parameters()).dtype if cast else None)
 
+    def teardown(self, stage: str) -> None:
+        """Take the teachers off the device, as Lightning does with the module."""
+        self.teachers.to(torch.device("cpu"))
+
     def on_train_start(self) -> None:
         """Measure the teachers, then take up a resumed run's random generators."""
         check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
@@ -135,12 +139,19 @@ class DistillationModule(UnimodalModule):
         """Task loss and the criterion's terms."""
         student = self._run(batch)
         teachers = self.teachers(batch)
-        self._check_first_batch(batch, {self.modality: student, **teachers})
+        roles = {f"{modality} teacher": output for modality, output in teachers.items()}
+        self._check_first_batch(batch, student, roles)
         student = self._projected(student)
         terms: dict[str, Tensor] = {}
         if self.task_weight is not None:
             terms["task"] = self.task_weight * cross_entropy(student.logits, batch["label"])
-        terms |= distillation_terms(self.criterion, student, teachers, batch["label"])
+        found = distillation_terms(self.criterion, student, teachers, batch["label"])
+        if not found.keys().isdisjoint(("task", "loss")):
+            raise ValueError(
+                f"{type(self.criterion).__name__} names a term 'task' or 'loss', which are the "
+                "module's own: give it another name"
+            )
+        terms |= found
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, terms.values())
         self._log_terms({"loss": loss, **terms}, batch)

@@ -40,6 +40,7 @@ class FDKDCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
+            # Every 50 steps, the default, would warn of epochs that are shorter.
             trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
             parser_kwargs={"prog": "fdkd", "epilog": "fdkd study --help: many runs, one table."},
             auto_configure_optimizers=False,
@@ -103,10 +104,12 @@ class FDKDCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, KeyError, OSError) as error:
             cause: BaseException = error
-            while cause.__cause__ is not None:
+            # The parser wraps what a constructor raises, with the whole configuration.
+            while str(cause).startswith("Problem with given class_path") and cause.__cause__:
                 cause = cause.__cause__
+            message = cause.args[0] if isinstance(cause, KeyError) else cause
             # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
-            self.parser.error(str(cause.args[0] if cause.args else cause), error)
+            self.parser.error(f"{message}", error)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard unless the configuration says otherwise."""

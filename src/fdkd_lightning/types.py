@@ -6,6 +6,7 @@ letter meaning
 N      samples in a batch
 D      features of a sample (the channel axis that is split)
 K      classes
+C      channels of a stage's map
 L      tokens of a sequence
 H, W   height and width of a map or picture, pixels
 S      audio samples of a waveform

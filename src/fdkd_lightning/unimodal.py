@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -84,8 +85,9 @@ class UnimodalModule(LightningModule):
         self.test_metrics: MetricCollection | None = None
         if metrics is not None:
             self._set_metrics(metrics)
-        self.val_loss = MeanMetric()
-        self.test_loss = MeanMetric()
+        # "disable": a diverged network's loss is nan, not the mean of the batches that are not.
+        self.val_loss = MeanMetric("disable")
+        self.test_loss = MeanMetric("disable")
         self._checked: set[str] = set()
         self._rng_states: list[dict[str, Any]] | None = None
 
@@ -97,7 +99,7 @@ class UnimodalModule(LightningModule):
         """Read pretrained weights when fit begins; size the default metrics."""
         self._checked.clear()
         # New ones: an earlier evaluation may have left states that only inference mode can change.
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_loss, self.test_loss = MeanMetric("disable"), MeanMetric("disable")
         # Evaluating a checkpoint must not seed a later fit; one is loaded after this hook.
         self._rng_states = None
         if stage == "fit":
@@ -119,7 +121,7 @@ class UnimodalModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the batch."""
         output = self._run(batch)
-        self._check_first_batch(batch, {self.modality: output})
+        self._check_first_batch(batch, output, {})
         loss = cross_entropy(output.logits, batch["label"])
         self._log_terms({"loss": loss}, batch)
         return loss
@@ -144,7 +146,13 @@ class UnimodalModule(LightningModule):
             return optimizer
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, PolyLR) and scheduler.max_epochs is None:
-            scheduler.max_epochs = self.trainer.max_epochs
+            epochs = self.trainer.max_epochs
+            if epochs is None or epochs < 1:
+                raise ValueError(
+                    f"PolyLR decays over max_epochs, and the trainer's is {epochs}: set "
+                    "trainer.max_epochs, or the scheduler's own"
+                )
+            scheduler.max_epochs = epochs
         # Lightning's ReduceLROnPlateau says itself what it monitors; no other scheduler needs it.
         monitor = getattr(scheduler, "monitor", None)
         return {
@@ -163,7 +171,11 @@ class UnimodalModule(LightningModule):
     def on_train_start(self) -> None:
         """Take up the random generators where the checkpoint left them."""
         if self._rng_states is not None:
-            restore_rng_states(self._rng_states, self.global_rank)
+            if not restore_rng_states(self._rng_states, self.global_rank):
+                rank_zero_warn(
+                    f"the checkpoint was written by {len(self._rng_states)} processes, and there "
+                    f"are {self.trainer.world_size}: the resumed run draws other random numbers"
+                )
             self._rng_states = None
 
     def _run(self, batch: Batch) -> Output:
@@ -196,11 +208,11 @@ class UnimodalModule(LightningModule):
             batch_size=batch["label"].shape[0],
         )
 
-    def _check_first_batch(self, batch: Batch, outputs: dict[str, Output]) -> None:
+    def _check_first_batch(self, batch: Batch, own: Output, others: dict[str, Output]) -> None:
         if self._is_first("train"):
-            for role, output in outputs.items():
+            for role, output in {self.modality: own, **others}.items():
                 check_output(role, output)
-            check_target(batch_target(batch), outputs[self.modality].logits)
+            check_target(batch_target(batch), own.logits)
 
     def _is_first(self, stage: str) -> bool:
         """Values are looked at once a run: in the hot path it would cost a sync per step."""

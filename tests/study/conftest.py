@@ -61,7 +61,7 @@ def settings() -> dict[str, Any]:
         "regimes": {"full": {}},
         "methods": {
             "alone": {"args": ["unimodal_$student.yaml"]},
-            "fdkd": {"args": ["distill_$student.yaml"], "control": "free"},
+            "fdkd": {"args": ["distill_$student.yaml"], "controls": ["free"]},
             "free": {"args": ["distill_$student.yaml", "no_teacher.yaml"]},
         },
         "baseline": "alone",

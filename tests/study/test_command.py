@@ -69,5 +69,5 @@ def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="give the folder of a study that was run"):
+    with pytest.raises(SystemExit, match="give the folder of a study that was run"):
         study(["--report", str(tmp_path)])

@@ -30,7 +30,10 @@ FULL = {
     },
     "methods": {
         "alone": {"args": ["alone_$student.yaml"]},
-        "fdkd": {"args": ["distil_$student.yaml", "over.yaml", "--m=$student"], "control": "free"},
+        "fdkd": {
+            "args": ["distil_$student.yaml", "over.yaml", "--m=$student"],
+            "controls": ["free"],
+        },
         "free": {"args": ["distil_$student.yaml", "free.yaml"]},
     },
     "baseline": "alone",
@@ -74,7 +77,7 @@ def test_a_study_is_read_with_its_defaults(write: Callable[..., Path]) -> None:
         regimes={"full": Regime(), "few": Regime(["--data.labelled=5"], ["--data.size=9"])},
         methods={
             "alone": Method(["alone_$student.yaml"]),
-            "fdkd": Method(["distil_$student.yaml", "over.yaml", "--m=$student"], "free"),
+            "fdkd": Method(["distil_$student.yaml", "over.yaml", "--m=$student"], ["free"]),
             "free": Method(["distil_$student.yaml", "free.yaml"]),
         },
         baseline="alone",
@@ -105,8 +108,8 @@ def test_the_command_line_goes_over_the_file(write: Callable[..., Path]) -> None
     [
         ({"baseline": "none"}, ["baseline='none'", "alone, fdkd, free"]),
         (
-            {"methods": {"alone": {"args": [], "control": "gone"}}},
-            ["methods.alone.control='gone'", "(alone)"],
+            {"methods": {"alone": {"args": [], "controls": ["gone"]}}},
+            ["methods.alone.controls='gone'", "(alone)"],
         ),
         ({"directions": {}}, ["directions is empty"]),
         ({"regimes": {}}, ["regimes is empty"]),

@@ -32,19 +32,19 @@ def plus(scores: Sequence[float], gain: float) -> list[float]:
 
 def study(
     columns: Mapping[tuple[str, str], Mapping[str, Sequence[float]]],
-    controls: Mapping[str, str | None] | None = None,
+    controls: Mapping[str, list[str]] | None = None,
     **changes: Any,
 ) -> tuple[dict[str, Any], list[Row]]:
-    """The settings and rows of a study that found these scores; control: free, where it is."""
+    """The settings and rows of a study that found these scores; free controls fdkd."""
     methods = list(next(iter(columns.values())))
-    controls = {m: "free" if m == "fdkd" and "free" in methods else None for m in methods} | dict(
+    controls = {m: ["free"] if m == "fdkd" and "free" in methods else [] for m in methods} | dict(
         controls or {}
     )
     settings = {
         **SETTINGS,
         "directions": dict.fromkeys(direction for direction, _ in columns),
         "regimes": dict.fromkeys(regime for _, regime in columns),
-        "methods": {m: {"args": [], "control": controls[m]} for m in methods},
+        "methods": {m: {"args": [], "controls": controls[m]} for m in methods},
         "warnings": [],
         "seeds": list(range(len(next(iter(columns.values()))[methods[0]]))),
     } | changes
@@ -81,7 +81,7 @@ def test_the_numbers_of_the_table_worked_out_by_hand() -> None:
     # 2.776 * sqrt(2.5 / 5) = 1.96.
     fdkd = [a + d / 100 for a, d in zip(ALONE, [3, -1, 0, 2, 1], strict=True)]
     lines = table(*study({("a2v", "full"): {"alone": ALONE, "fdkd": fdkd}}))
-    assert "| method | accuracy | Δ alone | Δ control |" in lines
+    assert "| method | accuracy | Δ alone | Δ controls |" in lines
     # 50 +- sqrt((0 + 4 + 4 + 1 + 1) / 4) = 1.6; 53, 51, 48, 53, 50: 51 +- sqrt(18 / 4) = 2.1.
     assert "| alone | 50.0 ± 1.6 | - | - |" in lines
     assert "| fdkd | 51.0 ± 2.1 | +1.0 [-1.0, +3.0] | - |" in lines
@@ -225,13 +225,26 @@ def test_a_winner_needs_more_than_the_interval_of_one_comparison() -> None:
     )
 
 
-def test_one_seed_tells_nothing_apart() -> None:
-    text = said({"alone": [0.1], "free": [0.5], "fdkd": [0.9]})
-    assert text["fdkd"] == (
-        "fdkd is not told apart from alone (+80.0, n = 1); "
-        "it is not told apart from free (+40.0, n = 1)."
-    )
-    assert "not told apart from all others" in text["highest"]
+def test_of_one_seed_nothing_is_said() -> None:
+    column = {"alone": [0.1], "free": [0.5], "fdkd": [0.9]}
+    lines = words(*study({("a2v", "full"): column}))
+    assert lines[-1] == "One seed: no interval, and nothing can be said of differences."
+    assert not any("apart" in line or "above" in line for line in lines)
+
+
+def test_a_gain_must_be_above_every_control() -> None:
+    column = {"alone": ALONE, "free": plus(ALONE, 0.05), "fdkd": plus(ALONE[::-1], 0.3)}
+    both = {"fdkd": ["free", "other"]}
+    for other, verdict in ((0.1, "the teacher adds"), (0.3, "not shown to be transfer")):
+        text = said({**column, "other": plus(ALONE, other)}, controls=both)["fdkd"]
+        assert "; it is above free (" in text
+        assert verdict in text.rpartition(": ")[2]
+
+
+def test_a_control_that_is_the_baseline_is_said_once() -> None:
+    text = said({"alone": ALONE, "fdkd": plus(ALONE, 0.3)}, controls={"fdkd": ["alone"]})["fdkd"]
+    assert text.count("alone (") == 1
+    assert text.endswith(": the teacher adds to what heads and batches alone give.")
 
 
 def test_the_last_line_counts_the_intervals() -> None:
@@ -240,7 +253,7 @@ def test_the_last_line_counts_the_intervals() -> None:
     two = {("a2v", "full"): column, ("v2a", "full"): column}
     # In each of two columns 20 methods against the baseline and one against its control.
     last = words(*study(two))[-1]
-    assert "of the 42 above, expect about 2 to" in last
+    assert "of the 42 above, 2.1 do on average" in last
 
 
 def test_every_column_has_its_words() -> None:

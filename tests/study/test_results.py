@@ -165,7 +165,7 @@ def test_what_is_written_is_read_again(make_study: Callable[..., Study], pretend
     assert settings["epoch"] == "best"
     assert settings["tune"] == TUNE
     assert list(settings["methods"]) == ["alone", "fdkd", "free"]
-    assert settings["methods"]["fdkd"] == {"args": ["distill_$student.yaml"], "control": "free"}
+    assert settings["methods"]["fdkd"] == {"args": ["distill_$student.yaml"], "controls": ["free"]}
 
 
 def test_the_table_of_results_has_a_column_per_value(

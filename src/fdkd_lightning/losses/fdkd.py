@@ -16,9 +16,9 @@ from fdkd_lightning.losses.base import (
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.types import Bands, Output
 
-# A band whose norm is below this share of the feature's is rounding residue, not a signal: the
-# float32 transform of constant features leaves 6e-7 of their size.
-NEGLIGIBLE = 1e-5
+# A band whose norm is below so many rounding steps of the feature's is residue, not a signal: the
+# transform of constant features leaves 5 steps (in float32, 6e-7 of their size).
+NEGLIGIBLE = 100
 
 
 def standardize(x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor:
@@ -52,7 +52,7 @@ def standardize(x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor
     size = torch.linalg.vector_norm(
         (x if source is None else source).detach().to(x.dtype), dim=dim, keepdim=True
     )
-    signal = norm > NEGLIGIBLE * size
+    signal = norm > NEGLIGIBLE * torch.finfo(x.dtype).eps * size
     # Both branches of a where are differentiated: the division must be safe in the unused one.
     return torch.where(signal, centred / torch.where(signal, norm, 1.0), 0.0)
 
@@ -137,7 +137,13 @@ class FDKDLoss(DistillationLoss):
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Size the classifiers by the features and logits of one batch."""
-        size = student.features.shape[self.decoupler.dim]
+        dim, features = self.decoupler.dim, student.features
+        if dim % features.ndim != 1 and (self.alignment or self.band_heads):
+            raise ValueError(
+                f"decoupler.dim={dim} of features {list(features.shape)}: alignment and band_heads "
+                "classify along dim 1; use that, or leave them out"
+            )
+        size = features.shape[dim]
         for head in (self.alignment, self.band_heads):
             if head is not None:
                 head.build(size, student.logits.shape[1])

@@ -188,6 +188,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
         "fit",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_model_summary=false",
+        f"--checkpoint.monitor=val/{metric}",
         *run.command(),
         f"--trainer.default_root_dir={own}",
     ]

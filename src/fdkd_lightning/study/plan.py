@@ -44,12 +44,12 @@ class Method:
     Args:
         args: The arguments of ``fdkd fit``: configurations (paths that end in .yaml), one over
             the other, and ``--key=value``.
-        control: The method that has the same batches, steps and heads and no teacher to learn
-            from; None: it has none, or is one.
+        controls: The methods that have the same batches, steps and heads, but nothing to learn
+            from a teacher; none where it is a control itself.
     """
 
     args: list[str]
-    control: str | None = None
+    controls: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -96,11 +96,12 @@ class Study:
             raise ValueError(f"workers={self.workers} must be at least 1")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={self.seeds} names one twice: each seed is one run")
-        references = {"baseline": self.baseline}
+        references = [("baseline", self.baseline)]
         for name, method in self.methods.items():
-            if method.control is not None:
-                references[f"methods.{name}.control"] = method.control
-        for key, reference in references.items():
+            references += [(f"methods.{name}.controls", control) for control in method.controls]
+            if name in method.controls:
+                raise ValueError(f"methods.{name}.controls names {name!r} itself")
+        for key, reference in references:
             if reference not in self.methods:
                 known = ", ".join(self.methods)
                 raise ValueError(f"{key}={reference!r} is none of the methods ({known})")
@@ -199,10 +200,7 @@ def method_runs(study: Study) -> list[Run]:
     ) in itertools.product(
         study.seeds, study.regimes.items(), study.directions.items(), study.methods.items()
     ):
-        args = [
-            Template(arg).substitute(student=direction.student)
-            for arg in [*method.args, *regime.student]
-        ]
+        args = [_fill(arg, student=direction.student) for arg in [*method.args, *regime.student]]
         for tuned in _grid(study.tune):
             runs.append(
                 Run(

@@ -43,16 +43,18 @@ def table(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
                 "",
                 f"### {direction}",
                 "",
-                f"| method | {settings['metric']} | Δ {settings['baseline']} | Δ control |",
+                f"| method | {settings['metric']} | Δ {settings['baseline']} | Δ controls |",
                 "|---|---|---|---|",
             ]
             for method in column:
-                control = settings["methods"][method]["control"]
                 to_baseline = _difference(column, method, settings["baseline"])
-                to_control = _difference(column, method, control)
+                to_controls = [
+                    f"{_cell(_difference(column, method, control))} ({control})"
+                    for control in settings["methods"][method]["controls"]
+                ]
                 lines.append(
                     f"| {method} | {_score(column[method])} | {_cell(to_baseline)} | "
-                    f"{_cell(to_control)}{f' ({control})' if control else ''} |"
+                    f"{'; '.join(to_controls) or '-'} |"
                 )
     teachers = _teachers(settings, rows)
     return [*lines, "", f"Teachers, on their own modality: {teachers}."] if teachers else lines
@@ -60,15 +62,16 @@ def table(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
 
 def words(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
     """What the numbers allow to say, a line per method and column."""
-    found = scores(settings, rows)
     lines = ["## In words", ""]
+    if len(settings["seeds"]) < 2:
+        return [*lines, "One seed: no interval, and nothing can be said of differences."]
     intervals = 0
-    for (direction, regime), column in found.items():
+    for (direction, regime), column in scores(settings, rows).items():
         lines += [f"**{direction}, {regime}**", ""]
         for method in column:
             if method != settings["baseline"]:
                 lines.append(f"- {_sentence(settings, column, method)}")
-                intervals += 1 + (settings["methods"][method]["control"] is not None)
+                intervals += len({settings["baseline"], *settings["methods"][method]["controls"]})
         if len(column) > 1:
             best, wins = leader(column)
             claim = (
@@ -78,27 +81,30 @@ def words(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
             lines += [f"- Highest mean: {best}, {claim} {comparisons}.", ""]
     lines += [f"Warning: {warning}." for warning in settings["warnings"]]
     lines.append(
-        f"Each interval alone misses the true difference in 1 study of 20: of the {intervals} "
-        f"above, expect about {max(1, round(intervals / 20))} to."
+        "Each interval alone misses the true difference in 1 study of 20: of the "
+        f"{intervals} above, {intervals / 20:.1f} do on average."
     )
     return lines
 
 
 def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: str) -> str:
-    baseline, control = settings["baseline"], settings["methods"][method]["control"]
+    baseline, controls = settings["baseline"], settings["methods"][method]["controls"]
     gain = _difference(column, method, baseline)
     assert gain is not None  # the method is not the baseline
-    text = f"{method} {_relation(gain, baseline)}"
-    own = _difference(column, method, control)
-    if own is None:
+    parts = [f"{method} {_relation(gain, baseline)}"]
+    signs = []
+    for control in controls:
+        difference = _difference(column, method, control)
+        assert difference is not None  # no method controls itself
+        signs.append(difference.sign)
+        if control != baseline:
+            parts.append(f"it {_relation(difference, control)}")
+    text = "; ".join(parts)
+    if not signs or gain.sign < 1:
         return f"{text}."
-    if control != baseline:
-        text = f"{text}; it {_relation(own, control)}"
-    if own.sign > 0:
+    if min(signs) > 0:
         return f"{text}: the teacher adds to what heads and batches alone give."
-    if gain.sign > 0:
-        return f"{text}: this gain is not shown to be transfer."
-    return f"{text}."
+    return f"{text}: this gain is not shown to be transfer."
 
 
 def _relation(difference: Difference, reference: str) -> str:
@@ -106,10 +112,8 @@ def _relation(difference: Difference, reference: str) -> str:
     return f"{verb} {reference} ({_cell(difference)}, n = {difference.n})"
 
 
-def _difference(
-    column: dict[str, list[float]], method: str, reference: str | None
-) -> Difference | None:
-    if reference is None or method == reference:
+def _difference(column: dict[str, list[float]], method: str, reference: str) -> Difference | None:
+    if method == reference:
         return None
     return paired_difference(column[method], column[reference])
 
