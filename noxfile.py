@@ -48,7 +48,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
-    run(session, "python", "examples/demo.py")
+    run(session, "python", "examples/demo.py", *session.posargs)
 
 
 def run(session: nox.Session, program: str, *args: str) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fdkd_lightning.study.compare import leader, paired_difference
+from fdkd_lightning.study.results import read_results, scores
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PICTURE = README.split("## Architecture")[1].split("```")[1]
@@ -33,6 +36,30 @@ def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> No
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = (ROOT / "examples/results/digits/table.md").read_text()
     assert (tmp_path / "table.md").read_text() == table
+
+
+def test_the_words_beside_the_table_are_true_of_it() -> None:
+    found = scores(*read_results(ROOT / "examples/results/digits"))
+
+    def sign(direction: str, regime: str, method: str, reference: str) -> int:
+        column = found[direction, regime]
+        return paired_difference(column[method], column[reference]).sign
+
+    both, few, full = ("audio to visual", "visual to audio"), "few labels, many pairs", "all labels"
+    scale, total = "FD-CMKD, published scale", "FD-CMKD, summed over D"
+    # Far above w/o KD when sound teaches pictures, but no transfer; else no gain.
+    for method in (scale, total, "no teacher", "shuffled pairs"):
+        assert sign(both[0], full, method, "w/o KD") == 1
+        assert sign(both[1], full, method, "w/o KD") == 0
+    for direction in both:
+        assert sign(direction, full, scale, "no teacher") == 0
+        assert sign(direction, full, total, "no teacher") == 0
+        assert sign(direction, full, total, "shuffled pairs") == 0
+        # At the published scale not told apart; summed above both controls; KD above everything.
+        assert sign(direction, few, scale, "no teacher") == 0
+        assert sign(direction, few, total, "no teacher") == 1
+        assert sign(direction, few, total, "shuffled pairs") == 1
+        assert leader(found[direction, few]) == ("KD", True)
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

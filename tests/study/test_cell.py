@@ -1,5 +1,6 @@
 import csv
 import json
+import subprocess
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -254,6 +255,19 @@ def test_a_run_that_was_cut_off_in_its_evaluation_ends_with_the_same(signal: int
     whole = done(run)
     (RUNS / run.name / "result.json").unlink()
     assert found(done(run)) == found(whole)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_result_names_the_commit_that_it_was_made_with() -> None:
+    commit = done(unimodal()).commit
+    head = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert commit is not None
+    assert commit.removesuffix("-dirty") == head.stdout.strip()
 
 
 # Runs that fail.

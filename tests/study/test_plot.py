@@ -16,7 +16,7 @@ def picture(path: Path, columns: Scores, **changes: Any) -> np.ndarray:
     settings = {
         "directions": dict.fromkeys(direction for direction, _ in columns),
         "regimes": dict.fromkeys(regime for _, regime in columns),
-        "methods": dict.fromkeys(next(iter(columns.values())), {"controls": ["another"]}),
+        "methods": {method: {"controls": ["another"]} for method in next(iter(columns.values()))},
         "baseline": "alone",
         "metric": "accuracy",
         "seeds": [0, 1, 2],

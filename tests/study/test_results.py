@@ -1,9 +1,8 @@
 import csv
 import importlib.metadata
 import json
-import re
-import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +194,17 @@ def test_how_the_results_came_about_is_kept(
     assert kept["configs"] == {f"{f}.yaml": Path(f"{f}.yaml").read_text() for f in files}
     for package in ("torch", "lightning", "fdkd_lightning"):
         assert kept["versions"][package] == importlib.metadata.version(package)
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    if git.returncode == 0:
-        assert re.fullmatch("[0-9a-f]{40}", kept["commit"])
-        assert kept["commit"] == git.stdout.strip()
-    else:
-        assert kept["commit"] is None
+    assert kept["commits"] == ["unknown"]
+
+
+def test_the_commits_of_all_runs_are_kept(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, lambda run: replace(result(run), commit=f"{run.method} commit"))
+    write_results(study, collect(study), study.folder)
+    kept = json.loads((study.folder / "results.json").read_text())
+    assert kept["commits"] == [f"{m} commit" for m in ("alone", "fdkd", "free", "teacher")]
 
 
 def test_only_configurations_are_files_that_are_kept(

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -44,6 +46,8 @@ class Result:
             ``last/<head>`` and ``best/<head>``.
         seconds: What the run took, from its last start.
         warnings: What was said of its teachers.
+        commit: Of the clone that the package ran from, "-dirty" with uncommitted changes; None
+            where there is none.
     """
 
     metric: str
@@ -55,6 +59,7 @@ class Result:
     heads: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    commit: str | None = None
 
 
 class StudyCLI(FDKDCLI):
@@ -210,8 +215,25 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
             found[f"{split}_{which}"] = values[f"{split}/{metric}"]
         found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
     return Result(
-        **found, best_epoch=int(best["epoch"]), seconds=round(time.perf_counter() - start, 1)
+        **found,
+        best_epoch=int(best["epoch"]),
+        seconds=round(time.perf_counter() - start, 1),
+        commit=_commit(),
     )
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    # A package inside some other project's environment has no commit of its own.
+    if shutil.which("git") is None or not _output([*git, "ls-files", Path(__file__).name]):
+        return None
+    dirty = _output([*git, "status", "--porcelain", "--untracked-files=no", "."])
+    return _output([*git, "rev-parse", "HEAD"]) + ("-dirty" if dirty else "")
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _show_warning(

@@ -5,8 +5,6 @@ import importlib.metadata
 import json
 import math
 import platform
-import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -136,23 +134,15 @@ def _key(run: Run) -> tuple[str, ...]:
 def _provenance(study: Study) -> dict[str, Any]:
     runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
     configs = {arg: Path(arg).read_text() for run in runs for arg in run.args if is_config(arg)}
-    results = [read_result(run, study.folder / "runs", study.metric) for run in runs]
+    found = (read_result(run, study.folder / "runs", study.metric) for run in runs)
+    results = [result for result in found if result is not None]
     packages = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {
         "study": asdict(study),
         "configs": configs,
-        "warnings": list(dict.fromkeys(w for r in results if r is not None for w in r.warnings)),
+        "warnings": list(dict.fromkeys(w for result in results for w in result.warnings)),
         "versions": {"python": platform.python_version(), **versions},
-        "commit": _commit(),
+        # More than one where the code was changed between runs.
+        "commits": sorted({result.commit or "unknown" for result in results}),
     }
-
-
-def _commit() -> str | None:
-    """Of a clone that the package runs from; None where there is none."""
-    if shutil.which("git") is None:
-        return None
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return git.stdout.strip() or None
