@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.cross_entropy import MeanCrossEntropy, cross_entropy
 
 
 def by_hand(logits: Tensor, target: Tensor) -> float:
@@ -77,6 +77,16 @@ def test_gradients() -> None:
     logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     target = torch.tensor([0, -100, 2, 1])
     assert torch.autograd.gradcheck(lambda z: cross_entropy(z, target), logits)
+
+
+def test_over_an_epoch_each_label_weighs_the_same() -> None:
+    logits, target = torch.randn(7, 3), torch.tensor([0, 1, -100, 2, -100, -100, 1])
+    metric = MeanCrossEntropy()
+    for rows in (slice(0, 4), slice(4, 6), slice(6, 7)):
+        metric.update(logits[rows], target[rows])
+    torch.testing.assert_close(metric.compute(), cross_entropy(logits, target))
+    metric.update(torch.full((1, 3), torch.nan), torch.tensor([0]))
+    assert metric.compute().isnan()
 
 
 PROCESS = """

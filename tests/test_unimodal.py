@@ -455,3 +455,21 @@ def test_a_pretrained_network_starts_fit_from_its_file_and_tests_without(tmp_pat
     assert equal(weights(module.model.model), weights(source))
     file.unlink()
     trainer(tmp_path).test(module, datamodule=Clusters(), verbose=False)
+
+
+@pytest.mark.parametrize("epochs", [-1, None])
+def test_a_schedule_over_no_number_of_epochs_is_an_error(
+    tmp_path: Path, epochs: int | None
+) -> None:
+    fit = Trainer(
+        max_epochs=epochs,
+        max_steps=3,
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    module = UnimodalModule(Net(), "visual", lr_scheduler=PolyLR)
+    with pytest.raises(ValueError, match=r"PolyLR .*set trainer\.max_epochs"):
+        fit.fit(module, datamodule=Clusters(batch_size=4))

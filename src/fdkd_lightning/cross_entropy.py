@@ -4,6 +4,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import Metric
 
 from fdkd_lightning.types import IGNORE_INDEX
 
@@ -66,3 +67,37 @@ def cross_entropy_sum(
         label_smoothing=label_smoothing,
     )
     return total, (target != IGNORE_INDEX).sum().to(total.dtype)
+
+
+class MeanCrossEntropy(Metric):
+    """Mean cross-entropy over all labels that were seen, in whatever batches and processes.
+
+    nan where none was, and where a network has diverged.
+
+    Example:
+        >>> metric = MeanCrossEntropy()
+        >>> metric.update(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
+        >>> metric.update(torch.zeros(2, 4), torch.tensor([-100, -100]))
+        >>> round(metric.compute().exp().item(), 4)
+        4.0
+    """
+
+    full_state_update = False
+    total: Tensor
+    labelled: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("labelled", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch, as in :func:`cross_entropy`."""
+        total, labelled = cross_entropy_sum(logits, target)
+        # Not in place: an earlier evaluation may have left states of inference mode.
+        self.total = self.total + total
+        self.labelled = self.labelled + labelled
+
+    def compute(self) -> Tensor:
+        """The mean."""
+        return self.total / self.labelled

@@ -10,10 +10,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from fdkd_lightning.cross_entropy import cross_entropy, cross_entropy_sum
+from fdkd_lightning.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.probe import (
@@ -85,9 +85,8 @@ class UnimodalModule(LightningModule):
         self.test_metrics: MetricCollection | None = None
         if metrics is not None:
             self._set_metrics(metrics)
-        # "disable": a diverged network's loss is nan, not the mean of the batches that are not.
-        self.val_loss = MeanMetric("disable")
-        self.test_loss = MeanMetric("disable")
+        self.val_loss = MeanCrossEntropy()
+        self.test_loss = MeanCrossEntropy()
         self._checked: set[str] = set()
         self._rng_states: list[dict[str, Any]] | None = None
 
@@ -98,8 +97,6 @@ class UnimodalModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Read pretrained weights when fit begins; size the default metrics."""
         self._checked.clear()
-        # New ones: an earlier evaluation may have left states that only inference mode can change.
-        self.val_loss, self.test_loss = MeanMetric("disable"), MeanMetric("disable")
         # Evaluating a checkpoint must not seed a later fit; one is loaded after this hook.
         self._rng_states = None
         if stage == "fit":
@@ -183,16 +180,14 @@ class UnimodalModule(LightningModule):
         return output._replace(index=batch.get("index"))
 
     def _evaluate(
-        self, stage: str, loss: MeanMetric, metrics: MetricCollection | None, batch: Batch
+        self, stage: str, loss: MeanCrossEntropy, metrics: MetricCollection | None, batch: Batch
     ) -> Output:
         output = self._run(batch)
         target = batch_target(batch)
         if self._is_first(stage):
             check_target(target, output.logits)
         size = target.shape[0]
-        # Over all labels alike, however batches and processes share them.
-        total, labelled = cross_entropy_sum(output.logits, target)
-        loss.update(total / labelled.clamp_min(1), weight=labelled)
+        loss.update(output.logits, target)
         self.log(f"{stage}/loss", loss, batch_size=size)
         if metrics is not None:
             metrics.update(output.logits, target)

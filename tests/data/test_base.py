@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -151,7 +152,10 @@ def test_two_processes_share_the_samples() -> None:
     for rank in range(2):
         data = CountsData(batch_size=4)
         data.size = 12
-        data.trainer = type("Rank", (), {"world_size": 2, "global_rank": rank})  # type: ignore[assignment]
+        epochs = SimpleNamespace(current=SimpleNamespace(processed=0))
+        data.trainer = SimpleNamespace(  # type: ignore[assignment]
+            world_size=2, global_rank=rank, fit_loop=SimpleNamespace(epoch_progress=epochs)
+        )
         shares.append({int(i) for batch in batches(data) for i in batch["index"]})
     assert shares[0] | shares[1] == set(range(12))
     assert not shares[0] & shares[1]

@@ -390,3 +390,19 @@ def test_a_state_dict_sizes_unbuilt_classifiers(pair: Callable[..., Any]) -> Non
     unbuilt.load_state_dict(built.state_dict())
     unbuilt.build(student, teacher)
     assert values(unbuilt(student, teacher, target)) == values(built(student, teacher, target))
+
+
+@pytest.mark.parametrize("part", ["alignment", "band_heads"])
+def test_classifiers_along_another_axis_are_an_error(part: str) -> None:
+    student, teacher = (Output(torch.randn(2, 5, 16), torch.zeros(2, 3)) for _ in range(2))
+    loss = FDKDLoss(FrequencyDecoupler(dim=-1), **{part: SharedAlignmentHead()})
+    with pytest.raises(ValueError, match=r"decoupler\.dim=-1 of features \[2, 5, 16\].*dim 1"):
+        loss.build(student, teacher)
+    FDKDLoss(FrequencyDecoupler(dim=-1), **{part: SharedAlignmentHead(16, 3)}).build(
+        *(Output(output.features[:, 0], output.logits) for output in (student, teacher))
+    )
+
+
+def test_a_small_signal_is_one_in_float64() -> None:
+    x = 1 + 1e-7 * torch.arange(8, dtype=torch.float64)[None]
+    assert standardize(x).norm().item() == pytest.approx(1)
