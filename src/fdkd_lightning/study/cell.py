@@ -201,11 +201,19 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
     if (checkpoints / "last.ckpt").exists():
         args.append("--ckpt_path=last")
     cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
-    best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    last, best = (
+        torch.load(checkpoints / f"{name}.ckpt", map_location="cpu", weights_only=True)
+        for name in ("last", "best")
+    )
     heads = HeadMetrics(metric)
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):
+        if which == "best" and best["global_step"] == last["global_step"]:
+            # The same weights once more.
+            found |= {f"{split}_best": found[f"{split}_last"] for split in ("val", "test")}
+            found["heads"] |= {f"best/{name}": value for name, value in heads.values().items()}
+            continue
         for split, evaluate in (("val", cli.trainer.validate), ("test", cli.trainer.test)):
             (values,) = evaluate(
                 cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, verbose=False
