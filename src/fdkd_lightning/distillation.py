@@ -184,7 +184,7 @@ def distillation_terms(
         {'feature': tensor(0.)}
     """
     if not teachers:
-        return criterion(student, None, target)  # type: ignore[no-any-return]
+        return criterion(student, None, target)  # type: ignore[no-any-return]  # of any Module
     terms: dict[str, Tensor] = {}
     for teacher in teachers.values():
         for name, term in criterion(student, teacher, target).items():

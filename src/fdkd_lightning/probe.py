@@ -18,7 +18,8 @@ def example_batch(trainer: Trainer) -> Batch:
     No random generator is moved and no worker is started, so that a probe leaves a run as it was.
     """
     loop = trainer._active_loop
-    # The loops tell their data only after the modules' setup, where it is needed here.
+    # The loops tell their data only after the modules' setup, where it is needed here: hence what
+    # is private, and not annotated.
     source = loop._data_source  # type: ignore[union-attr]
     with isolate_rng():
         loader = CombinedLoader(source.dataloader(), "sequential").flattened[0]

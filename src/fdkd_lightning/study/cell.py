@@ -18,17 +18,13 @@ from typing import Any, TextIO
 
 import torch
 from filelock import FileLock
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
-from torchmetrics import Metric
 
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.run import FDKDCLI
+from fdkd_lightning.study.heads import HeadMetrics
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.teachers import TeacherWarning
-from fdkd_lightning.types import Batch
 
 
 @dataclass
@@ -94,46 +90,6 @@ class StudyCLI(FDKDCLI):
         """Log to CSV, now and then."""
         kwargs["logger"] = CSVLogger(self._root, name="logs", flush_logs_every_n_steps=1000)
         return super().instantiate_trainer(**kwargs)
-
-
-class HeadMetrics(Callback):
-    """One of the module's test metrics, for every classifier that the criterion trains.
-
-    Args:
-        metric: Its name.
-    """
-
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
-        self.metrics: dict[str, Metric] = {}
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
-        self.metrics = {}
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Count a batch."""
-        if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
-            return
-        for name, logits in pl_module.heads(outputs["output"]).items():
-            if name not in self.metrics:
-                own = pl_module.test_metrics
-                assert own is not None  # the module's setup made them
-                self.metrics[name] = own[self.metric].clone().to(pl_module.device)
-                self.metrics[name].reset()
-            self.metrics[name].update(logits, batch["label"])
-
-    def values(self) -> dict[str, float]:
-        """Head -> value on the data that was seen."""
-        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
 
 
 def execute(run: Run, folder: Path, metric: str) -> str | None:
@@ -206,6 +162,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
         for name in ("last", "best")
     )
     heads = HeadMetrics(metric)
+    # Set by a connector, which the annotations do not know.
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):

@@ -1,0 +1,52 @@
+"""How good the classifiers are that a criterion trains beside the student's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torchmetrics import Metric
+
+from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.types import Batch
+
+
+class HeadMetrics(Callback):
+    """One of the module's test metrics, for every classifier that the criterion trains.
+
+    Args:
+        metric: Its name.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.metrics: dict[str, Metric] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.metrics = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch."""
+        if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
+            return
+        for name, logits in pl_module.heads(outputs["output"]).items():
+            if name not in self.metrics:
+                own = pl_module.test_metrics
+                assert own is not None  # the module's setup made them
+                self.metrics[name] = own[self.metric].clone().to(pl_module.device)
+                self.metrics[name].reset()
+            self.metrics[name].update(logits, batch["label"])
+
+    def values(self) -> dict[str, float]:
+        """Head -> value on the data that was seen."""
+        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
