@@ -10,6 +10,13 @@ from fdkd_lightning.types import Output
 
 Pair = tuple[Output, Output, Tensor]
 
+# Channels, height and width of the stages' maps: a student's, and a teacher's that is wider, and
+# half as large in the first stage.
+STAGES = (
+    ((3, 8, 8), (4, 4, 4), (5, 4, 4), (6, 2, 2)),
+    ((4, 4, 4), (6, 4, 4), (7, 4, 4), (8, 2, 2)),
+)
+
 
 @pytest.fixture
 def pair() -> Callable[..., Pair]:
@@ -23,13 +30,25 @@ def pair() -> Callable[..., Pair]:
         dtype: torch.dtype = torch.float32,
     ) -> Pair:
         generator = torch.Generator().manual_seed(0)
+        maps = [
+            tuple(
+                torch.randn(n, *stage, dtype=torch.float64, generator=generator).to(dtype)
+                for stage in stages
+            )
+            for stages in STAGES
+        ]
         features, logits = (
             torch.randn(2, n, channels, *size, dtype=torch.float64, generator=generator).to(dtype)
             for channels in (d, k)
         )
         student, teacher = (
-            Output(*(x.clone().requires_grad_() for x in output))
-            for output in zip(features, logits, strict=True)
+            Output(
+                f.clone().requires_grad_(),
+                z.clone().requires_grad_(),
+                tuple(stage.requires_grad_() for stage in stages),
+                torch.arange(n),
+            )
+            for f, z, stages in zip(features, logits, maps, strict=True)
         )
         target = torch.randint(k, (n, *size), generator=generator)
         if target.numel() > 1:

@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.types import Output
+from fdkd_lightning.types import IGNORE_INDEX, Output
 
 
 class DistillationLoss(nn.Module, ABC):
@@ -39,7 +40,9 @@ class DistillationLoss(nn.Module, ABC):
     def build(self, student: Output, teacher: Output | None) -> None:
         """Create the parts whose sizes the arguments left out, from the outputs of one batch.
 
-        Called once before optimizers exist. A loss without such parts need not override it.
+        Called before optimizers exist, and when a checkpoint is loaded for evaluation: then the
+        outputs have the shapes of training, and no values. Parts that are there already stay. A
+        loss without such parts need not override it.
         """
 
     def heads(self, student: Output) -> dict[str, Tensor]:
@@ -70,6 +73,39 @@ def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str)
             f"the student's {name} have shape {list(student.shape)}, "
             f"the teacher's {list(teacher.shape)}: {remedy}"
         )
+
+
+def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
+    """Raise if the batch has fewer samples than the method is defined for."""
+    if size < least:
+        raise ValueError(
+            f"{type(loss).__name__} got a batch of {size}, and needs at least {least}: {why}. "
+            "Let the data drop a last batch that is too small (drop_last)"
+        )
+
+
+def stage_map(role: str, output: Output, stage: int) -> Tensor:
+    """A stage's map [N, C, H, W], or an error that says how many there are."""
+    try:
+        return output.maps[stage]
+    except IndexError:
+        raise ValueError(
+            f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
+            "choose another stage, or let the model return its stages' maps"
+        ) from None
+
+
+def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
+    """The labels; the teacher's prediction where there is none.
+
+    Methods that treat the class of a sample apart take it for that where it has no label.
+
+    Example:
+        >>> teacher = Output(torch.zeros(2, 8), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
+        >>> label_or_prediction(torch.tensor([-100, 1]), teacher)
+        tensor([1, 1])
+    """
+    return torch.where(target == IGNORE_INDEX, teacher.logits.argmax(1), target)
 
 
 PROJECTOR_REMEDY = (

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.cross_entropy import cross_entropy
-from fdkd_lightning.losses.base import DistillationLoss, require_teacher
-from fdkd_lightning.types import IGNORE_INDEX, Output
+from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
+from fdkd_lightning.types import Output
 
 
 class ShuffledPairs(DistillationLoss):
@@ -83,7 +83,7 @@ class ShuffledPairs(DistillationLoss):
                 f"within='class' needs one class per sample, not a target of shape "
                 f"{list(target.shape)}: use within='all'"
             )
-        return torch.where(target == IGNORE_INDEX, teacher.logits.argmax(1), target)
+        return label_or_prediction(target, teacher)
 
 
 def next_of_group(group: Tensor) -> Tensor:

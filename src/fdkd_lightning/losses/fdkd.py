@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss
@@ -14,47 +13,8 @@ from fdkd_lightning.losses.base import (
     require_teacher,
 )
 from fdkd_lightning.losses.log_mse import LogMSELoss
+from fdkd_lightning.losses.normalize import standardize
 from fdkd_lightning.types import Bands, Output
-
-# A band whose norm is below so many rounding steps of the feature's is residue, not a signal: the
-# transform of constant features leaves 5 steps (in float32, 6e-7 of their size).
-NEGLIGIBLE = 100
-
-
-def standardize(x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor:
-    r"""Centre and scale to unit length along ``dim``, in float32.
-
-    .. math:: \mathrm{Std}(x) = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert_2}
-
-    Where nothing but rounding residue is left (constant or zero features), there is no direction
-    to speak of: the result is zero, with zero gradient, instead of amplified noise.
-
-    Args:
-        x: Features, or a band of features.
-        dim: The channel axis.
-        source: The features of which x is a band: residue is told from signal by their size.
-            None: x itself.
-
-    Shape:
-        - x, source, output: any, the same
-
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 7.
-
-    Example:
-        >>> standardize(torch.tensor([[1.0, 3.0], [5.0, 5.0]]))
-        tensor([[-0.7071,  0.7071],
-                [ 0.0000,  0.0000]])
-    """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    centred = x - x.mean(dim, keepdim=True)
-    norm = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
-    size = torch.linalg.vector_norm(
-        (x if source is None else source).detach().to(x.dtype), dim=dim, keepdim=True
-    )
-    signal = norm > NEGLIGIBLE * torch.finfo(x.dtype).eps * size
-    # Both branches of a where are differentiated: the division must be safe in the unused one.
-    return torch.where(signal, centred / torch.where(signal, norm, 1.0), 0.0)
 
 
 class FDKDLoss(DistillationLoss):
