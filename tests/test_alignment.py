@@ -1,8 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss
+from fdkd_lightning.alignment import (
+    SharedAlignmentHead,
+    alignment_loss,
+    soft_alignment_loss,
+)
 from fdkd_lightning.types import Bands
 
 
@@ -40,14 +47,6 @@ def test_build_refuses_other_sizes() -> None:
         SharedAlignmentHead(num_classes=3).build(7, 4)
 
 
-def test_a_state_dict_sizes_an_unbuilt_head() -> None:
-    head, other = SharedAlignmentHead(7, 3), SharedAlignmentHead()
-    other.load_state_dict(head.state_dict())
-    x = Bands(*torch.randn(2, 4, 7))
-    assert torch.equal(other(x).low, head(x).low)
-    assert torch.equal(other(x).high, head(x).high)
-
-
 @pytest.mark.parametrize(("with_teacher", "count"), [(True, 4), (False, 2)])
 def test_undecided_scores_cost_log_k_each(with_teacher: bool, count: int) -> None:
     zeros = Bands(torch.zeros(2, 5), torch.zeros(2, 5))
@@ -73,3 +72,155 @@ def test_the_loss_is_the_sum_of_four_cross_entropies(
         expected += np.mean(losses)
     narrow = [Bands(*(band.to(dtype) for band in pair)) for pair in (student, teacher)]
     assert alignment_loss(*narrow, target).item() == pytest.approx(expected, rel=error)
+
+
+# Learning from the teacher's predictions.
+
+
+def log_softmax(row: np.ndarray) -> np.ndarray:
+    return np.asarray(row - np.log(np.exp(row).sum()))
+
+
+def soft_by_hand(
+    student: Bands,
+    teacher: Bands,
+    prediction: Tensor,
+    targets: tuple[Tensor, Tensor],
+    temperature: float,
+) -> float:
+    """T^2 times the sum over networks and bands of the mean of p (log p - log q)."""
+
+    def rows(x: Tensor) -> np.ndarray:
+        return np.moveaxis(x.detach().double().numpy(), 1, -1).reshape(-1, x.shape[1])
+
+    total = 0.0
+    for pair, target in zip((student, teacher), targets, strict=True):
+        for band in pair:
+            losses = []
+            for q, p, label in zip(
+                rows(band) / temperature,
+                rows(prediction) / temperature,
+                target.flatten().tolist(),
+                strict=True,
+            ):
+                if label == -100:
+                    log_p = log_softmax(p)
+                    losses.append(sum(np.exp(log_p) * (log_p - log_softmax(q))))
+            total += sum(losses) / len(losses) if losses else 0.0
+    return temperature**2 * total
+
+
+def soft_case(*shape: int) -> tuple[Bands, Bands, Tensor, Tensor]:
+    """Scores, a prediction, and targets of which every second is missing."""
+    torch.manual_seed(0)
+    target = torch.randint(shape[1], (shape[0], *shape[2:]))
+    target.view(-1)[::2] = -100
+    return bands(*shape), bands(*shape), torch.randn(shape, dtype=torch.float64), target
+
+
+def test_a_soft_value_worked_out_by_hand() -> None:
+    # The teacher says (3/4, 1/4). Of the four scores one is (1/2, 1/2) and three agree with it;
+    # the labelled sample does not count.
+    certain = torch.tensor([[3.0, 1.0], [1.0, 9.0]], dtype=torch.float64).log()
+    student = Bands(torch.zeros(2, 2, dtype=torch.float64), certain)
+    teacher = Bands(certain + 5, certain)
+    divergence = 3 / 4 * np.log(3 / 2) + 1 / 4 * np.log(1 / 2)
+    found = soft_alignment_loss(student, teacher, certain, torch.tensor([-100, 0]))
+    assert found.item() == pytest.approx(divergence, abs=1e-14)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("shape", [(5, 2), (4, 7), (2, 3, 2, 3)])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_the_soft_loss_is_that_of_the_formula(
+    shape: tuple[int, ...], temperature: float, dtype: torch.dtype, error: float
+) -> None:
+    student, teacher, prediction, target = soft_case(*shape)
+    expected = soft_by_hand(student, teacher, prediction, (target, target), temperature)
+    narrow = [Bands(*(band.to(dtype) for band in pair)) for pair in (student, teacher)]
+    found = soft_alignment_loss(*narrow, prediction.to(dtype), target, temperature=temperature)
+    assert found.dtype == dtype
+    assert found.item() == pytest.approx(expected, rel=error)
+
+
+def test_the_default_temperature_is_1() -> None:
+    case = soft_case(4, 3)
+    assert soft_alignment_loss(*case) == soft_alignment_loss(*case, None, 1.0)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 2, 3)])
+def test_each_network_goes_by_its_own_labels(shape: tuple[int, ...]) -> None:
+    student, teacher, prediction, target = soft_case(*shape)
+    # Three times as many without a label: each mean has its own divisor.
+    other = torch.full_like(target, -100)
+    other.view(-1)[0] = 1
+    expected = soft_by_hand(student, teacher, prediction, (target, other), 1.0)
+    found = soft_alignment_loss(student, teacher, prediction, target, other)
+    assert found.item() == pytest.approx(expected, rel=1e-10)
+    assert expected != pytest.approx(
+        soft_by_hand(student, teacher, prediction, (target, target), 1.0), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 2, 3)])
+def test_only_unlabelled_samples_learn_and_the_prediction_does_not(
+    shape: tuple[int, ...],
+) -> None:
+    student, teacher, prediction, target = soft_case(*shape)
+    for x in (*student, *teacher, prediction):
+        x.requires_grad_()
+    soft_alignment_loss(student, teacher, prediction, target).backward()
+    assert prediction.grad is None
+    for band in (*student, *teacher):
+        assert band.grad is not None
+        assert torch.equal(band.grad.abs().sum(1) > 0, target == -100)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 2, 3)])
+def test_where_all_have_labels_the_soft_loss_is_zero_with_zero_gradient(
+    shape: tuple[int, ...],
+) -> None:
+    student, teacher, prediction, target = soft_case(*shape)
+    for x in (*student, *teacher):
+        x.requires_grad_()
+    loss = soft_alignment_loss(student, teacher, prediction, target.clamp_min(0))
+    loss.backward()
+    assert loss.item() == 0
+    for band in (*student, *teacher):
+        assert band.grad is not None
+        assert band.grad.count_nonzero() == 0
+        assert band.grad.isfinite().all()
+
+
+def test_certain_predictions_stay_finite() -> None:
+    scores = torch.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
+    prediction = torch.tensor([[-1e4, 1e4], [1e4, -1e4]])
+    pair = Bands(scores, scores)
+    loss = soft_alignment_loss(pair, pair, prediction, torch.tensor([-100, -100]))
+    loss.backward()
+    # Half of the samples is as wrong as can be, in each of four.
+    assert loss.item() == pytest.approx(4 * 2e4 / 2)
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+
+
+def test_half_precision_scores_are_compared_in_float32() -> None:
+    student, teacher, prediction, target = soft_case(4, 3)
+    half: list[Any] = [Bands(*(x.bfloat16() for x in pair)) for pair in (student, teacher)]
+    wide: list[Any] = [Bands(*(x.float() for x in pair)) for pair in half]
+    prediction = prediction.bfloat16()
+    found = soft_alignment_loss(*half, prediction, target)
+    assert found.dtype == torch.float32
+    expected = soft_alignment_loss(*wide, prediction.float(), target)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_soft_gradients() -> None:
+    student, teacher, prediction, target = soft_case(4, 3)
+    scores = [x.requires_grad_() for x in (*student, *teacher)]
+
+    def loss(*scores: Tensor) -> Tensor:
+        pairs = Bands(*scores[:2]), Bands(*scores[2:])
+        return soft_alignment_loss(*pairs, prediction, target, temperature=2.0)
+
+    assert torch.autograd.gradcheck(loss, scores)

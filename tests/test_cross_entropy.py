@@ -1,13 +1,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.cross_entropy import MeanCrossEntropy, cross_entropy
+from fdkd_lightning.cross_entropy import (
+    MeanCrossEntropy,
+    cross_entropy,
+    mean_over_processes,
+)
 
 
 def by_hand(logits: Tensor, target: Tensor) -> float:
@@ -79,6 +84,36 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(lambda z: cross_entropy(z, target), logits)
 
 
+@pytest.mark.parametrize(
+    ("total", "count", "mean"), [(6.0, 4.0, 1.5), (-2.0, 1.0, -2.0), (0.0, 3.0, 0.0)]
+)
+def test_in_one_process_a_mean_is_the_sum_over_the_number(
+    total: float, count: float, mean: float
+) -> None:
+    assert mean_over_processes(torch.tensor(total), torch.tensor(count)).item() == mean
+
+
+def test_the_mean_of_nothing_is_zero_with_zero_gradient() -> None:
+    x = torch.randn(3, requires_grad=True)
+    mean = mean_over_processes((x * 0).sum(), torch.tensor(0.0))
+    mean.backward()
+    assert mean.item() == 0
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_a_mean_has_the_gradient_of_one_and_the_sums_precision() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    count = torch.tensor(4.0, dtype=torch.float64)
+    mean = mean_over_processes(x.sum(), count)
+    mean.backward()
+    assert mean.dtype == torch.float64
+    assert mean.item() == 2.5
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.25] * 4
+    assert count.item() == 4
+
+
 def test_over_an_epoch_each_label_weighs_the_same() -> None:
     logits, target = torch.randn(7, 3), torch.tensor([0, 1, -100, 2, -100, -100, 1])
     metric = MeanCrossEntropy()
@@ -93,10 +128,18 @@ PROCESS = """
 import sys
 import torch
 import torch.distributed as dist
-from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.cross_entropy import cross_entropy, mean_over_processes
 
 folder, rank = sys.argv[1], int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+means = []
+for values in torch.load(f"{folder}/values.pt")[rank]:
+    values.requires_grad_()
+    count = torch.tensor(float(len(values)), dtype=torch.float64)
+    mean = mean_over_processes(values.sum(), count)
+    mean.backward()
+    means.append((mean.detach(), values.grad, count))
+torch.save(means, f"{folder}/means{rank}.pt")
 found = []
 for x, weight, target in torch.load(f"{folder}/cases.pt"):
     weight.requires_grad_()
@@ -109,6 +152,40 @@ if rank == 0:
     torch.save(found, f"{folder}/found.pt")
 dist.destroy_process_group()
 """
+
+
+def two_processes(folder: Path, cases: list[tuple[Tensor, ...]], values: list[list[Tensor]]) -> Any:
+    """What the first of them found for the cases, and each of them for its values."""
+    torch.save(cases, folder / "cases.pt")
+    torch.save(values, folder / "values.pt")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROCESS, str(folder), str(rank)])
+        for rank in range(2)
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    means = [torch.load(folder / f"means{rank}.pt") for rank in range(2)]
+    return torch.load(folder / "found.pt"), means
+
+
+@pytest.mark.slow
+def test_two_processes_shares_average_to_the_mean_of_both(tmp_path: Path) -> None:
+    # 6 values beside 2, some beside none, none at all, one each.
+    sizes = [(6, 2), (3, 0), (0, 4), (0, 0), (1, 1)]
+    values = [[torch.randn(pair[rank], dtype=torch.float64) for pair in sizes] for rank in range(2)]
+    _, means = two_processes(tmp_path, [], values)
+    for case, pair in enumerate(sizes):
+        both = [x for rank in range(2) for x in values[rank][case].tolist()]
+        expected = sum(both) / len(both) if both else 0.0
+        shares = [means[rank][case][0].item() for rank in range(2)]
+        assert sum(shares) / 2 == pytest.approx(expected, abs=1e-12)
+        for rank in range(2):
+            mean, gradient, count = means[rank][case]
+            own = sum(values[rank][case].tolist())
+            assert mean.item() == pytest.approx(2 * own / max(len(both), 1), abs=1e-12)
+            # Averaged over the processes, as DDP does, 1 / (number of both).
+            assert gradient.tolist() == pytest.approx([2 / max(len(both), 1)] * pair[rank])
+            # The caller's number is left alone.
+            assert count.item() == pair[rank]
 
 
 @pytest.mark.slow
@@ -127,13 +204,7 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path
         )
         for target in targets
     ]
-    torch.save(cases, tmp_path / "cases.pt")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
-    found = torch.load(tmp_path / "found.pt")
+    found, _ = two_processes(tmp_path, cases, [[], []])
     for (x, weight, target), (value, gradient) in zip(cases, found, strict=True):
         loss = cross_entropy(x @ weight.requires_grad_(), target)
         loss.backward()

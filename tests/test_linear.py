@@ -47,28 +47,6 @@ def test_features_of_another_width_are_an_error() -> None:
         ProbedLinear(5, 3)(torch.ones(2, 6))
 
 
-def test_a_state_dict_sizes_an_unbuilt_layer() -> None:
-    layer = nn.Sequential(ProbedLinear(5, 3))
-    other = nn.Sequential(ProbedLinear())
-    other.load_state_dict(layer.state_dict())
-    x = torch.randn(2, 5)
-    assert torch.equal(other(x), layer(x))
-
-
-def test_a_state_dict_of_another_size_is_an_error() -> None:
-    stored = ProbedLinear(5, 3).state_dict()
-    with pytest.raises(ValueError, match="in_features=6"):
-        ProbedLinear(in_features=6).load_state_dict(stored)
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        ProbedLinear(6, 3).load_state_dict(stored)
-
-
-def test_an_unbuilt_layer_is_missing_from_nothing() -> None:
-    ProbedLinear().load_state_dict(ProbedLinear().state_dict())
-    with pytest.raises(RuntimeError, match="Missing key"):
-        ProbedLinear(5, 3).load_state_dict(ProbedLinear().state_dict())
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_the_weights_set_the_precision(dtype: torch.dtype) -> None:
     layer = ProbedLinear(5, 3).to(dtype)

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from fdkd_lightning.data.digits import AVDigits
 from fdkd_lightning.run import FDKDCLI
@@ -26,6 +28,40 @@ SHORT = [
     "--data.train_size=100",
     "--data.labelled=20",
 ]
+
+
+class Recorder(Logger):
+    """Writes what it is given where it is told to."""
+
+    name = "recorder"
+    version = 0
+
+    def __init__(self, save_dir: str = ".") -> None:
+        super().__init__()
+        self._save_dir = save_dir
+
+    @property
+    def save_dir(self) -> str:
+        return self._save_dir
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._record({"metrics": metrics})
+
+    def log_hyperparams(self, params: dict[str, Any], *_: Any, **__: Any) -> None:
+        self._record({"hyperparams": params})
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        with Path(self._save_dir, "recorded.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+RECORDER = f"{__name__}.Recorder"
+
+
+def recorded(run: Path, kind: str) -> list[Any]:
+    lines = (run / "recorded.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    return [entry[kind] for entry in entries if kind in entry]
 
 
 def fdkd(command: str, config: str | Path, root: Path, *more: str) -> None:
@@ -234,6 +270,83 @@ def test_another_folder_leaves_the_first_run_alone(demo: Path, digits_root: Path
     fdkd("fit", "unimodal_audio", digits_root, "--trainer.default_root_dir=other")
     assert Path("other/checkpoints/best.ckpt").exists()
     assert not (demo / "unimodal_audio/logs/version_1").exists()
+
+
+@pytest.mark.parametrize("name", ["$WANDB_RUN_ID", "${WANDB_RUN_ID}"])
+def test_the_runs_folder_may_be_named_by_an_environment_variable(
+    digits_root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "seven")
+    fdkd("fit", "unimodal_audio", digits_root, f"--trainer.default_root_dir=sweep/{name}/run")
+    assert [path.name for path in Path.cwd().iterdir()] == ["sweep"]
+    run = Path("sweep/seven/run")
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs"}
+    # So the run's own configuration does not depend on it.
+    monkeypatch.delenv("WANDB_RUN_ID")
+    assert saved_config(run)["trainer"]["default_root_dir"] == "sweep/seven/run"
+    again = ["--overwrite=true", "--trainer.max_steps=1"]
+    fdkd("fit", run / "logs/version_0/config.yaml", digits_root, *again)
+
+
+@pytest.mark.parametrize("name", ["$FDKD_UNSET", "${FDKD_UNSET}"])
+def test_an_environment_variable_that_is_not_set_is_named(
+    digits_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.delenv("FDKD_UNSET", raising=False)
+    folder = f"--trainer.default_root_dir=sweep/{name}"
+    message = failure(capsys, "fit", "unimodal_audio", digits_root, folder)
+    [line] = [line for line in message.splitlines() if "FDKD_UNSET" in line]
+    assert line.startswith("error: trainer.default_root_dir=")
+    assert f"names {name}, which is not set: set that environment variable" in line
+    assert "Traceback" not in message
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    "loggers",
+    [
+        [f"--trainer.logger={RECORDER}"],
+        [f"--trainer.logger={RECORDER}", "--trainer.logger.save_dir=."],
+        [f"--trainer.logger=[{{class_path: {RECORDER}}}]"],
+    ],
+)
+def test_a_logger_left_at_the_current_folder_writes_into_the_runs(
+    digits_root: Path, loggers: list[str]
+) -> None:
+    fdkd("fit", "unimodal_audio", digits_root, *loggers, "--trainer.default_root_dir=run")
+    assert [path.name for path in Path.cwd().iterdir()] == ["run"]
+    files = {path.name for path in Path("run").iterdir()}
+    assert files == {"checkpoints", "config.yaml", "recorded.jsonl"}
+    logged = {name for metrics in recorded(Path("run"), "metrics") for name in metrics}
+    assert {"train/loss", "val/accuracy"} <= logged
+
+
+def test_a_logger_with_a_folder_of_its_own_keeps_it(tmp_path: Path, digits_root: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    more = [f"--trainer.logger={RECORDER}", "--trainer.logger.save_dir=mine"]
+    fdkd("fit", "unimodal_audio", digits_root, *more, "--trainer.default_root_dir=run")
+    assert Path("mine/recorded.jsonl").is_file()
+    assert not Path("run/recorded.jsonl").exists()
+
+
+def test_the_configuration_is_logged_once_where_it_is_not_a_file(
+    digits_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Logger] = []
+    for logger in (CSVLogger, TensorBoardLogger):
+        monkeypatch.setattr(logger, "log_hyperparams", lambda self, *_, **__: calls.append(self))
+    loggers = [
+        {"class_path": name, "init_args": {"save_dir": "run", "name": "logs", "version": 0}}
+        for name in ("CSVLogger", "TensorBoardLogger")
+    ]
+    both = json.dumps([*loggers, {"class_path": RECORDER}])
+    more = [f"--trainer.logger={both}", "--trainer.default_root_dir=run"]
+    fdkd("fit", "unimodal_audio", digits_root, *more)
+    assert recorded(Path("run"), "hyperparams") == [saved_config(Path("run"))]
+    assert calls == []
 
 
 def test_a_saved_configuration_can_be_run_in_another_folder(demo: Path, digits_root: Path) -> None:

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fdkd_lightning.models.pretrained import PretrainedModel
-from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, check_teachers
+from fdkd_lightning.teachers import (
+    FrozenTeachers,
+    TeacherWarning,
+    TrainedTeachers,
+    check_teachers,
+)
 from fdkd_lightning.types import Batch, Output
 
 
@@ -77,6 +82,19 @@ class Measure(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class MeasureTrained(Measure):
+    """The same with teachers that are trained; remembers their modes after the measurement."""
+
+    def __init__(self, max_batches: int = 50, **teachers: nn.Module) -> None:
+        super().__init__(max_batches)
+        self.teachers = TrainedTeachers(teachers)  # type: ignore[assignment]
+        self.modes: set[bool] = set()
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.modes = {part.training for part in self.teachers.modules()}  # type: ignore[attr-defined]
 
 
 def loader(said: Sequence[int], labels: Sequence[int], batch_size: int = 4) -> DataLoader[Any]:
@@ -269,6 +287,109 @@ def test_a_teacher_whose_output_is_not_finite_is_an_error(tmp_path: Path) -> Non
     nn.init.constant_(oracle.eye, float("nan"))
     with pytest.raises(ValueError, match="the audio teacher's features are NaN"):
         fit(tmp_path, Measure(audio=oracle), loader([0], [0]))
+
+
+# Teachers that are trained.
+
+
+def test_trained_teachers_are_part_of_the_module() -> None:
+    net = Net()
+    module = MeasureTrained(audio=net)
+    names = {f"teachers.audio.{name}" for name in net.state_dict()}
+    assert set(module.state_dict()) == {"weight"} | names
+    assert {*module.parameters()} == {module.weight, *net.parameters()}
+    assert all(p.requires_grad for p in net.parameters())
+    assert all(part.training for part in net.modules())
+    module.eval()
+    assert not any(part.training for part in net.modules())
+    assert not TrainedTeachers({})
+
+
+def test_their_outputs_have_gradients_and_their_batch_norm_learns() -> None:
+    net = Net()
+    teachers = TrainedTeachers({"audio": net})
+    output = teachers({"audio": torch.randn(8, 4) + 3})["audio"]
+    output.logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    assert net.norm.num_batches_tracked == 1
+    assert net.norm.running_mean is not None
+    assert (net.norm.running_mean > 0.1).all()
+
+
+def test_each_trained_teacher_gets_its_own_modality() -> None:
+    teachers = TrainedTeachers({"audio": Oracle(), "text": Oracle()})
+    outputs = teachers({"audio": torch.tensor([1, 2]), "text": torch.tensor([3, 0]), "label": 0})
+    classes = {modality: output.logits.argmax(1).tolist() for modality, output in outputs.items()}
+    assert classes == {"audio": [1, 2], "text": [3, 0]}
+    assert TrainedTeachers({})({}) == {}
+
+
+def test_a_trained_teacher_without_its_modality_or_output_is_an_error() -> None:
+    with pytest.raises(KeyError, match="no modality 'audio', only: visual"):
+        TrainedTeachers({"audio": Net()})({"visual": 0})
+    with pytest.raises(TypeError, match="returned Tensor instead of"):
+        TrainedTeachers({"audio": nn.Linear(4, 3)})({"audio": torch.ones(1, 4)})
+
+
+def test_trained_teachers_begin_with_the_weights_of_pretrained_ones(tmp_path: Path) -> None:
+    source, net = Net(), Net()
+    torch.save(source.state_dict(), tmp_path / "net.pt")
+    teachers = TrainedTeachers({"text": Net(), "audio": PretrainedModel(net, tmp_path / "net.pt")})
+    teachers.load()
+    for name, value in source.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value)
+    assert all(p.requires_grad for p in teachers.parameters())
+
+
+def test_trained_teachers_are_measured_in_eval_mode_and_go_on_in_train_mode(
+    tmp_path: Path,
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    class Seeing(Oracle):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.dropout = nn.BatchNorm1d(4), nn.Dropout(1.0)
+
+        def forward(self, x: Tensor) -> Output:
+            logits = self.dropout(self.norm(super().forward(x).logits))
+            seen.append((self.dropout.training, logits.requires_grad))
+            return Output(logits, logits)
+
+    teacher = Seeing()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    module = MeasureTrained(audio=teacher)
+    # In train mode dropout would leave nothing of the answers.
+    validation = loader([0, 1, 2, 3] * 6, [0, 1, 2, 3] * 5 + [0, 0, 0, 0])
+    accuracies = fit(tmp_path, module, validation)
+    assert accuracies == pytest.approx({"audio": 21 / 24})
+    assert seen == [(False, False)] * 6
+    assert module.modes == {True}
+    for name, value in teacher.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_measuring_trained_teachers_moves_no_generator(tmp_path: Path) -> None:
+    module = MeasureTrained(audio=Oracle())
+    assert fit(tmp_path, module, loader([0, 1, 2, 3] * 8, [0, 1, 2, 3] * 8)) == {"audio": 1.0}
+    seed()
+    assert module.drawn == draw()
+
+
+def test_a_trained_teacher_near_chance_brings_a_warning(tmp_path: Path) -> None:
+    module = MeasureTrained(audio=Oracle())
+    with pytest.warns(TeacherWarning, match="the audio teacher's accuracy is 0.250 on 32"):
+        fit(tmp_path, module, loader([0] * 32, [0, 1, 2, 3] * 8))
+
+
+def test_after_an_error_trained_teachers_are_in_train_mode_again(tmp_path: Path) -> None:
+    oracle = Oracle()
+    nn.init.constant_(oracle.eye, float("nan"))
+    module = MeasureTrained(audio=oracle)
+    with pytest.raises(ValueError, match="the audio teacher's features are NaN"):
+        fit(tmp_path, module, loader([0], [0]))
+    assert oracle.training
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

@@ -1,10 +1,12 @@
 """Classifiers shared by teacher and student, one per band: they pull the two spaces together."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.cross_entropy import cross_entropy
+from fdkd_lightning.cross_entropy import cross_entropy, mean_over_processes
 from fdkd_lightning.linear import ProbedLinear
-from fdkd_lightning.types import Bands
+from fdkd_lightning.types import IGNORE_INDEX, Bands
 
 
 class SharedAlignmentHead(nn.Module):
@@ -28,7 +30,6 @@ class SharedAlignmentHead(nn.Module):
         FD-CMKD (arXiv 2511.19887), Eq. 10; ``re-FD-CMKD`` (ReLU + Linear).
 
     Example:
-        >>> import torch
         >>> head = SharedAlignmentHead(in_features=8, num_classes=3)
         >>> head(Bands(torch.randn(2, 8), torch.randn(2, 8))).low.shape
         torch.Size([2, 3])
@@ -74,7 +75,6 @@ def alignment_loss(
         FD-CMKD (arXiv 2511.19887), Eq. 10.
 
     Example:
-        >>> import torch
         >>> logits = Bands(torch.zeros(2, 4), torch.zeros(2, 4))
         >>> loss = alignment_loss(logits, logits, torch.tensor([0, 3]))
         >>> round((loss / 4).exp().item(), 4)
@@ -85,3 +85,54 @@ def alignment_loss(
         target = target if teacher_target is None else teacher_target
         loss = loss + cross_entropy(teacher.low, target) + cross_entropy(teacher.high, target)
     return loss
+
+
+def soft_alignment_loss(
+    student: Bands,
+    teacher: Bands,
+    prediction: Tensor,
+    target: Tensor,
+    teacher_target: Tensor | None = None,
+    temperature: float = 1.0,
+) -> Tensor:
+    r"""What :func:`alignment_loss` is for labels, for predictions, on the samples without a label.
+
+    .. math::
+        T^2 \sum_b \sum_{m \in \{s, t\}} \frac{1}{|U|} \sum_{i \in U}
+        \mathrm{KL}\big(\mathrm{softmax}(z^t_i / T) \,\|\,
+        \mathrm{softmax}(\Phi_b(X^m_{b,i}) / T)\big), \quad U = \{i : y_i = -100\}
+
+    Args:
+        student: Class scores of the student's bands.
+        teacher: Class scores of the teacher's bands.
+        prediction: The teacher's logits, the target; they get no gradient.
+        target: Class indices, -100 where there is no label.
+        teacher_target: Those of the teacher's samples; None: the same.
+        temperature: T, above 0.
+
+    Returns:
+        The sum over bands and networks of the means over all processes' unlabelled samples.
+
+    Shape:
+        - student, teacher: [N, K, ...] each
+        - prediction: [N, K, ...]
+        - target, teacher_target: [N, ...]
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 2.0], [5.0, 0.0]])
+        >>> bands = Bands(logits, logits)
+        >>> soft_alignment_loss(bands, bands, logits, torch.tensor([-100, 0]))
+        tensor(0.)
+    """
+    dtype = torch.promote_types(student.low.dtype, torch.float32)
+    log_target = F.log_softmax(prediction.detach().to(dtype) / temperature, dim=1)
+    loss = torch.zeros((), dtype=dtype, device=prediction.device)
+    own = target if teacher_target is None else teacher_target
+    for scores, labels in ((student, target), (teacher, own)):
+        unlabelled = labels == IGNORE_INDEX
+        for band in scores:
+            log_band = F.log_softmax(band.to(dtype) / temperature, dim=1)
+            divergence = F.kl_div(log_band, log_target, reduction="none", log_target=True).sum(1)
+            total = (divergence * unlabelled).sum()
+            loss = loss + mean_over_processes(total, unlabelled.sum().to(dtype))
+    return temperature**2 * loss

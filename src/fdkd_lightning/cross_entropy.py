@@ -36,11 +36,28 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
         >>> cross_entropy(torch.zeros(3, 4), torch.full((3,), -100))
         tensor(0.)
     """
-    total, labelled = cross_entropy_sum(logits, target, label_smoothing)
+    return mean_over_processes(*cross_entropy_sum(logits, target, label_smoothing))
+
+
+def mean_over_processes(total: Tensor, count: Tensor) -> Tensor:
+    """This process's share of a mean over all processes: their average is that mean.
+
+    Args:
+        total: The sum over this process's elements.
+        count: How many they are, a float; where none is in any process the mean is 0.
+
+    Shape:
+        - total, count, output: scalars
+
+    Example:
+        >>> mean_over_processes(torch.tensor(6.0), torch.tensor(4.0))
+        tensor(1.5000)
+    """
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(labelled)
+        count = count.clone()
+        dist.all_reduce(count)
         total = total * dist.get_world_size()
-    return total / labelled.clamp_min(1)
+    return total / count.clamp_min(1)
 
 
 def cross_entropy_sum(

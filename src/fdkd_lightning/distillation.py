@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,7 +14,7 @@ from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.probe import example_batch, modality_input, probe
-from fdkd_lightning.teachers import FrozenTeachers, check_teachers
+from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_teachers
 from fdkd_lightning.types import Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule, published_sgd
 
@@ -26,8 +27,8 @@ class DistillationModule(UnimodalModule):
     checkpoint holds no teacher, and needs none.
 
     Logs what :class:`UnimodalModule` does, each term under its name (``train/task``,
-    ``train/low``, ...) and, once, each teacher's accuracy on the validation data
-    (``teacher/audio/accuracy``).
+    ``train/low``, ...), what the criterion learns and has to show (``train/threshold``) and, once,
+    each teacher's accuracy on the validation data (``teacher/audio/accuracy``).
 
     Args:
         student: The network that is trained; a ``PretrainedModel`` starts from weights.
@@ -43,6 +44,9 @@ class DistillationModule(UnimodalModule):
         lr_scheduler: As in :class:`UnimodalModule`.
         teacher_check_batches: Over how many validation batches each teacher's accuracy is
             measured when fit begins, with a warning near chance; 0 does not.
+        train_teachers: Train the teachers too, from the weights they have, with what gradients
+            the criterion lets through to them (C2KD's published form). They are then optimised
+            and in the checkpoint; what is evaluated remains the student alone.
 
     Raises:
         ValueError: If a teacher shares weights with the student, features do not fit without a
@@ -76,6 +80,7 @@ class DistillationModule(UnimodalModule):
         optimizer: OptimizerCallable = published_sgd,
         lr_scheduler: LRSchedulerCallable | None = None,
         teacher_check_batches: int = 50,
+        train_teachers: bool = False,
     ) -> None:
         super().__init__(student, student_modality, metrics, optimizer, lr_scheduler)
         shared = {id(p) for p in student.parameters()}
@@ -85,11 +90,12 @@ class DistillationModule(UnimodalModule):
                     f"teachers[{modality!r}] shares weights with the student and would freeze "
                     "it: give it a copy (copy.deepcopy)"
                 )
-        self.teachers = FrozenTeachers(teachers)
+        self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
         self.criterion = criterion
         self.task_weight = task_weight
         self.projector = projector
         self.teacher_check_batches = teacher_check_batches
+        self._shapes: dict[str, Any] | None = None
 
     def setup(self, stage: str) -> None:
         """Read pretrained weights when fit begins, and build what the config left out."""
@@ -103,31 +109,40 @@ class DistillationModule(UnimodalModule):
             modality: probe(teacher, modality_input(batch, modality))
             for modality, teacher in self.teachers.items()
         }
-        teacher = next(iter(outputs.values()), None)
-        if self.projector is not None:
-            size = student.features.shape[1]
-            target = student if teacher is None else teacher
-            self.projector.build(size, target.features.shape[1])
-            with torch.no_grad():
-                student = self._projected(student)
-        self.criterion.build(student, teacher)
+        self._build(student, next(iter(outputs.values()), None))
 
     def heads(self, output: Output) -> dict[str, Tensor]:
         """Logits of the classifiers that the criterion trains beside the student's own."""
         return self.criterion.heads(self._projected(output))
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what projector and criterion were sized by."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["probed_shapes"] = self._shapes
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Size projector and criterion as they were, where no data was probed."""
+        super().on_load_checkpoint(checkpoint)
+        shapes = checkpoint.get("probed_shapes")
+        if self._shapes is None and shapes is not None:
+            self._build(*(_of_shapes(shapes[role]) for role in ("student", "teacher")))
+
     def on_fit_start(self) -> None:
         """Bring the teachers to the student's device."""
-        # With "bf16-true" and its like Lightning casts the student and every input.
-        cast = str(self.trainer.precision).endswith("-true")
-        self.teachers.to(self.device, next(self.parameters()).dtype if cast else None)
+        if isinstance(self.teachers, FrozenTeachers):
+            # With "bf16-true" and its like Lightning casts the student and every input.
+            cast = str(self.trainer.precision).endswith("-true")
+            self.teachers.to(self.device, next(self.parameters()).dtype if cast else None)
 
     def teardown(self, stage: str) -> None:
         """Take the teachers off the device, as Lightning does with the module."""
-        self.teachers.to(torch.device("cpu"))
+        if isinstance(self.teachers, FrozenTeachers):
+            self.teachers.to(torch.device("cpu"))
 
     def on_train_start(self) -> None:
-        """Measure the teachers, then take up a resumed run's random generators."""
+        """Measure the teachers, then take up a resumed run's random generators and epoch."""
+        # Within an epoch Lightning goes on without telling its start.
+        self.criterion.set_epoch(self.current_epoch)
         check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
         super().on_train_start()
 
@@ -154,8 +169,20 @@ class DistillationModule(UnimodalModule):
         terms |= found
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, terms.values())
-        self._log_terms({"loss": loss, **terms}, batch)
+        self._log_terms({"loss": loss, **terms, **self.criterion.record()}, batch)
         return loss
+
+    def _build(self, student: Output | None, teacher: Output | None) -> None:
+        """Size projector and criterion by the outputs of one batch; only their shapes count."""
+        assert student is not None
+        self._shapes = {"student": _shapes(student), "teacher": teacher and _shapes(teacher)}
+        if self.projector is not None:
+            size = student.features.shape[1]
+            target = student if teacher is None else teacher
+            self.projector.build(size, target.features.shape[1])
+            with torch.no_grad():
+                student = self._projected(student)
+        self.criterion.build(student, teacher)
 
     def _projected(self, student: Output) -> Output:
         if self.projector is None:
@@ -191,3 +218,21 @@ def distillation_terms(
             share = term / len(teachers)
             terms[name] = terms[name] + share if name in terms else share
     return terms
+
+
+def _shapes(output: Output) -> dict[str, Any]:
+    return {
+        "features": list(output.features.shape),
+        "logits": list(output.logits.shape),
+        "maps": [list(stage.shape) for stage in output.maps],
+    }
+
+
+def _of_shapes(shapes: dict[str, Any] | None) -> Output | None:
+    if shapes is None:
+        return None
+    return Output(
+        torch.empty(shapes["features"]),
+        torch.empty(shapes["logits"]),
+        tuple(torch.empty(shape) for shape in shapes["maps"]),
+    )

@@ -1,18 +1,14 @@
 """A linear layer whose sizes may be left to a probe of the models."""
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 
 
 class ProbedLinear(nn.Module):
-    """A linear map over the channel axis (dim 1), sized when it is built or loaded.
+    """A linear map over the channel axis (dim 1), sized when it is built.
 
     Unlike ``torch.nn.LazyLinear`` both sizes may be left out, and :meth:`build` sets them before
-    an optimizer or DDP looks for parameters. A state dict loaded into a layer that has no size
-    yet gives it one. As ``projector`` of a ``DistillationModule`` it takes the student's features
-    to the teacher's width.
+    an optimizer or DDP looks for parameters. As ``projector`` of a ``DistillationModule`` it
+    takes the student's features to the teacher's width.
 
     Args:
         in_features: D of the input; None: probed.
@@ -78,11 +74,3 @@ class ProbedLinear(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, for ``print(model)``."""
         return f"in_features={self.in_features}, out_features={self.out_features}"
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        stored = state_dict.get(f"{prefix}weight")
-        if self.weight is None and isinstance(stored, torch.Tensor):
-            self.build(stored.shape[1], stored.shape[0])
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,6 +1,8 @@
 """One run from its configuration: LightningCLI with our defaults."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +11,22 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fdkd_lightning.predictions import PredictionTable
+
+
+class KeepConfig(SaveConfigCallback):
+    """Writes the configuration into the run's folder, and to loggers that are elsewhere."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Log it as hyper-parameters, once, where the folder of the logs is not the run's."""
+        config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger | TensorBoardLogger):
+                logger.log_hyperparams(config)
 
 
 class FDKDCLI(LightningCLI):
@@ -22,7 +35,8 @@ class FDKDCLI(LightningCLI):
     In it are ``checkpoints/best.ckpt`` (best on validation) and ``last.ckpt``,
     ``logs/version_N`` (configuration, CSV and TensorBoard, one per start) and
     ``predictions.csv``. So ``--ckpt_path=best`` and ``last`` mean these files in every command,
-    and the configuration of one run can name the checkpoint of another before it exists.
+    and the configuration of one run can name the checkpoint of another before it exists. The
+    folder's name may hold environment variables (``runs/sweep/$WANDB_RUN_ID``).
 
     Args:
         args: The arguments, a command first; None: those of the process.
@@ -47,6 +61,7 @@ class FDKDCLI(LightningCLI):
             # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters
             # inside the checkpoint would take precedence over the command line.
             load_from_checkpoint_support=False,
+            save_config_callback=KeepConfig,
             save_config_kwargs={"overwrite": True},
             args=None if args is None else list(args),
         )
@@ -84,8 +99,9 @@ class FDKDCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder and which checkpoint is meant, before anything is built."""
-        self._said = self.config.clone()
         config = self.config[self.subcommand]
+        self._expand(config)
+        self._said = self.config.clone()
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
@@ -130,6 +146,22 @@ class FDKDCLI(LightningCLI):
     def _root(self) -> str:
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root
+
+    def _expand(self, config: Namespace) -> None:
+        """Fill environment variables into the run's folder, which the run of a sweep goes by."""
+        root = str(config.trainer.default_root_dir)
+        config.trainer.default_root_dir = os.path.expandvars(root)
+        unset = re.search(r"\$\w+|\${\w+}", config.trainer.default_root_dir)
+        if unset:
+            self.parser.error(
+                f"trainer.default_root_dir={root!r} names {unset[0]}, which is not set: set that "
+                "environment variable, or name the folder"
+            )
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            # W&B's own default is the current folder.
+            if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
+                logger.init_args.save_dir = config.trainer.default_root_dir
 
     def _require_root(self, config: Namespace) -> None:
         root = Path(config.trainer.default_root_dir).absolute()

@@ -76,8 +76,42 @@ class FrozenTeachers(Mapping[str, nn.Module]):
         }
 
 
+class TrainedTeachers(nn.ModuleDict):
+    """Teachers that are trained along with their student: the exception to ask for by name.
+
+    They are part of the module tree: in train mode, optimised and in the checkpoint. C2KD in its
+    published form and mutual learning need it.
+
+    Args:
+        teachers: Modality -> network that returns :class:`~fdkd_lightning.types.Output`.
+
+    Example:
+        >>> from fdkd_lightning.models.resnet import ResNet
+        >>> teachers = TrainedTeachers({"audio": ResNet(10, in_chans=1)})
+        >>> all(p.requires_grad for p in teachers["audio"].parameters())
+        True
+    """
+
+    def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
+        super().__init__(dict(teachers))
+
+    def load(self) -> None:
+        """Read the weights of those that are a ``PretrainedModel``."""
+        load_pretrained(self)
+
+    def forward(self, batch: Batch) -> dict[str, Output]:
+        """Each teacher's output for its modality of the batch, with gradients."""
+        return {
+            modality: as_output(teacher(modality_input(batch, modality)))
+            for modality, teacher in self.items()
+        }
+
+
 def check_teachers(
-    teachers: FrozenTeachers, trainer: Trainer, device: torch.device, max_batches: int
+    teachers: FrozenTeachers | TrainedTeachers,
+    trainer: Trainer,
+    device: torch.device,
+    max_batches: int,
 ) -> dict[str, float]:
     """Measure each teacher's accuracy on validation batches; warn of one that is near chance.
 
@@ -105,7 +139,7 @@ def check_teachers(
     loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
     right = {modality: torch.zeros((), device=device) for modality in teachers}
     labels: list[Tensor] = []
-    with isolate_rng(), _validating(trainer):
+    with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
             batch = trainer.precision_plugin.convert_input(batch)
@@ -147,10 +181,15 @@ def check_teachers(
 
 
 @contextmanager
-def _validating(trainer: Trainer) -> Iterator[None]:
-    """For the data's transforms, which augment while the trainer trains."""
+def _validating(trainer: Trainer, teachers: FrozenTeachers | TrainedTeachers) -> Iterator[None]:
+    """For the data's transforms and for teachers, which differ while the trainer trains."""
     trainer.validating = True
+    if isinstance(teachers, TrainedTeachers):
+        teachers.eval()
     try:
-        yield
+        with torch.no_grad():
+            yield
     finally:
         trainer.training = True
+        if isinstance(teachers, TrainedTeachers):
+            teachers.train()

@@ -7,8 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.alignment import SharedAlignmentHead
-from fdkd_lightning.decoupler import Decoupler, FrequencyDecoupler
+from fdkd_lightning.decoupler import (
+    Decoupler,
+    FrequencyDecoupler,
+    LearnableFrequencyDecoupler,
+)
+from fdkd_lightning.losses.controls import ShuffledPairs
 from fdkd_lightning.losses.fdkd import FDKDLoss
+from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.types import Bands, Output
 
 TARGET = torch.tensor([0, 2, -100, 1])
@@ -50,16 +56,26 @@ def sigma(x: np.ndarray) -> np.ndarray:
     return np.sign(x) * np.log(1 + np.abs(x))
 
 
-def distances(features: np.ndarray, dim: int, mode: str) -> dict[str, float]:
-    student, teacher = (np.moveaxis(x, dim, -1).reshape(-1, x.shape[dim]) for x in features)
-    before = unit if mode == "feature" else np.asarray
-    after = unit if mode == "band" else np.asarray
-    (s_low, s_high), (t_low, t_high) = (
-        [after(band) for band in split(before(rows))] for rows in (student, teacher)
-    )
+def deviation(rows: np.ndarray) -> np.ndarray:
+    rows = rows - rows.mean(1, keepdims=True)
+    return rows / np.sqrt((rows**2).mean(1, keepdims=True))
+
+
+def distances(
+    features: np.ndarray, dim: int, mode: str, size: str = "length", log: str = "after"
+) -> dict[str, float]:
+    std = unit if size == "length" else deviation
+    compared = []
+    for x in features:
+        rows = np.moveaxis(x, dim, -1).reshape(-1, x.shape[dim])
+        low, high = split(std(rows) if mode == "feature" else rows)
+        high = sigma(high) if log == "before" else high
+        low, high = (std(band) if mode == "band" else band for band in (low, high))
+        compared.append((low, sigma(high) if log == "after" else high))
+    (s_low, s_high), (t_low, t_high) = compared
     return {
         "low": sum((s_low - t_low).flatten() ** 2) / s_low.size,
-        "high": sum((sigma(s_high) - sigma(t_high)).flatten() ** 2) / s_high.size,
+        "high": sum((s_high - t_high).flatten() ** 2) / s_high.size,
     }
 
 
@@ -274,6 +290,261 @@ def test_losses_and_split_can_be_replaced() -> None:
     assert values(loss(student, teacher, torch.tensor([0]))) == {"low": 0.75, "high": 4.0}
 
 
+# Units, and where the logarithm is.
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("d", [7, 64])
+@pytest.mark.parametrize("mode", ["band", "feature", "none"])
+@pytest.mark.parametrize("log", ["after", "before"])
+@pytest.mark.parametrize("unit", ["length", "variance"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_units_and_logarithms_are_those_of_the_formula(
+    layout: str, d: int, mode: Any, log: Any, unit: Any, reduction: Any
+) -> None:
+    shape, dim = LAYOUTS[layout](d)
+    features = random_features(*shape)
+    loss = FDKDLoss(
+        FrequencyDecoupler(dim=dim), standardize=mode, unit=unit, log=log, reduction=reduction
+    )
+    expected = distances(features, dim, mode, unit, log)
+    factor = d if reduction == "sum" else 1
+    assert values(loss(*outputs(features), TARGET)) == pytest.approx(
+        {name: factor * value for name, value in expected.items()}, rel=1e-10
+    )
+
+
+def test_the_defaults_are_the_papers(pair: Callable[..., Any]) -> None:
+    spelt_out: dict[str, Any] = {
+        "low_loss": nn.MSELoss(),
+        "high_loss": LogMSELoss(),
+        "band_heads": None,
+        "standardize": "band",
+        "reduction": "mean",
+        "unit": "length",
+        "log": "after",
+        "lambda_low": 1.0,
+        "lambda_high": 1.0,
+        "lambda_soft": None,
+        "soft_temperature": 1.0,
+    }
+    head = SharedAlignmentHead(16, 3)
+    default, same = (
+        values(FDKDLoss(FrequencyDecoupler(), head, **options)(*pair()))
+        for options in ({}, spelt_out)
+    )
+    assert list(default) == ["low", "high", "align"]
+    assert default == same
+
+
+def test_values_with_unit_variance_and_an_early_logarithm_worked_out_by_hand() -> None:
+    # The features of the value above. Low bands of length sqrt 5 at right angles, now of length 2:
+    # |a - b|^2 = 8 over D = 4. High bands +-1.5 [-1, 1, -1, 1] now have +-1 in each element: 2^2
+    # where the logarithm came before, (2 log 2)^2 where it comes after.
+    student, teacher = outputs(torch.tensor([[[2.0, 0, 5, 1]], [[1.0, 2, 0, 5]]]))
+    found = {
+        (unit, log): values(
+            FDKDLoss(FrequencyDecoupler(), unit=unit, log=log)(student, teacher, torch.tensor([0]))
+        )
+        for unit in ("length", "variance")
+        for log in ("after", "before")
+    }
+    for key, expected in {
+        ("length", "before"): {"low": 0.5, "high": 1.0},
+        ("variance", "after"): {"low": 2.0, "high": 4 * np.log(2) ** 2},
+        ("variance", "before"): {"low": 2.0, "high": 4.0},
+    }.items():
+        assert found[key] == pytest.approx(expected, abs=1e-14)
+
+
+def test_where_nothing_is_standardised_after_the_split_the_logarithms_place_is_one(
+    pair: Callable[..., Any],
+) -> None:
+    for mode in ("feature", "none"):
+        after, before = (
+            values(FDKDLoss(FrequencyDecoupler(), standardize=mode, log=log)(*pair()))
+            for log in ("after", "before")
+        )
+        assert after == before
+
+
+def test_an_early_logarithm_leaves_room_for_a_loss_of_ones_own() -> None:
+    features = random_features(3, 16)
+    loss = FDKDLoss(FrequencyDecoupler(), high_loss=nn.L1Loss(), log="before")
+    rows = [unit(sigma(split(x)[1])) for x in features]
+    expected = sum(abs(rows[0] - rows[1]).flatten()) / rows[0].size
+    found = loss(*outputs(features), TARGET)["high"].item()
+    assert found == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("unit", ["length", "variance"])
+@pytest.mark.parametrize("log", ["after", "before"])
+def test_with_any_option_a_dead_sample_has_no_gradient(unit: Any, log: Any) -> None:
+    x = torch.randn(3, 64)
+    x[1] = 0.1
+    student, teacher = outputs([x, torch.randn(3, 64)], torch.float32)
+    student.features.requires_grad_()
+    terms = FDKDLoss(FrequencyDecoupler(), unit=unit, log=log)(student, teacher, TARGET)
+    (gradient,) = torch.autograd.grad(sum(terms.values()), student.features)
+    assert gradient.isfinite().all()
+    assert gradient.count_nonzero(dim=1).gt(0).tolist() == [True, False, True]
+
+
+# Learning from the teacher's predictions.
+
+
+def soft_by_hand(
+    head: SharedAlignmentHead,
+    features: np.ndarray,
+    logits: np.ndarray,
+    targets: list[Tensor],
+    temperature: float,
+) -> float:
+    """T^2 times the sum over networks and bands of the mean divergence of unlabelled rows."""
+    total = 0.0
+    for rows, target in zip(features, targets, strict=True):
+        for name, band in zip(("low", "high"), split(rows), strict=True):
+            weight, bias = (
+                head.get_parameter(f"{name}.{part}").detach().numpy() for part in ("weight", "bias")
+            )
+            losses = []
+            for row, z, label in zip(band, logits / temperature, target.tolist(), strict=True):
+                if label == -100:
+                    scores = (np.maximum(row, 0) @ weight.T + bias) / temperature
+                    log_q = scores - np.log(np.exp(scores).sum())
+                    log_p = z - np.log(np.exp(z).sum())
+                    losses.append(sum(np.exp(log_p) * (log_p - log_q)))
+            total += sum(losses) / len(losses)
+    return temperature**2 * total
+
+
+@pytest.mark.parametrize(
+    ("options", "weight", "temperature"),
+    [
+        ({"lambda_soft": 1.0}, 1.0, 1.0),
+        ({"lambda_soft": 0.3, "soft_temperature": 4.0}, 0.3, 4.0),
+        ({"lambda_soft": 0.0}, 0.0, 1.0),
+    ],
+)
+def test_the_soft_term_is_that_of_the_formula(
+    options: dict[str, float], weight: float, temperature: float
+) -> None:
+    features = random_features(4, 16)
+    logits = 3 * np.random.default_rng(1).normal(size=(4, 3))
+    target = torch.tensor([0, -100, -100, 1])
+    student, teacher = outputs(features)
+    teacher = teacher._replace(logits=torch.from_numpy(logits))
+    head = SharedAlignmentHead(16, 3).double()
+    plain = values(FDKDLoss(FrequencyDecoupler(), head)(student, teacher, target))
+    found = values(FDKDLoss(FrequencyDecoupler(), head, **options)(student, teacher, target))
+    assert list(found) == ["low", "high", "align", "soft"]
+    expected = weight * soft_by_hand(head, features, logits, [target, target], temperature)
+    assert found.pop("soft") == pytest.approx(expected, rel=1e-10)
+    assert found == plain
+
+
+def test_the_soft_term_goes_with_each_networks_own_labels() -> None:
+    features = random_features(4, 16)
+    logits = np.random.default_rng(1).normal(size=(4, 3))
+    target, other = torch.tensor([0, -100, -100, 1]), torch.tensor([-100, 2, 0, 1])
+    student, teacher = outputs(features)
+    teacher = teacher._replace(logits=torch.from_numpy(logits), label=other)
+    head = SharedAlignmentHead(16, 3).double()
+    loss = FDKDLoss(FrequencyDecoupler(), head, lambda_soft=1.0)
+    found = loss(student, teacher, target)["soft"].item()
+    expected = soft_by_hand(head, features, logits, [target, other], 1.0)
+    assert found == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_soft_term_teaches_classifiers_and_student_alone(pair: Callable[..., Any]) -> None:
+    student, teacher, target = pair()
+    head = SharedAlignmentHead(16, 3)
+    FDKDLoss(FrequencyDecoupler(), head, lambda_soft=1.0)(student, teacher, target)[
+        "soft"
+    ].backward()
+    assert teacher.features.grad is None
+    assert teacher.logits.grad is None
+    assert student.logits.grad is None
+    # Sample 0 alone has no label.
+    assert student.features.grad.count_nonzero(dim=1).gt(0).tolist() == [True, False, False, False]
+    assert all(p.grad.count_nonzero() > 0 for p in head.parameters())
+
+
+def test_without_a_teacher_there_is_no_soft_term(pair: Callable[..., Any]) -> None:
+    student, _, target = pair()
+    loss = FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(16, 3), lambda_soft=1.0)
+    assert list(loss(student, None, target)) == ["align"]
+
+
+# What the decoupler adds.
+
+
+class Telling(Constants):
+    """A split with a term and a value to be logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor([3.0]))
+
+    def terms(self) -> dict[str, Tensor]:
+        return {"own": self.theta[0] ** 2}
+
+    def record(self) -> dict[str, Tensor]:
+        return {"theta": self.theta[0].detach()}
+
+
+@pytest.mark.parametrize("teacher", [True, False])
+def test_the_decouplers_terms_come_last_and_its_record_is_the_losss(
+    pair: Callable[..., Any], teacher: bool
+) -> None:
+    student, other, target = pair()
+    loss = FDKDLoss(
+        Telling(),
+        SharedAlignmentHead(16, 3),
+        band_heads=SharedAlignmentHead(16, 3),
+        lambda_low=5.0,
+        reduction="sum",
+    )
+    terms = loss(student, other if teacher else None, target)
+    assert list(terms) == ["low", "high"] * teacher + ["align", "heads", "own"]
+    # It comes weighted: no lambda and no D on top.
+    assert terms["own"].item() == 9
+    terms["own"].backward()
+    assert loss.get_parameter("decoupler.theta").grad.tolist() == [6]
+    assert loss.record() == {"theta": torch.tensor(3.0)}
+    control = ShuffledPairs(loss)
+    assert control.record() == loss.record()
+    assert control(student, other, target)["own"].item() == 9
+
+
+def test_a_term_of_the_decoupler_is_no_reason_to_go_without_a_teacher(
+    pair: Callable[..., Any],
+) -> None:
+    student, _, target = pair()
+    with pytest.raises(ValueError, match="FDKDLoss has no term without a teacher"):
+        FDKDLoss(Telling())(student, None, target)
+
+
+def test_a_plain_split_adds_nothing() -> None:
+    assert FDKDLoss(FrequencyDecoupler()).record() == {}
+
+
+def test_a_learnable_cut_off_is_held_recorded_and_learned(pair: Callable[..., Any]) -> None:
+    student, teacher, target = pair()
+    decoupler = LearnableFrequencyDecoupler(threshold=0.4, strength=2.0)
+    loss = FDKDLoss(decoupler, reduction="sum")
+    nn.init.zeros_(decoupler.theta)  # the cut-off 1/2
+    terms = loss(student, teacher, target)
+    assert list(terms) == ["low", "high", "cutoff"]
+    assert terms["cutoff"].item() == pytest.approx(2 * 0.1**2, rel=1e-5)
+    assert loss.record() == {"threshold": torch.tensor(0.5)}
+    assert {*loss.parameters()} == {decoupler.theta}
+    for term in terms.values():
+        (gradient,) = torch.autograd.grad(term, decoupler.theta, retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient.count_nonzero() == 1
+
+
 # Gradients.
 
 
@@ -294,10 +565,31 @@ def test_the_classifiers_learn_from_the_teacher_which_does_not(pair: Callable[..
 # Errors and sizes.
 
 
-@pytest.mark.parametrize("option", ["standardize", "reduction"])
-def test_an_unknown_option_is_an_error(option: str) -> None:
-    with pytest.raises(ValueError, match=f"{option}='batch' is unknown: choose one of .*none|sum"):
-        FDKDLoss(FrequencyDecoupler(), **{option: "batch"})
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [
+        ("standardize", "band, feature, none"),
+        ("reduction", "mean, sum"),
+        ("unit", "length, variance"),
+        ("log", "after, before"),
+    ],
+)
+def test_an_unknown_option_is_an_error(option: str, known: str) -> None:
+    with pytest.raises(ValueError, match=f"{option}='batch' is unknown: choose one of {known}$"):
+        FDKDLoss(FrequencyDecoupler(), **{option: "batch"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_soft_alignment_without_shared_classifiers_is_an_error(weight: float) -> None:
+    message = f"lambda_soft={weight} .* give alignment=SharedAlignmentHead"
+    with pytest.raises(ValueError, match=message):
+        FDKDLoss(FrequencyDecoupler(), band_heads=SharedAlignmentHead(8, 3), lambda_soft=weight)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0])
+def test_a_soft_temperature_not_above_0_is_an_error(temperature: float) -> None:
+    with pytest.raises(ValueError, match=f"soft_temperature={temperature} must be above 0"):
+        FDKDLoss(FrequencyDecoupler(), soft_temperature=temperature)
 
 
 def test_features_of_different_widths_are_an_error_that_names_the_projector() -> None:
@@ -333,15 +625,28 @@ def test_build_refuses_classifiers_of_other_sizes(
         loss.build(student, teacher)
 
 
-def test_a_state_dict_sizes_unbuilt_classifiers(pair: Callable[..., Any]) -> None:
+def test_a_state_dict_is_restored_once_the_classifiers_are_built(
+    pair: Callable[..., Any],
+) -> None:
     student, teacher, target = pair()
-    built, unbuilt = (
-        FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(*size), band_heads=heads)
-        for size, heads in (((16, 3), SharedAlignmentHead(16, 3)), ((), SharedAlignmentHead()))
-    )
-    unbuilt.load_state_dict(built.state_dict())
-    unbuilt.build(student, teacher)
-    assert values(unbuilt(student, teacher, target)) == values(built(student, teacher, target))
+    losses = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        loss = FDKDLoss(
+            LearnableFrequencyDecoupler(0.5 - seed / 4),
+            SharedAlignmentHead(),
+            band_heads=SharedAlignmentHead(),
+        )
+        loss.build(student, teacher)
+        losses.append(loss)
+    first, second = (values(loss(student, teacher, target)) for loss in losses)
+    assert first != second
+    losses[1].load_state_dict(losses[0].state_dict())
+    terms = values(losses[1](student, teacher, target))
+    # The cut-off comes along; its term still draws it to where this one's began.
+    assert terms.pop("cutoff") == pytest.approx(0.1 * 0.25**2, rel=1e-5)
+    del first["cutoff"]
+    assert terms == first
 
 
 @pytest.mark.parametrize("part", ["alignment", "band_heads"])

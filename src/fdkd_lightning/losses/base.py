@@ -52,14 +52,36 @@ class DistillationLoss(nn.Module, ABC):
         """
         return {}
 
+    def record(self) -> dict[str, Tensor]:
+        """What the loss learns and has to show, by name, such as a cut-off: logged each epoch."""
+        return {}
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, for losses with a warm-up: the one training state that a loss sees."""
 
 
+class TeacherRequiredError(ValueError):
+    """A loss was asked for the terms that need no teacher, and has none."""
+
+
 def require_teacher(loss: nn.Module, teacher: Output | None) -> Output:
-    """The teacher's output, or an error that says that this loss cannot do without."""
+    """The teacher's output, or an error that says that this loss cannot do without.
+
+    Args:
+        loss: The loss that asks.
+        teacher: What it was given.
+
+    Raises:
+        TeacherRequiredError: If it was given None; a :class:`CompositeLoss` then goes without
+            this loss.
+
+    Example:
+        >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))
+        >>> require_teacher(nn.MSELoss(), output) is output
+        True
+    """
     if teacher is None:
-        raise ValueError(
+        raise TeacherRequiredError(
             f"{type(loss).__name__} has no term without a teacher: "
             "give `teachers`, or use a criterion that has teacher-free terms"
         )

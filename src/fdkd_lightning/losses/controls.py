@@ -57,6 +57,10 @@ class ShuffledPairs(DistillationLoss):
         """Tell the criterion."""
         self.criterion.set_epoch(epoch)
 
+    def record(self) -> dict[str, Tensor]:
+        """The criterion's."""
+        return self.criterion.record()
+
     def heads(self, student: Output) -> dict[str, Tensor]:
         """The criterion's."""
         return self.criterion.heads(student)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss
+from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_alignment_loss
 from fdkd_lightning.decoupler import Decoupler
 from fdkd_lightning.losses.base import (
     PROJECTOR_REMEDY,
@@ -12,7 +12,7 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
-from fdkd_lightning.losses.log_mse import LogMSELoss
+from fdkd_lightning.losses.log_mse import LogMSELoss, signed_log1p
 from fdkd_lightning.losses.normalize import standardize
 from fdkd_lightning.types import Bands, Output
 
@@ -28,14 +28,16 @@ class FDKDLoss(DistillationLoss):
         + L_\mathrm{align}
 
     Terms: ``low`` and ``high`` (with a teacher), ``align`` (with ``alignment``; without a teacher
-    the student's half of it), ``heads`` (with ``band_heads``).
+    the student's half of it), ``soft`` (with ``lambda_soft`` and a teacher), ``heads`` (with
+    ``band_heads``), and the decoupler's own.
 
     Args:
         decoupler: Splits both features into bands.
         alignment: Classifiers shared by teacher and student; None: no alignment term. The paper
             has it, with weight 1.
         low_loss: Distance of the low bands, a mean over all elements; None: MSE (Eq. 8).
-        high_loss: Distance of the high bands, likewise; None: :class:`LogMSELoss` (Eq. 9).
+        high_loss: Distance of the high bands, likewise; None: :class:`LogMSELoss` (Eq. 9), or MSE
+            where ``log`` has compressed them before.
         band_heads: Classifiers of the student's bands alone, added to the task loss. Not in the
             paper; the published code has them, and reports the best of its three heads.
         standardize: ``"band"`` standardises each band after the split (paper and code);
@@ -44,16 +46,24 @@ class FDKDLoss(DistillationLoss):
         reduction: ``"mean"`` averages over N and D (Eq. 8-9). Between vectors of unit length that
             is at most 4/D, far below any cross-entropy. ``"sum"`` sums over D and averages over
             N: the same with lambdas D times as large, whatever D is.
+        unit: What standardised vectors have: ``"length"`` 1 (Eq. 7), so that their elements are
+            near 1/sqrt(D), where the logarithm changes them by a few per cent; or ``"variance"``
+            1, which is sqrt(D) times as large, where it weakens the high bands as it is meant to.
+        log: Where the high bands' logarithm is: ``"after"`` standardising, in ``high_loss``
+            (Eq. 9 and code); ``"before"`` it, on the bands as they were split.
         lambda_low: Weight of the low term. The paper does not tell; the published code has 1.
         lambda_high: Weight of the high term, likewise.
+        lambda_soft: Weight of the shared classifiers' learning from the teacher's soft predictions
+            on pairs without a label; None: off, as in the paper.
+        soft_temperature: The temperature of these predictions.
 
     Shape:
         - features: [N, D] or [N, D, H, W], the same for both
         - target: [N] or [N, H, W]
 
     Raises:
-        ValueError: If an option is unknown, the features' shapes differ, or there is neither a
-            teacher nor a term that can do without.
+        ValueError: If an option is unknown, ``lambda_soft`` has no shared classifiers, the
+            features' shapes differ, or there is neither a teacher nor a term that can do without.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 1-10; ``zxn0710/re-FD-CMKD-main`` where "code" is said.
@@ -75,25 +85,43 @@ class FDKDLoss(DistillationLoss):
         band_heads: SharedAlignmentHead | None = None,
         standardize: Literal["band", "feature", "none"] = "band",
         reduction: Literal["mean", "sum"] = "mean",
+        unit: Literal["length", "variance"] = "length",
+        log: Literal["after", "before"] = "after",
         lambda_low: float = 1.0,
         lambda_high: float = 1.0,
+        lambda_soft: float | None = None,
+        soft_temperature: float = 1.0,
     ) -> None:
         super().__init__()
         for name, value, known in (
             ("standardize", standardize, ("band", "feature", "none")),
             ("reduction", reduction, ("mean", "sum")),
+            ("unit", unit, ("length", "variance")),
+            ("log", log, ("after", "before")),
         ):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(known)}")
+        if lambda_soft is not None and alignment is None:
+            raise ValueError(
+                f"lambda_soft={lambda_soft} weighs what shared classifiers learn, and there are "
+                "none: give alignment=SharedAlignmentHead()"
+            )
+        if soft_temperature <= 0:
+            raise ValueError(f"soft_temperature={soft_temperature} must be above 0, for example 1")
         self.decoupler = decoupler
         self.alignment = alignment
         self.low_loss = nn.MSELoss() if low_loss is None else low_loss
-        self.high_loss = LogMSELoss() if high_loss is None else high_loss
+        weak = nn.MSELoss() if log == "before" else LogMSELoss()
+        self.high_loss = weak if high_loss is None else high_loss
         self.band_heads = band_heads
         self.standardize = standardize
         self.reduction = reduction
+        self.unit = unit
+        self.log = log
         self.lambda_low = lambda_low
         self.lambda_high = lambda_high
+        self.lambda_soft = lambda_soft
+        self.soft_temperature = soft_temperature
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Size the classifiers by the features and logits of one batch."""
@@ -121,15 +149,21 @@ class FDKDLoss(DistillationLoss):
             its = self.decoupler(features)
             terms = self._distances(student.features, own, features, its)
         if self.alignment is not None:
-            terms["align"] = alignment_loss(
-                self.alignment(own),
-                None if its is None else self.alignment(its),
-                target,
-                None if teacher is None else teacher.label,
-            )
+            scores = self.alignment(own)
+            shared = None if its is None else self.alignment(its)
+            label = None if teacher is None else teacher.label
+            terms["align"] = alignment_loss(scores, shared, target, label)
+            if self.lambda_soft is not None and teacher is not None and shared is not None:
+                terms["soft"] = self.lambda_soft * soft_alignment_loss(
+                    scores, shared, teacher.logits, target, label, self.soft_temperature
+                )
         if self.band_heads is not None:
             terms["heads"] = alignment_loss(self.band_heads(own), None, target)
-        return terms
+        return terms | self.decoupler.terms()
+
+    def record(self) -> dict[str, Tensor]:
+        """What the decoupler has to show, such as a learned cut-off."""
+        return self.decoupler.record()
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """Logits of the classifiers on the student's bands."""
@@ -153,9 +187,15 @@ class FDKDLoss(DistillationLoss):
         }
 
     def _comparable(self, features: Tensor, bands: Bands) -> Bands:
-        dim = self.decoupler.dim
-        if self.standardize == "band":
-            return Bands(*(standardize(band, dim, source=features) for band in bands))
         if self.standardize == "feature":
-            return Bands(*self.decoupler(standardize(features, dim)))
+            bands = self.decoupler(self._standard(features, features))
+        if self.log == "before":
+            bands = bands._replace(high=signed_log1p(bands.high))
+        if self.standardize == "band":
+            bands = Bands(*(self._standard(band, features) for band in bands))
         return bands
+
+    def _standard(self, x: Tensor, source: Tensor) -> Tensor:
+        dim = self.decoupler.dim
+        size = x.shape[dim] ** 0.5 if self.unit == "variance" else 1.0
+        return size * standardize(x, dim, source=source)

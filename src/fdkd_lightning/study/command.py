@@ -13,7 +13,17 @@ DESCRIPTION = """\
 Run methods x directions x regimes x seeds and write, into the study's folder, results.csv,
 results.json, table.md and table.png. A study that was cut off goes on where it was; a run whose
 configurations changed is done anew. Keys of the file can be given here too: --workers=8, and a
-second file over it: --config=FILE. configs/study/demo.yaml is a commented example."""
+second file over it: --config=FILE. configs/study/demo.yaml is a commented example.
+
+A method of your own is a class in a module that Python finds from here, and a row of the file:
+
+  class L1(fdkd_lightning.DistillationLoss):  # in my_losses.py
+      def forward(self, student, teacher, target):
+          return {"l1": (student.features - teacher.features).abs().mean()}
+
+  L1: {args: [configs/demo/distill_$student.yaml, --model.criterion=my_losses.L1]}
+
+(the last line below methods:). examples/custom_loss.py does it."""
 
 
 def study(args: Sequence[str]) -> None:

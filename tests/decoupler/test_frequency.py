@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler import Decoupler, FrequencyDecoupler, frequency_split
+from fdkd_lightning.decoupler import FrequencyDecoupler, frequency_split
 
 SIZES = [7, 64, 512, 768]
 LAYOUTS = {
@@ -184,8 +184,3 @@ def test_the_module_is_the_function(threshold: float, dim: int, keep_dc: bool) -
         f"FrequencyDecoupler(threshold={threshold}, dim={dim}, keep_dc={keep_dc})"
     )
     assert not decoupler.state_dict()
-
-
-def test_a_decoupler_must_split() -> None:
-    with pytest.raises(TypeError, match=r"abstract .*forward"):
-        Decoupler()

@@ -1,11 +1,9 @@
-"""Splitting features into a low and a high frequency band along one axis."""
-
-import math
-from abc import ABC, abstractmethod
+"""The paper's split: a hard cut in the Fourier spectrum of the channels."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fdkd_lightning.decoupler.base import Decoupler, check_threshold, last_low_bin, split
 from fdkd_lightning.types import Bands
 
 
@@ -52,41 +50,10 @@ def frequency_split(
         >>> torch.allclose(low + high, x - x.mean())
         True
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     size = x.shape[dim]
-    cut = _low_bins(threshold, size)
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    mean = x.mean(dim, keepdim=True)
-    # Centred before the transform, so that a large mean costs the bands no precision; twice,
-    # since the first mean is rounded at its own size.
-    centred = x - mean
-    rest = centred.mean(dim, keepdim=True)
-    centred = centred - rest
-    spectrum = torch.fft.rfft(centred, dim=dim).movedim(dim, -1)
-    bins = torch.arange(size // 2 + 1, device=x.device)
-    spectrum = spectrum * ((bins >= 1) & (bins <= cut))
-    low = torch.fft.irfft(spectrum, n=size, dim=-1).movedim(-1, dim)
-    high = centred - low
-    return Bands(low + rest + mean if keep_dc else low, high)
-
-
-class Decoupler(nn.Module, ABC):
-    """Anything that splits features into two bands along its axis ``dim``.
-
-    The losses know nothing else of a split: a subclass with another basis fits wherever
-    :class:`FrequencyDecoupler` does.
-
-    Args:
-        dim: The axis to split along.
-    """
-
-    def __init__(self, dim: int = 1) -> None:
-        super().__init__()
-        self.dim = dim
-
-    @abstractmethod
-    def forward(self, x: Tensor) -> Bands:
-        """Split ``x`` into its low and high band."""
+    cut = last_low_bin(threshold, size, size // 2)
+    return split(x, dim, keep_dc, lambda centred: low_pass(centred, cut))
 
 
 class FrequencyDecoupler(Decoupler):
@@ -115,7 +82,7 @@ class FrequencyDecoupler(Decoupler):
 
     def __init__(self, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
-        _check_threshold(threshold)
+        check_threshold(threshold)
         self.threshold = threshold
         self.keep_dc = keep_dc
 
@@ -128,28 +95,18 @@ class FrequencyDecoupler(Decoupler):
         return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"
 
 
-def _check_threshold(threshold: float) -> None:
-    if not 0 < threshold < 1:
-        raise ValueError(
-            f"threshold={threshold} is outside (0, 1): it is the share of the non-zero "
-            "frequencies that goes into the low band, for example 0.5"
-        )
+def filtered(x: Tensor, gain: Tensor) -> Tensor:
+    """``x`` with each bin of its real transform multiplied by its gain.
+
+    Shape:
+        - x, output: [..., D]
+        - gain: [D // 2 + 1]
+    """
+    result: Tensor = torch.fft.irfft(torch.fft.rfft(x) * gain, n=x.shape[-1])
+    return result
 
 
-def _low_bins(threshold: float, size: int) -> int:
-    """The last bin of the low band, of the bins 1..floor(size / 2)."""
-    last = size // 2
-    # 0.29 * 100 is 28.999999999999996: without the epsilon the cut would fall a bin short.
-    cut = math.floor(threshold * last + 1e-9)
-    if cut < 1 or cut >= last:
-        band = "low" if cut < 1 else "high"
-        remedy = (
-            f"choose a threshold from {math.ceil(1e6 / last) / 1e6:g} to below 1"
-            if last > 1
-            else "features need a size of at least 4 to have two bands"
-        )
-        raise ValueError(
-            f"threshold={threshold} leaves the {band} band of features of size {size} empty "
-            f"(their non-zero frequencies are the bins 1..{last}): {remedy}"
-        )
-    return cut
+def low_pass(x: Tensor, cut: int) -> Tensor:
+    """The bins 1..cut of ``x`` [..., D]."""
+    bins = torch.arange(x.shape[-1] // 2 + 1, device=x.device)
+    return filtered(x, (bins >= 1) & (bins <= cut))

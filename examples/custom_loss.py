@@ -1,0 +1,53 @@
+"""A method of your own: a class, five lines. It is also a row of examples/study/study.yaml."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning import Trainer, seed_everything
+from torch import Tensor
+
+import fdkd_lightning as fdkd
+
+
+class TotalVariationLoss(fdkd.DistillationLoss):
+    """How far the two predictions are apart. A loss sees two outputs and the target."""
+
+    def forward(
+        self, student: fdkd.Output, teacher: fdkd.Output | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        teacher = fdkd.require_teacher(self, teacher)
+        difference = student.logits.softmax(1) - teacher.logits.softmax(1)
+        return {"variation": difference.abs().sum(1).mean()}
+
+
+def network() -> fdkd.ResNet:
+    return fdkd.ResNet(10, 1, (1, 1, 1, 1), channels=(8, 16, 32, 64), stem_pool=False)
+
+
+def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+
+
+def train_and_test(module: fdkd.UnimodalModule, labelled: int) -> float:
+    data = fdkd.AVDigits(train_size=1000, labelled=labelled, image_noise=0.25, audio_snr=10)
+    trainer = Trainer(max_epochs=10, default_root_dir="runs/custom_loss", logger=False)
+    trainer.fit(module, data)
+    return trainer.test(module, data)[0]["test/accuracy"]
+
+
+def main() -> None:
+    seed_everything(0)
+    teacher = network()
+    train_and_test(fdkd.UnimodalModule(teacher, "audio", optimizer=sgd), labelled=1000)
+    # 1,000 pairs, of which 100 have a label.
+    alone = train_and_test(fdkd.UnimodalModule(network(), "visual", optimizer=sgd), labelled=100)
+    student = fdkd.DistillationModule(
+        network(), {"audio": teacher}, TotalVariationLoss(), "visual", optimizer=sgd
+    )
+    taught = train_and_test(student, labelled=100)
+    print(f"Test accuracy on pictures: w/o KD {alone:.1%}, total variation {taught:.1%}")
+
+
+if __name__ == "__main__":
+    main()

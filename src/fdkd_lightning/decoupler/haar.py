@@ -1,0 +1,80 @@
+"""A wavelet split: means of neighbouring channels, and what they leave."""
+
+import torch
+from torch import Tensor
+
+from fdkd_lightning.decoupler.base import Decoupler, split
+from fdkd_lightning.types import Bands
+
+
+class HaarDecoupler(Decoupler):
+    r"""The Haar wavelet's approximation after some levels, and the details of these levels.
+
+    .. math::
+        x_\mathrm{low}(n) = \frac{1}{|B(n)|} \sum_{i \in B(n)} x(i) - \bar{x}, \quad
+        x_\mathrm{high}(n) = x(n) - \frac{1}{|B(n)|} \sum_{i \in B(n)} x(i)
+
+    B(n) is the block of :math:`2^\mathrm{levels}` neighbours that channel n belongs to. Where
+    that does not divide D, the channels left over at the end are a shorter block of their own:
+    low + high = x - mean(x) all the same, and the bands stay orthogonal.
+
+    Each level halves the low band: with one level it has D/2 - 1 dimensions, about as many as at
+    a threshold of 1/2, with two D/4 - 1.
+
+    Args:
+        levels: Levels of the transform, at least 1.
+        dim: The axis to split along, of size D, odd or even.
+        keep_dc: Put the mean into the low band.
+
+    Shape:
+        - x: any, D at ``dim``, more than 2 to the power of ``levels``
+        - bands: as x
+
+    Raises:
+        ValueError: If there is no level, or one block holds all channels, so that nothing but
+            the mean is left of the low band.
+
+    Reference:
+        S. Mallat, "A theory for multiresolution signal decomposition: the wavelet
+        representation", IEEE TPAMI, 1989.
+
+    Example:
+        >>> low, high = HaarDecoupler(keep_dc=True)(torch.tensor([[1.0, 3.0, 5.0, 5.0, 6.0]]))
+        >>> low, high
+        (tensor([[2., 2., 5., 5., 6.]]), tensor([[-1.,  1.,  0.,  0.,  0.]]))
+    """
+
+    def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
+        super().__init__(dim)
+        if levels < 1:
+            raise ValueError(f"levels={levels} must be at least 1")
+        self.levels = levels
+        self.keep_dc = keep_dc
+
+    def forward(self, x: Tensor) -> Bands:
+        """Split ``x`` into its low and high band."""
+        size, block = x.shape[self.dim], 2**self.levels
+        if block >= size:
+            most = (size - 1).bit_length() - 1
+            remedy = (
+                f"choose levels from 1 to {most}"
+                if most > 0
+                else "features need a size of at least 3 to have two bands"
+            )
+            raise ValueError(
+                f"levels={self.levels} leaves the low band of features of size {size} empty (its "
+                f"blocks have {block} channels): {remedy}"
+            )
+        return split(x, self.dim, self.keep_dc, lambda centred: _block_means(centred, block))
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``print(model)``."""
+        return f"levels={self.levels}, dim={self.dim}, keep_dc={self.keep_dc}"
+
+
+def _block_means(x: Tensor, block: int) -> Tensor:
+    whole = x.shape[-1] - x.shape[-1] % block
+    parts = [x[..., :whole].reshape(*x.shape[:-1], whole // block, block)]
+    if whole < x.shape[-1]:
+        parts.append(x[..., None, whole:])
+    return torch.cat([p.mean(-1, keepdim=True).expand_as(p).flatten(-2) for p in parts], -1)

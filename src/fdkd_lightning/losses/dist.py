@@ -1,0 +1,136 @@
+"""DIST: predictions that correlate with the teacher's, over classes and over samples."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fdkd_lightning.losses.base import (
+    CLASSES_REMEDY,
+    DistillationLoss,
+    require_same_shape,
+    require_teacher,
+)
+from fdkd_lightning.losses.normalize import standardize
+from fdkd_lightning.types import Output
+
+EPS = 1e-8
+
+
+def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    r"""One minus the correlation of predictions, within samples and within classes, in float32.
+
+    .. math::
+        \mathrm{inter} = \tau^2 \Big(1 - \frac{1}{N} \sum_i \rho(p^s_{i \cdot}, p^t_{i \cdot})\Big),
+        \qquad
+        \mathrm{intra} = \tau^2 \Big(1 - \frac{1}{K} \sum_k \rho(p^s_{\cdot k}, p^t_{\cdot k})\Big)
+
+    with :math:`p = \mathrm{softmax}(z / \tau)` and, as in the official code,
+
+    .. math::
+        \rho(a, b) = \frac{\sum (a - \bar a)(b - \bar b)}
+        {\lVert a - \bar a \rVert \, \lVert b - \bar b \rVert + 10^{-8}}
+
+    What does not vary, a uniform prediction or a class of one probability throughout the batch,
+    has the correlation 0 and no gradient; the formula as it stands would correlate rounding
+    residue, with gradients of up to 1e8. So ``intra`` is :math:`\tau^2` in a batch of one. What
+    varies by far less than 1e-4 hardly correlates even with itself, because of the 1e-8: classes
+    that neither network predicts in the batch keep ``intra`` above zero. Among two classes the
+    correlation within a sample is 1 or -1, and its gradient zero: only ``intra`` teaches.
+
+    Args:
+        student: The student's logits.
+        teacher: The teacher's logits; they get no gradient.
+        temperature: Tau, above 0; larger is softer.
+
+    Returns:
+        The inter-class and the intra-class distance.
+
+    Shape:
+        - student, teacher: [N, K] or [N, K, H, W], the same; pixels are samples
+        - output: two scalars
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Reference:
+        Huang et al. 2022 (arXiv 2205.10536); hunto/image_classification_sota,
+        lib/models/losses/dist_kd.py; for pixels hunto/DIST_KD, segmentation/losses/dist_kd.py.
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 3.0]])
+        >>> [round(distance.item(), 4) for distance in dist_loss(logits, logits + 5)]
+        [0.0, 0.0]
+    """
+    require_same_shape("logits", student, teacher, CLASSES_REMEDY)
+    own, its = (_predictions(logits, temperature) for logits in (student, teacher.detach()))
+    inter, intra = (1 - _correlation(own, its, dim).mean() for dim in (0, 1))
+    return temperature**2 * inter, temperature**2 * intra
+
+
+def _predictions(logits: Tensor, temperature: float) -> Tensor:
+    """Probabilities of the classes in all samples: [K, N] or [K, N H W]."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return F.softmax(logits.to(dtype) / temperature, dim=1).movedim(1, 0).flatten(1)
+
+
+def _correlation(x: Tensor, y: Tensor, dim: int) -> Tensor:
+    # Both factors are safe where nothing varies: the cosine is zero, and so is its gradient.
+    cosine = (standardize(x, dim) * standardize(y, dim)).sum(dim)
+    size = _spread(x, dim) * _spread(y, dim)
+    return cosine * size / (size + EPS)
+
+
+def _spread(x: Tensor, dim: int) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x - x.mean(dim, keepdim=True), dim=dim)
+    return norm
+
+
+class DISTLoss(DistillationLoss):
+    """:func:`dist_loss` as a distillation loss, with the terms ``inter`` and ``intra``.
+
+    Args:
+        beta: Weight of ``inter``; 1 in the official code.
+        gamma: Weight of ``intra``, likewise.
+        temperature: Tau, above 0; larger is softer. The official settings are 1 on ImageNet and
+            for segmentation, 4 on CIFAR-100.
+        weight: Factor of both terms. The official settings are 2 on ImageNet and CIFAR-100, 1 for
+            segmentation; the task weight is 1.
+
+    Shape:
+        - logits: [N, K] or [N, K, H, W], the same for both
+
+    Raises:
+        ValueError: If the temperature is not above 0, there is no teacher, or the numbers of
+            classes differ.
+
+    Reference:
+        Huang et al. 2022 (arXiv 2205.10536); hunto/image_classification_sota,
+        lib/models/losses/dist_kd.py; for pixels hunto/DIST_KD, segmentation/losses/dist_kd.py.
+
+    Example:
+        >>> output = Output(torch.ones(1, 8), torch.tensor([[0.0, 0.0, 9.0]]))
+        >>> terms = DISTLoss()(output, output, torch.tensor([0]))
+        >>> {name: round(term.item(), 4) for name, term in terms.items()}
+        {'inter': 0.0, 'intra': 2.0}
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        temperature: float = 1.0,
+        weight: float = 2.0,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature} must be above 0, for example 1")
+        self.beta = beta
+        self.gamma = gamma
+        self.temperature = temperature
+        self.weight = weight
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        """The weighted terms."""
+        teacher = require_teacher(self, teacher)
+        inter, intra = dist_loss(student.logits, teacher.logits, self.temperature)
+        return {"inter": self.weight * self.beta * inter, "intra": self.weight * self.gamma * intra}

@@ -1,0 +1,80 @@
+"""SP: which samples of a batch are alike."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
+from fdkd_lightning.losses.normalize import l2_normalize
+from fdkd_lightning.types import Output
+
+
+def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    r"""Mean squared difference of the samples' normalised similarities, in float32.
+
+    .. math::
+        \frac{1}{N^2} \sum_{ij} (G^t_{ij} - G^s_{ij})^2, \quad
+        G_{ij} = \frac{f_i \cdot f_j}{\sqrt{\sum_k (f_i \cdot f_k)^2}}
+
+    Only similarities are compared, so that the networks' channels and sizes may differ. One sample
+    alone is as similar to itself in both: zero.
+
+    Args:
+        student: The student's map.
+        teacher: The teacher's map; it gets no gradient.
+
+    Shape:
+        - student, teacher: [N, ...], each flattened to vectors f of its own length
+        - output: scalar
+
+    Reference:
+        Tung and Mori 2019 (arXiv 1907.09682); megvii-research/mdistiller, distillers/SP.py.
+
+    Example:
+        >>> sp_loss(torch.eye(2), torch.eye(2, 3).view(2, 1, 1, 3))
+        tensor(0.)
+    """
+    return F.mse_loss(_similarities(student), _similarities(teacher.detach()))
+
+
+def _similarities(x: Tensor) -> Tensor:
+    rows = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(1)
+    # Inside autocast the product gives bfloat16.
+    with torch.autocast(rows.device.type, enabled=False):
+        return l2_normalize(rows @ rows.T)
+
+
+class SPLoss(DistillationLoss):
+    """:func:`sp_loss` of a stage's maps as a distillation loss, with the one term ``sp``.
+
+    Args:
+        stage: Which of ``Output.maps`` is compared; the last is mdistiller's (the paper sums over
+            pairs of layers).
+        weight: Factor of the term; 3000 is mdistiller's.
+
+    Shape:
+        - maps: [N, C, H, W], any C, H and W
+
+    Raises:
+        ValueError: If there is no teacher, or no such stage.
+
+    Reference:
+        Tung and Mori 2019 (arXiv 1907.09682); megvii-research/mdistiller, distillers/SP.py.
+
+    Example:
+        >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),))
+        >>> SPLoss()(output, output, torch.tensor([0, 1]))
+        {'sp': tensor(0.)}
+    """
+
+    def __init__(self, stage: int = -1, weight: float = 3000.0) -> None:
+        super().__init__()
+        self.stage = stage
+        self.weight = weight
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        """The weighted term."""
+        teacher = require_teacher(self, teacher)
+        own = stage_map("student", student, self.stage)
+        its = stage_map("teacher", teacher, self.stage)
+        return {"sp": self.weight * sp_loss(own, its)}
