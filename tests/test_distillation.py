@@ -18,12 +18,14 @@ from torch.utils.data import Dataset
 
 from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule, distillation_terms
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import DistillationLoss, FDKDLoss, FeatureLoss, KDLoss
+from fdkd_lightning.losses.base import require_teacher
+from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
-from fdkd_lightning.teachers import TeacherWarning
+from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
 SIZES = {"audio": 6, "visual": 5, "text": 6}
@@ -585,13 +587,25 @@ def test_the_criterion_is_told_each_epoch_before_its_steps(tmp_path: Path) -> No
     criterion = Warming()
     fit = trainer(tmp_path, epochs=2)
     fit.fit(distillation(criterion), datamodule=Pairs(batch_size=8))
-    assert criterion.told == [0, 1]
+    assert sorted(set(criterion.told)) == [0, 1]
     assert criterion.steps == [0, 0, 0, 1, 1, 1]
     fit.save_checkpoint(tmp_path / "two.ckpt")
     resumed = Warming()
     fit, data = trainer(tmp_path, epochs=4), Pairs(batch_size=8)
     fit.fit(distillation(resumed), datamodule=data, ckpt_path=tmp_path / "two.ckpt")
-    assert resumed.told == [2, 3]
+    assert sorted(set(resumed.told)) == [2, 3]
+    assert resumed.steps == [2, 2, 2, 3, 3, 3]
+
+
+def test_the_criterion_is_told_the_epoch_that_a_run_resumes_within(tmp_path: Path) -> None:
+    stored = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=5, save_top_k=-1)
+    fit = trainer(tmp_path, stored, epochs=2)
+    fit.fit(distillation(Warming()), datamodule=Pairs(batch_size=8))
+    resumed = Warming()
+    fit, data = trainer(tmp_path, epochs=3), Pairs(batch_size=8)
+    fit.fit(distillation(resumed), datamodule=data, ckpt_path=tmp_path / "step=5.ckpt")
+    # Two of the three steps of epoch 1 are done.
+    assert resumed.steps == [1, 2, 2, 2]
 
 
 def resumable(
@@ -707,3 +721,449 @@ def test_a_term_must_not_take_the_modules_own_names(tmp_path: Path, name: str) -
 
     with pytest.raises(ValueError, match="Named names a term 'task' or 'loss'"):
         trainer(tmp_path).fit(distillation(criterion=Named()), datamodule=Pairs(batch_size=4))
+
+
+# Teachers that are trained.
+
+
+class Mutual(DistillationLoss):
+    """Lets gradients through to the teacher."""
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        teacher = require_teacher(self, teacher)
+        return {"mutual": F.mse_loss(student.logits, teacher.logits)}
+
+
+class AfterCheck(Callback):
+    """Values and modes of the teachers once they are measured, before the first step."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, DistillationModule)
+        assert isinstance(pl_module.teachers, TrainedTeachers)
+        self.values = values(pl_module.teachers)
+        self.modes = {part.training for part in pl_module.teachers.modules()}
+
+
+def test_teachers_are_frozen_unless_they_are_to_be_trained() -> None:
+    frozen, trained = distillation(), distillation(train_teachers=True)
+    assert isinstance(frozen.teachers, FrozenTeachers)
+    assert isinstance(trained.teachers, TrainedTeachers)
+    assert not any("teacher" in name for name in frozen.state_dict())
+    assert not any(p.requires_grad for p in frozen.teachers["audio"].parameters())
+    names = {f"teachers.audio.{name}" for name in trained.teachers["audio"].state_dict()}
+    assert {name for name in trained.state_dict() if "teacher" in name} == names
+    assert "teachers.audio.body.weight" in names
+    assert all(p.requires_grad for p in trained.teachers["audio"].parameters())
+
+
+def test_a_trained_teacher_learns_in_train_mode_and_is_optimized(tmp_path: Path) -> None:
+    teacher = Normed("audio")
+    before, modes = values(teacher), Modes(teacher)
+    module = distillation(Mutual(), teachers={"audio": teacher}, train_teachers=True)
+    fit = trainer(tmp_path, modes, epochs=2)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    assert len(modes.seen) >= 12
+    assert all(modes.seen)
+    assert all(not torch.equal(x, before[name]) for name, x in values(teacher).items())
+    # Twelve steps; neither the probe nor validation is one.
+    assert teacher.norm.num_batches_tracked == 12
+    optimized = {id(p) for group in fit.optimizers[0].param_groups for p in group["params"]}
+    assert optimized == {id(p) for p in module.parameters()}
+    assert optimized >= {id(p) for p in teacher.parameters()}
+
+
+def test_a_criterion_that_lets_no_gradient_through_leaves_the_teachers_weights(
+    tmp_path: Path,
+) -> None:
+    teacher = Net("audio", seed=1)
+    before = values(teacher)
+    module = distillation(teachers={"audio": teacher}, train_teachers=True)
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert equal(values(teacher), before)
+
+
+def test_the_first_step_of_both_is_that_of_the_formula(tmp_path: Path) -> None:
+    student, teacher, batch = Net("visual"), Net("audio", seed=1), whole_split()
+    expected = copy.deepcopy(student), copy.deepcopy(teacher)
+    logits = [net(batch[m]).logits for net, m in zip(expected, ("visual", "audio"), strict=True)]
+    loss = F.cross_entropy(logits[0], batch["label"]) + (logits[0] - logits[1]).square().mean()
+    loss.backward()
+    module = distillation(
+        Mutual(),
+        student=student,
+        teachers={"audio": teacher},
+        train_teachers=True,
+        optimizer=sgd(lr=0.1),
+    )
+    found = first_step(tmp_path, module)
+    assert found["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    for net, own in zip(expected, (student, teacher), strict=True):
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None
+            torch.testing.assert_close(
+                own.get_parameter(name).detach(), (parameter - 0.1 * parameter.grad).detach()
+            )
+
+
+def test_a_trained_teacher_is_measured_in_eval_mode_before_it_learns(tmp_path: Path) -> None:
+    class Normal(Knowing):
+        """Dropout of everything: in train mode it knows nothing."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.drop = nn.BatchNorm1d(CLASSES), nn.Dropout(1.0)
+
+        def forward(self, x: Tensor) -> Output:
+            output = super().forward(x)
+            return output._replace(logits=self.drop(self.norm(output.logits)))
+
+    record, after, teacher = Record(), AfterCheck(), Normal()
+    before = {f"audio.{name}": value for name, value in values(teacher).items()}
+    module = distillation(
+        Mutual(), teachers={"audio": teacher}, train_teachers=True, teacher_check_batches=50
+    )
+    fit = trainer(tmp_path, after, logger=record, log_every_n_steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TeacherWarning)
+        fit.fit(module, datamodule=Pairs(batch_size=4))
+    assert record.values["teacher/audio/accuracy"] == [1.0]
+    assert equal(after.values, before)
+    assert after.modes == {True}
+    assert teacher.norm.num_batches_tracked == 6
+
+
+def trained_run(
+    tmp_path: Path, *callbacks: Callback, seed: int = 0, ckpt: Path | None = None
+) -> DistillationModule:
+    """Four epochs of a student and its teacher; a resumed run starts from other weights."""
+    torch.manual_seed(seed)
+    module = distillation(
+        CompositeLoss({"mutual": Mutual(), "fdkd": fdkd()}),
+        student=Net("visual", dropout=0.5, seed=0 if ckpt is None else 5),
+        teachers={"audio": Normed("audio")},
+        train_teachers=True,
+        teacher_check_batches=2,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TeacherWarning)
+        fit = trainer(tmp_path, *callbacks, epochs=4)
+        fit.fit(module, datamodule=Pairs(batch_size=4), ckpt_path=ckpt)
+    return module
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_run_with_trained_teachers_resumes_bitwise(tmp_path: Path, epoch: int) -> None:
+    whole = trained_run(tmp_path, ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1))
+    stored = tmp_path / f"epoch={epoch}.ckpt"
+    state = torch.load(stored, weights_only=True)["state_dict"]
+    assert "teachers.audio.norm.running_mean" in state
+    assert equal(values(trained_run(tmp_path, seed=1, ckpt=stored)), values(whole))
+    assert not torch.equal(state["teachers.audio.head.weight"], whole.teachers["audio"].head.weight)
+
+
+def test_a_trained_teacher_is_evaluated_no_more_than_a_frozen_one(tmp_path: Path) -> None:
+    teacher, data = Knowing(), Pairs(batch_size=4)
+    module = distillation(Mutual(), teachers={"audio": teacher}, train_teachers=True)
+    trainer(tmp_path, epochs=2).fit(module, datamodule=data)
+    assert teacher.calls == 1 + 2 * 6  # the probe and the training batches
+    teacher.may_be_called = False
+    trainer(tmp_path).validate(module, datamodule=data, verbose=False)
+    trainer(tmp_path).test(module, datamodule=data, verbose=False)
+    trainer(tmp_path).predict(module, datamodule=data)
+
+
+def test_a_checkpoint_with_trained_teachers_is_tested_without_their_file(tmp_path: Path) -> None:
+    source, file = Net("audio", seed=5), tmp_path / "teacher.pt"
+    torch.save(source.state_dict(), file)
+    modules = [
+        distillation(
+            Mutual(),
+            student=Net("visual", seed=seed),
+            teachers={"audio": PretrainedModel(Net("audio", seed=6), file)},
+            train_teachers=True,
+            optimizer=sgd(lr=0.0 if seed else 0.1),
+        )
+        for seed in (0, 1)
+    ]
+    fit = trainer(tmp_path)
+    fit.fit(modules[0], datamodule=Pairs(batch_size=4))
+    fit.save_checkpoint(tmp_path / "fit.ckpt")
+    file.unlink()
+    trainer(tmp_path).test(
+        modules[1], datamodule=Pairs(), ckpt_path=tmp_path / "fit.ckpt", verbose=False
+    )
+    assert equal(values(modules[1]), values(modules[0]))
+
+
+def test_trained_teachers_begin_with_their_files_weights(tmp_path: Path) -> None:
+    source, file = Net("audio", seed=5), tmp_path / "teacher.pt"
+    torch.save(source.state_dict(), file)
+    teacher = PretrainedModel(Net("audio", seed=6), file)
+    module = distillation(
+        Mutual(), teachers={"audio": teacher}, train_teachers=True, optimizer=sgd(lr=0.0)
+    )
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert equal(values(teacher.model), values(source))
+
+
+class PretrainedLike(nn.Module):
+    """Has its network below ``model``, as a ``PretrainedModel`` does."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Output:
+        output: Output = self.model(x)
+        return output
+
+
+def test_a_student_of_a_trained_teacher_can_teach(tmp_path: Path) -> None:
+    """Its checkpoint holds both networks; the student's is the one that is taken."""
+    module = distillation(
+        Mutual(), teachers={"audio": PretrainedLike(Net("audio", seed=1))}, train_teachers=True
+    )
+    fit = trainer(tmp_path)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    fit.save_checkpoint(tmp_path / "fit.ckpt")
+    student = PretrainedModel(Net("visual", seed=9), tmp_path / "fit.ckpt")
+    student.load()
+    assert equal(values(student.model), values(module.model))
+
+
+def test_a_trained_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
+    student, teacher = Net("audio"), Net("text")
+    teacher.head = student.head
+    with pytest.raises(ValueError, match=r"teachers\['text'\] shares weights with the student"):
+        distillation(Mutual(), student=student, teachers={"text": teacher}, train_teachers=True)
+
+
+def test_several_teachers_are_trained_together(tmp_path: Path) -> None:
+    networks = {"audio": Net("audio", seed=1), "text": Net("text", seed=2)}
+    before = {name: values(net) for name, net in networks.items()}
+    module = distillation(Mutual(), teachers=dict(networks), train_teachers=True)
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    for modality, net in networks.items():
+        assert all(not torch.equal(x, before[modality][name]) for name, x in values(net).items())
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_teachers_are_trained_in_bfloat16(tmp_path: Path, precision: Any) -> None:
+    teacher = Normed("audio")
+    module = distillation(
+        Mutual(), teachers={"audio": teacher}, train_teachers=True, teacher_check_batches=2
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TeacherWarning)
+        fit = trainer(tmp_path, precision=precision)
+        fit.fit(module, datamodule=Pairs(batch_size=4))
+    dtype = torch.bfloat16 if precision == "bf16-true" else torch.float32
+    assert {p.dtype for p in teacher.parameters()} == {dtype}
+    assert all(p.isfinite().all() for p in teacher.parameters())
+    assert torch.tensor(list(logged(fit).values())).isfinite().all()
+
+
+# What is built when a checkpoint is loaded.
+
+
+class Mapped(Net):
+    """Returns the map of a stage: the features as channels of a 2x1 picture."""
+
+    def forward(self, x: Tensor) -> Output:
+        output = super().forward(x)
+        return output._replace(maps=(output.features.view(len(x), -1, 2, 1),))
+
+
+class Lazy(DistillationLoss):
+    """With ordinary parts that have the sizes of both models' maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv: nn.Module | None = None
+        self.norm: nn.Module | None = None
+        self.built: list[tuple[Output, Output | None]] = []
+
+    def build(self, student: Output, teacher: Output | None) -> None:
+        self.built.append((student, teacher))
+        if self.conv is None:
+            own, its = student.maps[0].shape[1], require_teacher(self, teacher).maps[0].shape[1]
+            self.conv, self.norm = nn.Conv2d(own, its, 1), nn.BatchNorm2d(its)
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        assert self.conv is not None
+        assert self.norm is not None
+        mapped = self.norm(self.conv(student.maps[0]))
+        return {"map": F.mse_loss(mapped, require_teacher(self, teacher).maps[0])}
+
+
+def lazy(seed: int = 0, **settings: Any) -> DistillationModule:
+    """Everything of it is left to a probe: projector, classifiers and a loss's own parts."""
+    teacher = Mapped("audio", width=12, seed=1)
+    settings = {"teachers": {"audio": teacher}, "projector": ProbedLinear()} | settings
+    criterion = CompositeLoss({"fdkd": fdkd(), "lazy": Lazy()})
+    return distillation(criterion, student=Mapped("visual", seed=seed), **settings)
+
+
+def fitted(tmp_path: Path, module: DistillationModule) -> Path:
+    torch.manual_seed(0)
+    fit = trainer(tmp_path)
+    fit.fit(module, datamodule=Pairs(batch_size=4))
+    fit.save_checkpoint(tmp_path / "fit.ckpt")
+    return tmp_path / "fit.ckpt"
+
+
+def visual_alone() -> Pairs:
+    """Data from which no teacher could be probed."""
+    data, whole = Pairs(batch_size=4), Samples(8, 1, lambda i: True)
+    kept = ("visual", "label", "index")
+    data.make_dataset = lambda split: [  # type: ignore[method-assign,assignment,return-value]
+        {name: whole[i][name] for name in kept} for i in range(8)
+    ]
+    return data
+
+
+def test_a_checkpoint_holds_the_shapes_that_its_parts_were_sized_by(tmp_path: Path) -> None:
+    stored = torch.load(fitted(tmp_path, lazy()), weights_only=True)
+    assert stored["probed_shapes"] == {
+        "student": {"features": [2, WIDTH], "logits": [2, CLASSES], "maps": [[2, 4, 2, 1]]},
+        "teacher": {"features": [2, 12], "logits": [2, CLASSES], "maps": [[2, 6, 2, 1]]},
+    }
+    stored = torch.load(fitted(tmp_path, distillation(teachers={})), weights_only=True)
+    assert stored["probed_shapes"] == {
+        "student": {"features": [2, WIDTH], "logits": [2, CLASSES], "maps": []},
+        "teacher": None,
+    }
+
+
+@pytest.mark.parametrize("stage", ["test", "validate", "predict"])
+def test_a_checkpoint_is_evaluated_with_its_parts_built_and_nothing_probed(
+    tmp_path: Path, stage: str
+) -> None:
+    module = lazy()
+    stored = fitted(tmp_path, module)
+    teacher = Knowing()
+    teacher.may_be_called = False
+    fresh = lazy(seed=3, teachers={"audio": teacher})
+    run = trainer(tmp_path)
+    options = {} if stage == "predict" else {"verbose": False}
+    getattr(run, stage)(fresh, datamodule=visual_alone(), ckpt_path=stored, **options)
+    assert equal(values(fresh), values(module))
+    assert isinstance(fresh.criterion, CompositeLoss)
+    inner = fresh.criterion.losses["lazy"]
+    assert isinstance(inner, Lazy)
+    assert isinstance(inner.conv, nn.Conv2d)
+    ((student, other),) = inner.built
+    # The criterion meets the student's features as they are projected.
+    assert student.features.shape == (2, 12)
+    assert [tuple(stage.shape) for stage in student.maps] == [(2, 4, 2, 1)]
+    assert other is not None
+    assert other.features.shape == (2, 12)
+    assert [tuple(stage.shape) for stage in other.maps] == [(2, 6, 2, 1)]
+
+
+def test_a_teacher_free_checkpoint_is_tested_with_its_classifiers(tmp_path: Path) -> None:
+    module = distillation(teachers={}, projector=ProbedLinear())
+    stored = fitted(tmp_path, module)
+    fresh = distillation(student=Net("visual", seed=3), teachers={}, projector=ProbedLinear())
+    trainer(tmp_path).test(fresh, datamodule=visual_alone(), ckpt_path=stored, verbose=False)
+    assert equal(values(fresh), values(module))
+    x = torch.randn(4, SIZES["visual"])
+    for name, logits in module.heads(module(x)).items():
+        assert torch.equal(fresh.heads(fresh(x))[name], logits)
+
+
+def test_a_module_is_made_from_a_checkpoint(tmp_path: Path) -> None:
+    module = lazy()
+    stored, fresh = fitted(tmp_path, module), lazy(seed=3)
+    loaded = DistillationModule.load_from_checkpoint(
+        stored,
+        student=fresh.model,
+        teachers={"audio": Mapped("audio", width=12, seed=1)},
+        criterion=fresh.criterion,
+        student_modality="visual",
+        projector=fresh.projector,
+    )
+    assert equal(values(loaded), values(module))
+    batch = whole_split()
+    terms = [
+        each.criterion(
+            each._projected(each.eval()(batch["visual"])),
+            each.teachers(batch)["audio"],
+            batch["label"],
+        )
+        for each in (module, loaded)
+    ]
+    assert terms[0] == terms[1]
+
+
+def test_a_tested_checkpoint_may_be_trained_on(tmp_path: Path) -> None:
+    module, start = lazy(), AtStart()
+    stored, fresh = fitted(tmp_path, module), lazy(seed=3)
+    trainer(tmp_path).test(fresh, datamodule=Pairs(), ckpt_path=stored, verbose=False)
+    trainer(tmp_path, start).fit(fresh, datamodule=Pairs(batch_size=4))
+    assert equal(start.values, values(module))
+    learned = {name for name, p in fresh.named_parameters() if p.requires_grad}
+    assert all(not torch.equal(values(fresh)[name], start.values[name]) for name in learned)
+
+
+def test_a_checkpoint_of_a_module_that_was_never_fit_has_no_parts(tmp_path: Path) -> None:
+    module, fresh = lazy(), lazy(seed=3)
+    run = trainer(tmp_path)
+    run.validate(module, datamodule=Pairs(), verbose=False)
+    run.save_checkpoint(tmp_path / "bare.ckpt")
+    assert torch.load(tmp_path / "bare.ckpt", weights_only=True)["probed_shapes"] is None
+    trainer(tmp_path).test(
+        fresh, datamodule=Pairs(), ckpt_path=tmp_path / "bare.ckpt", verbose=False
+    )
+    assert equal(values(fresh), values(module))
+
+
+def test_a_resumed_run_builds_its_parts_once(tmp_path: Path) -> None:
+    module = lazy()
+    stored, fresh, start = fitted(tmp_path, module), lazy(seed=3), AtStart()
+    fit = trainer(tmp_path, start, epochs=2)
+    fit.fit(fresh, datamodule=Pairs(batch_size=4), ckpt_path=stored)
+    assert equal(start.values, values(module))
+    assert isinstance(fresh.criterion, CompositeLoss)
+    inner = fresh.criterion.losses["lazy"]
+    assert isinstance(inner, Lazy)
+    assert len(inner.built) == 1
+
+
+# What the criterion records.
+
+
+def test_what_the_criterion_learns_and_shows_is_logged_and_no_part_of_the_loss(
+    tmp_path: Path,
+) -> None:
+    module = distillation(FDKDLoss(LearnableFrequencyDecoupler(threshold=0.25)))
+    found = first_step(tmp_path, module)
+    assert set(found) == {"loss", "task", "low", "high", "cutoff", "threshold"}
+    assert found["threshold"] == pytest.approx(0.25, rel=1e-5)
+    terms = [found[name] for name in ("task", "low", "high", "cutoff")]
+    assert found["loss"] == pytest.approx(sum(terms), rel=1e-5)
+
+
+class Counting(FeatureLoss):
+    """Records how many steps it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
+        self.steps += 1
+        return super().forward(student, teacher, target)
+
+    def record(self) -> dict[str, Tensor]:
+        return {"steps": torch.tensor(float(self.steps), requires_grad=True)}
+
+
+def test_records_are_averaged_over_an_epochs_steps_under_the_losss_name(tmp_path: Path) -> None:
+    losses, record = Losses(), Record()
+    module = distillation(CompositeLoss({"count": Counting(), "kd": KDLoss()}, {"count": 0.0}))
+    fit = trainer(tmp_path, losses, epochs=2, logger=record)
+    fit.fit(module, datamodule=Pairs(batch_size=8))
+    # Steps 1 to 3, then 4 to 6.
+    assert [epoch["count/steps"] for epoch in losses.epochs] == [2, 5]
+    assert record.values["train/count/steps"] == [2, 5]

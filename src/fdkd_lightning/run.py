@@ -21,6 +21,13 @@ from fdkd_lightning.predictions import PredictionTable
 class KeepConfig(SaveConfigCallback):
     """Writes the configuration into the run's folder, and to loggers that are elsewhere."""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it once, and never an evaluation's over that of fit."""
+        log_dir = trainer.log_dir
+        own_folder = log_dir is not None and Path(log_dir) != Path(trainer.default_root_dir)
+        self.save_to_log_dir = stage == "fit" or own_folder
+        super().setup(trainer, pl_module, stage)
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log it as hyper-parameters, once, where the folder of the logs is not the run's."""
         config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
@@ -100,8 +107,9 @@ class FDKDCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder and which checkpoint is meant, before anything is built."""
         config = self.config[self.subcommand]
-        self._expand(config)
+        self._expand_root(config)
         self._said = self.config.clone()
+        self._keep_logs_in_root(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
@@ -147,7 +155,7 @@ class FDKDCLI(LightningCLI):
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root
 
-    def _expand(self, config: Namespace) -> None:
+    def _expand_root(self, config: Namespace) -> None:
         """Fill environment variables into the run's folder, which the run of a sweep goes by."""
         root = str(config.trainer.default_root_dir)
         config.trainer.default_root_dir = os.path.expandvars(root)
@@ -157,6 +165,9 @@ class FDKDCLI(LightningCLI):
                 f"trainer.default_root_dir={root!r} names {unset[0]}, which is not set: set that "
                 "environment variable, or name the folder"
             )
+
+    def _keep_logs_in_root(self, config: Namespace) -> None:
+        """Put loggers that would write into the current folder into the run's."""
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             # W&B's own default is the current folder.
