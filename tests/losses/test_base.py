@@ -95,13 +95,13 @@ def test_a_stage_that_is_not_there_is_an_error_that_says_how_many_are(
 
 
 def test_where_there_is_no_label_the_teachers_prediction_stands_for_it() -> None:
-    logits = torch.tensor([[5.0, 0, 0], [0, 0, 2], [0, 3, 1], [-1, -2, -3]])
+    logits = torch.tensor([[5.0, 0, 0], [0, 0, 2], [0, 3, 1], [-3, -2, -1]])
     teacher = Output(torch.zeros(4, 8), logits)
-    target = torch.tensor([2, -100, -100, 1])
-    assert label_or_prediction(target, teacher).tolist() == [2, 2, 1, 1]
-    assert label_or_prediction(torch.full((4,), -100), teacher).tolist() == [0, 2, 1, 0]
+    target = torch.tensor([2, -100, -100, 0])
+    assert label_or_prediction(target, teacher).tolist() == [2, 2, 1, 0]
+    assert label_or_prediction(torch.full((4,), -100), teacher).tolist() == [0, 2, 1, 2]
     # What was handed in is left as it was.
-    assert target.tolist() == [2, -100, -100, 1]
+    assert target.tolist() == [2, -100, -100, 0]
 
 
 def test_each_pixel_has_its_label_or_prediction() -> None:
