@@ -19,11 +19,11 @@ WINNER, RIVAL, CONTROL = "FD-CMKD (light) + KD", "KD", "no teacher"
 
 HEAD = """# Few labels, many pairs: what beats KD?
 
-200 labels among 2,000 pairs of digits. Candidates were tried on *validation* data with seeds 10, 11
-and 12, in both directions; the best mean over both was fixed (`{winner}`, which is
-[`configs/criterion/fdkd_kd_light.yaml`](../../configs/criterion/fdkd_kd_light.yaml)) and judged once
-on test data, with the five fresh seeds of the published table. Made by
-`python examples/results/few_labels.py` from [`search`](search) and [`digits`](digits).
+200 labels among 2,000 pairs of digits. Candidates were tried on *validation* data with seeds 10,
+11 and 12, in both directions; the best mean over both was fixed (`{winner}`, which is
+[`fdkd_kd_light.yaml`](../../configs/criterion/fdkd_kd_light.yaml)) and judged once on test data,
+with the five fresh seeds of the published table. `python examples/results/few_labels.py` made this
+page from [`search`](search) and [`digits`](digits).
 
 ## Tried on validation data
 
@@ -33,10 +33,10 @@ Accuracy of the main head in %, last epoch, mean ± standard deviation over n = 
 |---|{rules}---|
 {rows}
 
-What the names mean is in [`search/criteria`](search/criteria): fd, FD-CMKD with distances summed over
-D; fd0.1, with both lambdas 0.1; low, with lambda_high 0.1; soft, with soft shared heads (T = 4); learn,
-with a learned cut-off; noalign, without shared classifiers; cosine, FD-CMKD's weight falling to 0;
-T and w, KD's temperature and weight (4 and 1 unless told).
+What the names mean is in [`search/criteria`](search/criteria). fd: FD-CMKD with distances summed
+over D; fd0.1: with both lambdas 0.1; low: with lambda_high 0.1; soft: with soft shared heads
+(T = 4); learn: with a learned cut-off; noalign: without shared classifiers; cosine: the weight
+of FD-CMKD falls to 0; T and w: KD's temperature and weight (4 and 1 unless told).
 
 ## Judged on test data
 
@@ -51,7 +51,7 @@ Mean paired differences in points with 95 % intervals, n = {fresh} seeds.
 ![The learned cut-off over the epochs](cutoff.png)
 
 The learned cut-off hardly leaves 1/2, where it begins: nothing in these features asks for another
-one. (Each line is a run of "fd learn soft+kd" above.)
+one. Each line is a run of "fd learn soft+kd" above.
 """
 
 

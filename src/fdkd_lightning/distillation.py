@@ -161,15 +161,17 @@ class DistillationModule(UnimodalModule):
         if self.task_weight is not None:
             terms["task"] = self.task_weight * cross_entropy(student.logits, batch["label"])
         found = distillation_terms(self.criterion, student, teachers, batch["label"])
-        if not found.keys().isdisjoint(("task", "loss")):
+        record = self.criterion.record()
+        taken = {"task", "loss"} & (found.keys() | record.keys()) | found.keys() & record.keys()
+        if taken:
             raise ValueError(
-                f"{type(self.criterion).__name__} names a term 'task' or 'loss', which are the "
-                "module's own: give it another name"
+                f"{type(self.criterion).__name__} names {', '.join(sorted(taken))} for a term or "
+                "record, which is the module's own or names two things: give it another name"
             )
         terms |= found
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, terms.values())
-        self._log_terms({"loss": loss, **terms, **self.criterion.record()}, batch)
+        self._log_terms({"loss": loss, **terms, **record}, batch)
         return loss
 
     def _build(self, student: Output | None, teacher: Output | None) -> None:

@@ -94,6 +94,8 @@ class TrainedTeachers(nn.ModuleDict):
 
     def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
         super().__init__(dict(teachers))
+        # However they come: many loaders give networks in eval mode, and some frozen.
+        self.requires_grad_(True).train()
 
     def load(self) -> None:
         """Read the weights of those that are a ``PretrainedModel``."""
@@ -184,12 +186,14 @@ def check_teachers(
 def _validating(trainer: Trainer, teachers: FrozenTeachers | TrainedTeachers) -> Iterator[None]:
     """For the data's transforms and for teachers, which differ while the trainer trains."""
     trainer.validating = True
+    modes = {}
     if isinstance(teachers, TrainedTeachers):
+        modes = {module: module.training for module in teachers.modules()}
         teachers.eval()
     try:
         with torch.no_grad():
             yield
     finally:
         trainer.training = True
-        if isinstance(teachers, TrainedTeachers):
-            teachers.train()
+        for module, training in modes.items():
+            module.training = training

@@ -303,7 +303,7 @@ def test_a_saliency_that_was_given_stays(pair: Callable[..., Any]) -> None:
     for epoch in (0, 1):
         loss.set_epoch(epoch)
         loss(*found)
-    assert loss.total.tolist() == pytest.approx([0.9, 0.1, 0.5, 0.7])
+    assert loss._total.tolist() == pytest.approx([0.9, 0.1, 0.5, 0.7])
     assert loss.general_channels().tolist() == [True, False, False, False]
 
 
@@ -338,8 +338,8 @@ def test_the_saliency_is_that_of_the_last_joint_epochs_batches(
                 torch.manual_seed(10 * epoch + batch)
                 permutations = orders((4, 8), repeats)
                 expected += errors_by_hand(logits, features, weight, bias, permutations) / 2
-    assert (loss.total / loss.batches).tolist() == pytest.approx(expected.tolist(), rel=1e-8)
-    assert loss.batches.item() == 2
+    assert (loss._total / loss._batches).tolist() == pytest.approx(expected.tolist(), rel=1e-8)
+    assert loss._batches == 2
     order = sorted(range(8), key=lambda d: expected[d])
     assert loss.general_channels().tolist() == [d in order[6:] for d in range(8)]
 
@@ -351,8 +351,8 @@ def test_in_eval_mode_nothing_is_measured_nor_drawn(pair: Callable[..., Any]) ->
     torch.manual_seed(0)
     loss.eval()(*found)
     assert torch.equal(torch.rand(3), expected)
-    assert loss.batches.item() == 0
-    assert loss.total.tolist() == [0] * 8
+    assert loss._batches == 0
+    assert loss._total.tolist() == [0] * 8
 
 
 @pytest.mark.parametrize(
@@ -450,11 +450,11 @@ def test_the_classifier_is_sized_by_the_teacher(pair: Callable[..., Any]) -> Non
 def test_building_again_keeps_what_was_measured(pair: Callable[..., Any]) -> None:
     loss, found = made(pair, joint_epochs=1)
     loss(*found)
-    total = loss.total.clone()
+    total = loss._total.clone()
     loss.build(*found[:2])
     assert total.count_nonzero() > 0
-    assert torch.equal(loss.total, total)
-    assert loss.batches.item() == 1
+    assert torch.equal(loss._total, total)
+    assert loss._batches == 1
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -482,7 +482,7 @@ def test_measuring_may_follow_an_evaluation_in_inference_mode(pair: Callable[...
     with torch.inference_mode():
         loss.eval()(*found)
     loss.train()(*found)
-    assert loss.batches.item() == 1
+    assert loss._batches == 1
 
 
 # Errors.
@@ -558,7 +558,7 @@ loss.double().load_state_dict(case["state"])
 for logits, features, target in case["batches"][rank]:
     torch.manual_seed(rank)
     loss(Output(features, logits), Output(features, logits), target)
-torch.save((loss.total, loss.general_channels()), f"{folder}/found{rank}.pt")
+torch.save((loss._total, loss.general_channels()), f"{folder}/found{rank}.pt")
 dist.destroy_process_group()
 """
 

@@ -25,8 +25,8 @@ class CompositeLoss(DistillationLoss):
             for those that are not named. A schedule weighs all terms of its loss.
 
     Raises:
-        ValueError: If there is no loss, a name has a dot or a slash, or a weight names no loss;
-            without a teacher, if no loss can do without.
+        ValueError: If there is no loss, a name cannot be used, or a weight names no loss; without
+            a teacher, if no loss can do without.
 
     Example:
         >>> import torch

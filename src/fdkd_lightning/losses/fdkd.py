@@ -50,7 +50,8 @@ class FDKDLoss(DistillationLoss):
             near 1/sqrt(D), where the logarithm changes them by a few per cent; or ``"variance"``
             1, which is sqrt(D) times as large, where it weakens the high bands as it is meant to.
         log: Where the high bands' logarithm is: ``"after"`` standardising, in ``high_loss``
-            (Eq. 9 and code); ``"before"`` it, on the bands as they were split.
+            (Eq. 9 and code); ``"before"`` it, on the bands as they were split. It makes a
+            difference where bands are standardised.
         lambda_low: Weight of the low term. The paper does not tell; the published code has 1.
         lambda_high: Weight of the high term, likewise.
         lambda_soft: Weight of the shared classifiers' learning from the teacher's soft predictions
@@ -159,7 +160,13 @@ class FDKDLoss(DistillationLoss):
                 )
         if self.band_heads is not None:
             terms["heads"] = alignment_loss(self.band_heads(own), None, target)
-        return terms | self.decoupler.terms()
+        more = self.decoupler.terms()
+        if not more.keys().isdisjoint(terms):
+            raise ValueError(
+                f"{type(self.decoupler).__name__} names a term {', '.join(more.keys() & terms)}, "
+                "which is the loss's own: give it another name"
+            )
+        return terms | more
 
     def record(self) -> dict[str, Tensor]:
         """What the decoupler has to show, such as a learned cut-off."""
@@ -189,10 +196,13 @@ class FDKDLoss(DistillationLoss):
     def _comparable(self, features: Tensor, bands: Bands) -> Bands:
         if self.standardize == "feature":
             bands = self.decoupler(self._standard(features, features))
-        if self.log == "before":
-            bands = bands._replace(high=signed_log1p(bands.high))
         if self.standardize == "band":
-            bands = Bands(*(self._standard(band, features) for band in bands))
+            low, high, source = bands.low, bands.high, features
+            if self.log == "before":
+                high, source = signed_log1p(high), signed_log1p(features)
+            return Bands(self._standard(low, features), self._standard(high, source))
+        if self.log == "before":
+            return bands._replace(high=signed_log1p(bands.high))
         return bands
 
     def _standard(self, x: Tensor, source: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """MFH: only the channels of the teacher that both modalities share teach the student."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -119,9 +120,6 @@ class MFHLoss(DistillationLoss):
         ['classifier', 'kd']
     """
 
-    total: Tensor
-    batches: Tensor
-
     def __init__(
         self,
         saliency: Sequence[float] | None = None,
@@ -145,10 +143,24 @@ class MFHLoss(DistillationLoss):
         self.repeats = repeats
         self.temperature = temperature
         self.weight = weight
+        if saliency is not None and not (saliency and all(map(math.isfinite, saliency))):
+            raise ValueError(
+                f"saliency={saliency} must be one finite value per teacher channel, as "
+                "mfh_saliency gives, or None"
+            )
         self.saliency = None if saliency is None else tuple(saliency)
-        self.register_buffer("total", torch.tensor(self.saliency or ()))
-        self.register_buffer("batches", torch.tensor(0.0 if saliency is None else 1.0))
+        # No buffers: a "true" precision would cast them, and a sum in bfloat16 soon stands still.
+        self._total = torch.tensor(self.saliency or (), dtype=torch.float32)
+        self._batches = 0 if saliency is None else 1
         self._epoch = 0
+
+    def get_extra_state(self) -> Tensor:
+        """For the checkpoint: the sum of the saliencies measured so far, and their number."""
+        return torch.cat([self._total, self._total.new_tensor([self._batches])])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take up a saliency where a checkpoint left it."""
+        self._total, self._batches = state[:-1], int(state[-1])
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Create the classifier of the teacher's features."""
@@ -158,8 +170,8 @@ class MFHLoss(DistillationLoss):
             raise ValueError(
                 f"saliency has {len(self.saliency)} values, the teacher's features {size} channels"
             )
-        if len(self.total) != size:
-            self.total = self.total.new_zeros(size)
+        if len(self._total) != size:
+            self._total = torch.zeros(size)
         self.classifier.build(size, teacher.logits.shape[1])
 
     def set_epoch(self, epoch: int) -> None:
@@ -191,14 +203,16 @@ class MFHLoss(DistillationLoss):
 
     def general_channels(self) -> Tensor:
         """Which channels teach, [D] bool; all where no saliency is known yet."""
-        count = len(self.total)
-        kept = torch.ones(count, dtype=torch.bool, device=self.total.device)
-        if self.batches > 0:
-            kept[self.total.argsort(stable=True)[: int(self.drop * count)]] = False
+        count = len(self._total)
+        kept = torch.ones(count, dtype=torch.bool)
+        if self._batches:
+            # 0.29 * 100 is 28.999999999999996.
+            least = self._total.argsort(stable=True)[: int(self.drop * count + 1e-9)].cpu()
+            kept[least] = False
         return kept
 
     def _frozen(self, features: Tensor) -> Tensor:
-        return torch.where(self.general_channels(), features, features.mean(0))
+        return torch.where(self.general_channels().to(features.device), features, features.mean(0))
 
     @torch.no_grad()
     def _measure(self, logits: Tensor, features: Tensor) -> None:
@@ -208,8 +222,8 @@ class MFHLoss(DistillationLoss):
         errors = _permutation_errors(logits, features, weight, bias, self.repeats)
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(errors)
-        self.total += errors.to(self.total.dtype)
-        self.batches += 1
+        self._total = self._total.to(errors.device) + errors
+        self._batches += 1
 
     def _features(self, teacher: Output) -> Tensor:
         if teacher.features.ndim != 2:
