@@ -3,8 +3,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from fdkd_lightning.study.compare import leader, paired_difference
 from fdkd_lightning.study.results import read_results, scores
@@ -14,14 +16,18 @@ README = (ROOT / "README.md").read_text()
 PICTURE = README.split("## Architecture")[1].split("```")[1]
 
 
-def published() -> str:
-    path = ROOT / "examples/results/update_readme.py"
-    spec = importlib.util.spec_from_file_location("update_readme", path)
+def script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"examples/results/{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    text: str = script.updated(README, (script.RESULTS / "table.md").read_text())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def published() -> str:
+    found = script("update_readme")
+    text: str = found.updated(README, (found.RESULTS / "table.md").read_text())
     return text
 
 
@@ -36,6 +42,30 @@ def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> No
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = (ROOT / "examples/results/digits/table.md").read_text()
     assert (tmp_path / "table.md").read_text() == table
+
+
+def test_the_page_of_the_search_is_that_of_its_runs() -> None:
+    path = ROOT / "examples/results/few_labels.md"
+    assert script("few_labels").page() == path.read_text(), "run: examples/results/few_labels.py"
+
+
+def test_what_was_judged_is_what_was_best_on_validation_data() -> None:
+    found = script("few_labels")
+    _, candidates = found.candidates()
+    best = max(candidates, key=lambda name: found.overall(candidates[name]))
+    tried = yaml.safe_load((ROOT / "examples/results/search/study.yaml").read_text())
+    (path,) = (arg for arg in tried["methods"][best]["args"] if "criteria" in arg)
+    tuned, named = (
+        yaml.safe_load((ROOT / name).read_text())["model"]["init_args"]["criterion"]["init_args"]
+        for name in (path, "configs/criterion/fdkd_kd_light.yaml")
+    )
+    fdkd, its = tuned["losses"]["fd"]["init_args"], named["losses"]["fdkd"]["init_args"]
+    for name in ("lambda_low", "lambda_high", "lambda_soft", "reduction", "standardize", "unit"):
+        assert fdkd[name] == its[name]
+    assert tuned["losses"]["kd"] == named["losses"]["kd"]
+    judged = yaml.safe_load((ROOT / "configs/study/published.yaml").read_text())
+    assert "configs/criterion/fdkd_kd_light.yaml" in judged["methods"][found.WINNER]["args"]
+    assert not {*tried["seeds"]} & {*judged["seeds"]}
 
 
 def test_the_words_beside_the_table_are_true_of_it() -> None:

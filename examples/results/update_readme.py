@@ -8,8 +8,9 @@ START, END = "<!-- results -->\n", "<!-- /results -->"
 
 
 def updated(readme: str, table: str) -> str:
-    """The README with the table between its marks, headings two levels down."""
-    lines = table.splitlines()[1:]  # without the title
+    """The README with the tables between its marks, headings two levels down."""
+    # Without the title, and without the words, which take a line per method and column.
+    lines = table.partition("## In words")[0].splitlines()[1:]
     body = "\n".join(f"##{line}" if line.startswith("#") else line for line in lines).strip()
     head, rest = readme.split(START)
     return f"{head}{START}\n{body}\n\n{END}{rest.split(END)[1]}"
