@@ -21,7 +21,16 @@ from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule, distillation_terms
 from fdkd_lightning.linear import ProbedLinear
-from fdkd_lightning.losses import DistillationLoss, FDKDLoss, FeatureLoss, KDLoss
+from fdkd_lightning.losses import (
+    DistillationLoss,
+    DKDLoss,
+    FDKDLoss,
+    FeatureLoss,
+    KDLoss,
+    MFHLoss,
+    ShuffledPairs,
+    WarmUp,
+)
 from fdkd_lightning.losses.base import require_teacher
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
@@ -719,7 +728,7 @@ def test_a_term_must_not_take_the_modules_own_names(tmp_path: Path, name: str) -
         ) -> dict[str, Tensor]:
             return {name: student.features.mean()}
 
-    with pytest.raises(ValueError, match="Named names a term 'task' or 'loss'"):
+    with pytest.raises(ValueError, match=f"Named names {name} for a term or record"):
         trainer(tmp_path).fit(distillation(criterion=Named()), datamodule=Pairs(batch_size=4))
 
 
@@ -772,14 +781,40 @@ def test_a_trained_teacher_learns_in_train_mode_and_is_optimized(tmp_path: Path)
     assert optimized >= {id(p) for p in teacher.parameters()}
 
 
-def test_a_criterion_that_lets_no_gradient_through_leaves_the_teachers_weights(
-    tmp_path: Path,
-) -> None:
-    teacher = Net("audio", seed=1)
-    before = values(teacher)
-    module = distillation(teachers={"audio": teacher}, train_teachers=True)
-    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
-    assert equal(values(teacher), before)
+def test_a_criterion_that_lets_no_gradient_through_to_teachers_is_an_error(tmp_path: Path) -> None:
+    module = distillation(teachers={"audio": Net("audio", seed=1)}, train_teachers=True)
+    with pytest.raises(ValueError, match="no gradient of FDKDLoss reaches the teachers"):
+        trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+
+
+def test_several_teachers_need_a_criterion_that_keeps_nothing_of_one(tmp_path: Path) -> None:
+    teachers = {"audio": Net("audio", seed=1), "visual": Net("visual", seed=2)}
+    losses: dict[str, DistillationLoss] = {"kd": KDLoss(), "mfh": MFHLoss()}
+    criteria: list[DistillationLoss] = [MFHLoss(), CompositeLoss(losses), ShuffledPairs(MFHLoss())]
+    for criterion in criteria:
+        with pytest.raises(ValueError, match=r"teachers has 2 entries.*give one teacher"):
+            distillation(criterion, teachers=dict(teachers))
+    distillation(CompositeLoss({"kd": KDLoss()}), teachers=teachers)
+
+
+def test_a_loss_that_is_never_whole_is_warned_of(tmp_path: Path) -> None:
+    schedule = CompositeLoss({"kd": KDLoss()}, {"kd": WarmUp(3)})
+    criteria: list[tuple[DistillationLoss, int]] = [
+        (DKDLoss(warmup=3), 3),
+        (schedule, 3),
+        (ShuffledPairs(DKDLoss(warmup=3)), 3),
+        (MFHLoss(joint_epochs=2), 3),
+    ]
+    for criterion, whole in criteria:
+        name = type(criterion).__name__
+        module = distillation(criterion)
+        with pytest.warns(UserWarning, match=f"{name} is not whole before epoch {whole}"):
+            trainer(tmp_path, epochs=2).fit(module, datamodule=Pairs(batch_size=4))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            module = distillation(copy.deepcopy(criterion))
+            trainer(tmp_path, epochs=3).fit(module, datamodule=Pairs(batch_size=4))
+        assert not [w for w in said if "not whole" in str(w.message)]
 
 
 def test_the_first_step_of_both_is_that_of_the_formula(tmp_path: Path) -> None:
@@ -863,7 +898,14 @@ def test_a_run_with_trained_teachers_resumes_bitwise(tmp_path: Path, epoch: int)
 
 def test_a_trained_teacher_is_evaluated_no_more_than_a_frozen_one(tmp_path: Path) -> None:
     teacher, data = Knowing(), Pairs(batch_size=4)
-    module = distillation(Mutual(), teachers={"audio": teacher}, train_teachers=True)
+
+    class Features(DistillationLoss):
+        def forward(
+            self, student: Output, teacher: Output | None, target: Tensor
+        ) -> dict[str, Tensor]:
+            return {"mutual": F.mse_loss(student.features, require_teacher(self, teacher).features)}
+
+    module = distillation(Features(), teachers={"audio": teacher}, train_teachers=True)
     trainer(tmp_path, epochs=2).fit(module, datamodule=data)
     assert teacher.calls == 1 + 2 * 6  # the probe and the training batches
     teacher.may_be_called = False

@@ -408,3 +408,10 @@ def test_they_run_in_the_trainers_precision(tmp_path: Path, precision: str) -> N
         "audio": 1.0
     }
     assert set(dtypes) == {torch.float32 if precision == "32-true" else torch.bfloat16}
+
+
+def test_teachers_that_came_frozen_and_in_eval_mode_are_trained() -> None:
+    net = Net().requires_grad_(False).eval()
+    teachers = TrainedTeachers({"audio": net})
+    assert net.training
+    assert all(p.requires_grad for p in teachers.parameters())

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -24,7 +25,7 @@ class DistillationModule(UnimodalModule):
 
     Each step adds the criterion's terms (averaged over the teachers) to the task's cross-entropy.
     Validation, test and predict run the student alone, and so does everything after training: the
-    checkpoint holds no teacher, and needs none.
+    checkpoint holds no teacher (unless it is trained too), and needs none.
 
     Logs what :class:`UnimodalModule` does, each term under its name (``train/task``,
     ``train/low``, ...), what the criterion learns and has to show (``train/threshold``) and, once,
@@ -49,8 +50,9 @@ class DistillationModule(UnimodalModule):
             and in the checkpoint; what is evaluated remains the student alone.
 
     Raises:
-        ValueError: If a teacher shares weights with the student, features do not fit without a
-            projector, or on the first batch as in :class:`UnimodalModule`.
+        ValueError: If a teacher shares weights with the student, several meet a criterion for
+            one, features do not fit without a projector, ``train_teachers`` meets a criterion that
+            teaches them nothing, or on the first batch as in :class:`UnimodalModule`.
 
     Reference:
         FD-CMKD (arXiv 2511.19887).
@@ -90,6 +92,11 @@ class DistillationModule(UnimodalModule):
                     f"teachers[{modality!r}] shares weights with the student and would freeze "
                     "it: give it a copy (copy.deepcopy)"
                 )
+        if len(teachers) > 1 and criterion.keeps_to_one_teacher():
+            raise ValueError(
+                f"teachers has {len(teachers)} entries, and {type(criterion).__name__} keeps "
+                "parts that belong to one: give one teacher, or a criterion such as FDKDLoss"
+            )
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
         self.criterion = criterion
         self.task_weight = task_weight
@@ -143,8 +150,27 @@ class DistillationModule(UnimodalModule):
         """Measure the teachers, then take up a resumed run's random generators and epoch."""
         # Within an epoch Lightning goes on without telling its start.
         self.criterion.set_epoch(self.current_epoch)
+        epochs, whole = self.trainer.max_epochs, self.criterion.whole_from()
+        if epochs is not None and 0 <= epochs <= whole:
+            rank_zero_warn(
+                f"{type(self.criterion).__name__} is not whole before epoch {whole + 1}, and "
+                f"training ends after trainer.max_epochs={epochs}: shorten its warm-up or first "
+                "stage, or train longer"
+            )
         check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
         super().on_train_start()
+
+    def on_after_backward(self) -> None:
+        """See once that teachers which are to be trained get something to learn."""
+        if not isinstance(self.teachers, TrainedTeachers) or not self._is_first("teachers"):
+            return
+        gradients = [p.grad for p in self.teachers.parameters()]
+        if gradients and all(gradient is None for gradient in gradients):
+            raise ValueError(
+                f"train_teachers=True, but no gradient of {type(self.criterion).__name__} reaches "
+                "the teachers: leave it out, or use a criterion that trains them, such as "
+                "C2KDLoss(train_teacher=True)"
+            )
 
     def on_train_epoch_start(self) -> None:
         """Tell the criterion the epoch."""

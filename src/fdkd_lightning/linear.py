@@ -23,6 +23,7 @@ class ProbedLinear(nn.Module):
         RuntimeError: If it is called without a size.
 
     Example:
+        >>> import torch
         >>> layer = ProbedLinear()
         >>> layer.build(64, 10)
         >>> layer(torch.randn(2, 64, 7, 7)).shape

@@ -154,7 +154,7 @@ def test_an_option_out_of_range_is_an_error(options: dict[str, Any], message: st
         ATLoss(**options)
 
 
-@pytest.mark.parametrize(("own", "its"), [(0, 0), (2, 3), (1, 0)])
+@pytest.mark.parametrize(("own", "its"), [(1, 2), (2, 3)])
 def test_other_numbers_of_maps_are_an_error(own: int, its: int) -> None:
     student, teacher = (
         Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),) * n)
@@ -164,3 +164,13 @@ def test_other_numbers_of_maps_are_an_error(own: int, its: int) -> None:
         ATLoss()(student, teacher, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="stage=3 is not among"):
         ATLoss(stages=[3])(student, teacher, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(("own", "its", "who"), [(0, 1, "student"), (1, 0, "teacher")])
+def test_no_maps_are_an_error(own: int, its: int, who: str) -> None:
+    student, teacher = (
+        Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),) * n)
+        for n in (own, its)
+    )
+    with pytest.raises(ValueError, match=f"0 maps of the {who}'s Output.*return its stages' maps"):
+        ATLoss()(student, teacher, torch.tensor([0, 1]))

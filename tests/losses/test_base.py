@@ -110,3 +110,9 @@ def test_each_pixel_has_its_label_or_prediction() -> None:
     teacher = Output(torch.zeros(1, 8, 2, 2), logits)
     target = torch.tensor([[[1, -100], [-100, -100]]])
     assert label_or_prediction(target, teacher).tolist() == [[[1, 2], [0, 1]]]
+
+
+def test_a_map_that_is_none_is_an_error() -> None:
+    tokens = Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 5, 8),))
+    with pytest.raises(ValueError, match=r"map 0 of the teacher's Output has shape \[2, 5, 8\]"):
+        stage_map("teacher", tokens, 0)

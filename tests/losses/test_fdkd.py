@@ -507,14 +507,14 @@ def test_the_decouplers_terms_come_last_and_its_record_is_the_losss(
     )
     terms = loss(student, other if teacher else None, target)
     assert list(terms) == ["low", "high"] * teacher + ["align", "heads", "own"]
-    # It comes weighted: no lambda and no D on top.
-    assert terms["own"].item() == 9
+    # At the scale of the distances, here sums over D; no lambda on top.
+    assert terms["own"].item() == 16 * 9
     terms["own"].backward()
-    assert loss.get_parameter("decoupler.theta").grad.tolist() == [6]
+    assert loss.get_parameter("decoupler.theta").grad.tolist() == [16 * 6]
     assert loss.record() == {"theta": torch.tensor(3.0)}
     control = ShuffledPairs(loss)
     assert control.record() == loss.record()
-    assert control(student, other, target)["own"].item() == 9
+    assert control(student, other, target)["own"].item() == 16 * 9
 
 
 def test_a_term_of_the_decoupler_is_no_reason_to_go_without_a_teacher(
@@ -536,7 +536,7 @@ def test_a_learnable_cut_off_is_held_recorded_and_learned(pair: Callable[..., An
     nn.init.zeros_(decoupler.theta)  # the cut-off 1/2
     terms = loss(student, teacher, target)
     assert list(terms) == ["low", "high", "cutoff"]
-    assert terms["cutoff"].item() == pytest.approx(2 * 0.1**2, rel=1e-5)
+    assert terms["cutoff"].item() == pytest.approx(16 * 2 * 0.1**2, rel=1e-5)
     assert loss.record() == {"threshold": torch.tensor(0.5)}
     assert {*loss.parameters()} == {decoupler.theta}
     for term in terms.values():
@@ -658,3 +658,39 @@ def test_classifiers_along_another_axis_are_an_error(part: str) -> None:
     FDKDLoss(FrequencyDecoupler(dim=-1), **{part: SharedAlignmentHead(16, 3)}).build(
         *(Output(output.features[:, 0], output.logits) for output in (student, teacher))
     )
+
+
+def test_a_lambda_of_none_leaves_its_term_out(pair: Callable[..., Any]) -> None:
+    student, teacher, target = pair()
+    head = SharedAlignmentHead(16, 3)
+    terms = FDKDLoss(FrequencyDecoupler(), head)(student, teacher, target)
+    for low, high, left in ((None, 1.0, ["high"]), (1.0, None, ["low"]), (None, None, [])):
+        loss = FDKDLoss(FrequencyDecoupler(), head, lambda_low=low, lambda_high=high)
+        found = loss(student, teacher, target)
+        assert found == {name: terms[name] for name in [*left, "align"]}
+
+
+def test_nothing_left_is_an_error() -> None:
+    with pytest.raises(ValueError, match="leave no term"):
+        FDKDLoss(FrequencyDecoupler(), lambda_low=None, lambda_high=None)
+
+
+def test_a_decouplers_term_must_not_take_a_distances_name(pair: Callable[..., Any]) -> None:
+    class Low(FrequencyDecoupler):
+        def terms(self) -> dict[str, Tensor]:
+            return {"low": torch.tensor(1.0)}
+
+    with pytest.raises(ValueError, match="Low names a term low"):
+        FDKDLoss(Low())(*pair())
+
+
+def test_large_features_keep_their_high_band_logged_before() -> None:
+    x = torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(0))
+    small, large = (
+        FDKDLoss(FrequencyDecoupler(), log="before")(
+            *outputs(scale * x, torch.float32), torch.tensor([0, 1, 2, 0])
+        )["high"]
+        for scale in (1e4, 1e7)
+    )
+    # Logarithms of ever larger numbers are ever more alike, and far from vanishing.
+    assert 0.2 * small < large < small

@@ -551,7 +551,7 @@ from fdkd_lightning.types import Output
 folder, rank = sys.argv[1], int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
 case = torch.load(f"{folder}/case.pt")
-loss = MFHLoss(joint_epochs=1, drop=0.5).double()
+loss = MFHLoss(joint_epochs=1, drop=0.5, repeats=1).double()
 student, teacher = (Output(torch.zeros(1, 6), torch.zeros(1, 3)) for _ in range(2))
 loss.build(student, teacher)
 loss.double().load_state_dict(case["state"])

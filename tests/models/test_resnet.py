@@ -57,25 +57,29 @@ def test_each_stage_gives_a_map_of_half_the_size(
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("layers", [(1, 1, 1, 1), (1, 1, 1, 2)])
-def test_features_are_the_last_map_averaged_before_its_relu(
+def test_features_are_the_last_residual_sum_averaged_before_its_relu(
     training: bool, layers: tuple[int, ...]
 ) -> None:
-    result = output(small(layers=layers).train(training))
-    torch.testing.assert_close(result.features, result.maps[-1].mean((2, 3)))
+    model, seen = small(layers=layers).train(training), []
+    model.net.layer4.register_forward_hook(lambda *call: seen.append(call[-1]))
+    result = output(model)
+    torch.testing.assert_close(result.features, seen[0].mean((2, 3)))
+    torch.testing.assert_close(result.maps[-1], seen[0].clamp(min=0))
     assert (result.features < 0).any()
     assert (result.features > 0).any()
 
 
-def test_only_the_last_map_has_negative_values() -> None:
-    *earlier, last = output(small()).maps
-    assert all((m >= 0).all() for m in earlier)
-    assert (last < 0).any()
+def test_every_map_is_after_its_relu() -> None:
+    for stage in output(small()).maps:
+        assert (stage >= 0).all()
+        assert (stage == 0).any()
+        assert (stage > 0).any()
 
 
 def test_logits_classify_the_average_after_the_relu() -> None:
     model = small()
     result = output(model)
-    pooled = result.maps[-1].clamp(min=0).mean((2, 3))
+    pooled = result.maps[-1].mean((2, 3))
     expected = pooled @ model.net.fc.weight.T + model.net.fc.bias
     torch.testing.assert_close(result.logits, expected)
 

@@ -40,8 +40,8 @@ class LearnableFrequencyDecoupler(Decoupler):
         keep_dc: Put the mean into the low band.
         margin: The distance m that c keeps from 0 and from 1, in (0, 0.5).
         strength: Weight of the term ``cutoff``; 0 leaves c to the loss alone. Moving c by 0.1
-            costs 0.001 by default, where the mean distance of two bands is at most 4/D; of
-            distances summed over D it takes D times as much.
+            costs 0.001 by default, where the mean distance of two bands is at most 4/D; a loss
+            that sums over D takes D times as much, as the distances.
 
     Shape:
         - x: any, D at ``dim``, at least 4

@@ -128,6 +128,10 @@ class AFDLoss(DistillationLoss):
         if self.attention is None:
             self.attention = _Attention(own, its, self.size)
 
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: its queries and positions are of that one's stages."""
+        return True
+
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""
         teacher = require_teacher(self, teacher)
@@ -152,8 +156,8 @@ def _activity(stage: Tensor) -> Tensor:
 
 
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:
-    stage_map(role, output, 0)  # the error where there are none
-    return output.maps
+    # At least the first, for the error where there are none.
+    return tuple(stage_map(role, output, i) for i in range(max(len(output.maps), 1)))
 
 
 def _normed(inputs: int, outputs: int) -> nn.Sequential:

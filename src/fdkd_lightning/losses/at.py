@@ -127,8 +127,11 @@ class ATLoss(DistillationLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""
         teacher = require_teacher(self, teacher)
-        own, its = student.maps, teacher.maps
-        if self.stages is not None:
-            own = tuple(stage_map("student", student, stage) for stage in self.stages)
-            its = tuple(stage_map("teacher", teacher, stage) for stage in self.stages)
+        own, its = (
+            tuple(
+                stage_map(role, output, stage)
+                for stage in self.stages or range(max(len(output.maps), 1))
+            )
+            for role, output in (("student", student), ("teacher", teacher))
+        )
         return {"at": self.weight * at_loss(own, its, self.p, self.distance)}

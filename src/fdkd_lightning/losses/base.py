@@ -20,11 +20,20 @@ class DistillationLoss(nn.Module, ABC):
         >>> import torch
         >>> class L1(DistillationLoss):
         ...     def forward(self, student, teacher, target):
+        ...         teacher = require_teacher(self, teacher)
         ...         return {"l1": (student.features - teacher.features).abs().mean()}
         >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))
         >>> L1()(output, output, torch.tensor([0, 1]))
         {'l1': tensor(0.)}
     """
+
+    def keeps_to_one_teacher(self) -> bool:
+        """Whether parts of the loss belong to one teacher, so that several cannot share it."""
+        return False
+
+    def whole_from(self) -> int:
+        """The first epoch, counted from 0, in which all of the loss is there."""
+        return 0
 
     @abstractmethod
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
@@ -107,14 +116,20 @@ def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
 
 
 def stage_map(role: str, output: Output, stage: int) -> Tensor:
-    """A stage's map [N, C, H, W], or an error that says how many there are."""
+    """A stage's map, or an error if it is not there or is no [N, C, H, W]."""
     try:
-        return output.maps[stage]
+        found = output.maps[stage]
     except IndexError:
         raise ValueError(
             f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
             "choose another stage, or let the model return its stages' maps"
         ) from None
+    if found.ndim != 4:
+        raise ValueError(
+            f"map {stage} of the {role}'s Output has shape {list(found.shape)}, not [N, C, H, W]: "
+            "let the model bring tokens into the order of the picture"
+        )
+    return found
 
 
 def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:

@@ -207,6 +207,10 @@ class C2KDLoss(DistillationLoss):
             return {}
         return {"proxy": _logits(self.student_proxy, stage_map("student", student, self.stage))}
 
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: so does its proxy."""
+        return True
+
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted terms."""
         own = self._map("student", student)

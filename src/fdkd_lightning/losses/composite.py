@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss, TeacherRequiredError
-from fdkd_lightning.losses.schedule import WeightSchedule
+from fdkd_lightning.losses.schedule import WarmUp, WeightSchedule
 from fdkd_lightning.types import Output
 
 T = TypeVar("T")
@@ -61,6 +61,15 @@ class CompositeLoss(DistillationLoss):
     def build(self, student: Output, teacher: Output | None) -> None:
         """Size the losses; those that need a teacher are left alone without one."""
         self._each(lambda loss: loss.build(student, teacher))
+
+    def keeps_to_one_teacher(self) -> bool:
+        """Whether one of the losses does."""
+        return any(self._each(lambda loss: loss.keeps_to_one_teacher()).values())
+
+    def whole_from(self) -> int:
+        """The first epoch in which all losses are whole and no warm-up is under way."""
+        warm_ups = [w.epochs - 1 for w in self.weights.values() if isinstance(w, WarmUp)]
+        return max([*self._each(lambda loss: loss.whole_from()).values(), *warm_ups])
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses and the schedules."""

@@ -57,6 +57,14 @@ class ShuffledPairs(DistillationLoss):
         """Tell the criterion."""
         self.criterion.set_epoch(epoch)
 
+    def keeps_to_one_teacher(self) -> bool:
+        """Whether the criterion does."""
+        return self.criterion.keeps_to_one_teacher()
+
+    def whole_from(self) -> int:
+        """The criterion's."""
+        return self.criterion.whole_from()
+
     def record(self) -> dict[str, Tensor]:
         """The criterion's."""
         return self.criterion.record()

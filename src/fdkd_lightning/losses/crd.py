@@ -31,8 +31,8 @@ class CRDLoss(DistillationLoss):
     times the mean of :math:`\exp(v \cdot m / \tau)` over the first batch, and stays so.
     :math:`\mathcal{N}_i` are K slots of other classes, drawn from torch's global generator.
 
-    Sample ``Output.index`` has slot ``index % memory_size``. With at least as many slots as
-    samples this is the published memory. With fewer, samples share slots: what it costs is
+    Sample ``Output.index`` has slot ``index % memory_size``. Where all indices are below
+    ``memory_size`` this is the published memory, else samples share slots: what it costs is
     bounded, M times ``dim`` numbers per network, in the checkpoint too, so that a resumed run goes
     on exactly. Three things differ from the published code:
 
@@ -44,13 +44,13 @@ class CRDLoss(DistillationLoss):
       expectation is the same.
 
     The memory changes in training mode, after the scores. Under DDP all processes keep the same,
-    of the samples of all. Several teachers of one criterion share it.
+    of the samples of all.
 
     Args:
         negatives: K.
         memory_size: M, at least 2; a step compares the batch with all slots, so its time grows
-            with M. The default has a slot for each training sample of every set that FD-CMKD was
-            published on.
+            with M. The default is above the training samples of each set that FD-CMKD was
+            published on (VGGSound-50, the largest, has 25,835).
         dim: Size of the embeddings.
         temperature: Tau, above 0.
         momentum: Mu, from 0 to 1.
@@ -89,7 +89,7 @@ class CRDLoss(DistillationLoss):
     def __init__(
         self,
         negatives: int = 16384,
-        memory_size: int = 65536,
+        memory_size: int = 32768,
         dim: int = 128,
         temperature: float = 0.07,
         momentum: float = 0.5,
@@ -130,6 +130,10 @@ class CRDLoss(DistillationLoss):
             (self.teacher_embedding, teacher),
         ):
             embedding.build(output.features.shape[1], self.dim)
+
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: so does its memory."""
+        return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""

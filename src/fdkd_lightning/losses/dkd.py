@@ -154,6 +154,10 @@ class DKDLoss(DistillationLoss):
         """Set the epoch of the warm-up, counted from 0."""
         self.epoch = epoch
 
+    def whole_from(self) -> int:
+        """The last epoch of the warm-up."""
+        return max(self.warmup - 1, 0)
+
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted terms."""
         teacher = require_teacher(self, teacher)

@@ -52,7 +52,8 @@ class FDKDLoss(DistillationLoss):
         log: Where the high bands' logarithm is: ``"after"`` standardising, in ``high_loss``
             (Eq. 9 and code); ``"before"`` it, on the bands as they were split. It makes a
             difference where bands are standardised.
-        lambda_low: Weight of the low term. The paper does not tell; the published code has 1.
+        lambda_low: Weight of the low term; None leaves it out. The paper does not tell; the
+            published code has 1.
         lambda_high: Weight of the high term, likewise.
         lambda_soft: Weight of the shared classifiers' learning from the teacher's soft predictions
             on pairs without a label; None: off, as in the paper.
@@ -63,13 +64,15 @@ class FDKDLoss(DistillationLoss):
         - target: [N] or [N, H, W]
 
     Raises:
-        ValueError: If an option is unknown, ``lambda_soft`` has no shared classifiers, the
-            features' shapes differ, or there is neither a teacher nor a term that can do without.
+        ValueError: If an option is unknown, nothing is left of the loss, ``lambda_soft`` has no
+            shared classifiers, the features' shapes differ, or there is neither a teacher nor a
+            term that can do without.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 1-10; ``zxn0710/re-FD-CMKD-main`` where "code" is said.
 
     Example:
+        >>> import torch
         >>> from fdkd_lightning.decoupler import FrequencyDecoupler
         >>> criterion = FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(8, 3))
         >>> student, teacher = (Output(torch.randn(2, 8), torch.zeros(2, 3)) for _ in range(2))
@@ -88,8 +91,8 @@ class FDKDLoss(DistillationLoss):
         reduction: Literal["mean", "sum"] = "mean",
         unit: Literal["length", "variance"] = "length",
         log: Literal["after", "before"] = "after",
-        lambda_low: float = 1.0,
-        lambda_high: float = 1.0,
+        lambda_low: float | None = 1.0,
+        lambda_high: float | None = 1.0,
         lambda_soft: float | None = None,
         soft_temperature: float = 1.0,
     ) -> None:
@@ -102,6 +105,11 @@ class FDKDLoss(DistillationLoss):
         ):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(known)}")
+        if lambda_low is None and lambda_high is None and not (alignment or band_heads):
+            raise ValueError(
+                "lambda_low=None, lambda_high=None and no classifiers leave no term: give one of "
+                "them, or alignment=SharedAlignmentHead()"
+            )
         if lambda_soft is not None and alignment is None:
             raise ValueError(
                 f"lambda_soft={lambda_soft} weighs what shared classifiers learn, and there are "
@@ -160,7 +168,9 @@ class FDKDLoss(DistillationLoss):
                 )
         if self.band_heads is not None:
             terms["heads"] = alignment_loss(self.band_heads(own), None, target)
-        more = self.decoupler.terms()
+        # At the scale of the distances, which they keep in check.
+        scale = self._scale(student.features)
+        more = {name: scale * term for name, term in self.decoupler.terms().items()}
         if not more.keys().isdisjoint(terms):
             raise ValueError(
                 f"{type(self.decoupler).__name__} names a term {', '.join(more.keys() & terms)}, "
@@ -186,12 +196,17 @@ class FDKDLoss(DistillationLoss):
         self, student: Tensor, own: Bands, teacher: Tensor, its: Bands
     ) -> dict[str, Tensor]:
         own, its = self._comparable(student, own), self._comparable(teacher, its)
+        scale = self._scale(student)
+        terms = {}
+        if self.lambda_low is not None:
+            terms["low"] = self.lambda_low * scale * self.low_loss(own.low, its.low)
+        if self.lambda_high is not None:
+            terms["high"] = self.lambda_high * scale * self.high_loss(own.high, its.high)
+        return terms
+
+    def _scale(self, features: Tensor) -> int:
         # The distances are means over all elements; times D they are sums over the channels.
-        scale = student.shape[self.decoupler.dim] if self.reduction == "sum" else 1
-        return {
-            "low": self.lambda_low * scale * self.low_loss(own.low, its.low),
-            "high": self.lambda_high * scale * self.high_loss(own.high, its.high),
-        }
+        return features.shape[self.decoupler.dim] if self.reduction == "sum" else 1
 
     def _comparable(self, features: Tensor, bands: Bands) -> Bands:
         if self.standardize == "feature":

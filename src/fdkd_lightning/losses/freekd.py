@@ -250,6 +250,10 @@ class FreeKDLoss(DistillationLoss):
         if self.connector is None and own.shape[1] != its.shape[1]:
             self.connector = nn.Conv2d(own.shape[1], its.shape[1], 1)
 
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: so do connector and prompts."""
+        return True
+
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""
         teacher = require_teacher(self, teacher)

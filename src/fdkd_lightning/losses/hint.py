@@ -36,8 +36,7 @@ class HintLoss(DistillationLoss):
 
     The paper trains the student up to this stage by the hint first, with no BN in r and a factor
     of 1/2; here, as in the official code of both benchmarks, the hint joins the task loss
-    throughout. Because r ends in a ReLU, its targets should too: the last map of
-    :class:`~fdkd_lightning.models.ResNet` is the one that does not.
+    throughout. Because r ends in a ReLU, its targets should too.
 
     Args:
         stage: Which of the maps. The official "hint layer 2" counts the stem, which
@@ -82,6 +81,10 @@ class HintLoss(DistillationLoss):
             self.regressor = nn.Sequential(
                 _convolution(own.shape, its.shape), nn.BatchNorm2d(its.shape[1]), nn.ReLU()
             )
+
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: the regressor speaks one network's language."""
+        return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term."""

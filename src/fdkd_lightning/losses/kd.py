@@ -52,7 +52,8 @@ class KDLoss(DistillationLoss):
     """:func:`kd_loss` as a distillation loss, with the one term ``kd``.
 
     mdistiller's settings are T=4, weight 0.9, task weight 0.1 on CIFAR-100, and T=1, weight and
-    task weight 0.5 on ImageNet. The task weight is the module's, not the loss's.
+    task weight 0.5 on ImageNet. The task weight is the module's, not the loss's; with it at 1, as
+    every other method has it, so is the default weight here.
 
     Args:
         temperature: T, above 0; larger is softer.

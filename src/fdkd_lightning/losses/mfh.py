@@ -95,8 +95,9 @@ class MFHLoss(DistillationLoss):
     Args:
         saliency: One value per teacher channel; None: estimated.
         drop: The share of channels that is not used, the least salient ones, in [0, 1).
-        joint_epochs: Length of the first stage; 0 needs ``saliency``, or uses all channels.
-        repeats: Permutations per channel and batch.
+        joint_epochs: Length of the first stage, officially 100 epochs of a run of its own; 0
+            needs ``saliency``, or uses all channels. It must end before the run does.
+        repeats: Permutations per channel and batch; officially 10.
         temperature: T.
         weight: w.
 
@@ -125,7 +126,7 @@ class MFHLoss(DistillationLoss):
         saliency: Sequence[float] | None = None,
         drop: float = 0.75,
         joint_epochs: int = 5,
-        repeats: int = 1,
+        repeats: int = 10,
         temperature: float = 1.0,
         weight: float = 1.0,
     ) -> None:
@@ -177,6 +178,14 @@ class MFHLoss(DistillationLoss):
     def set_epoch(self, epoch: int) -> None:
         """Tell which stage it is."""
         self._epoch = epoch
+
+    def keeps_to_one_teacher(self) -> bool:
+        """It does: the saliency is of one network's channels."""
+        return True
+
+    def whole_from(self) -> int:
+        """The first stage, in which nothing is distilled, must come to an end."""
+        return self.joint_epochs
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted terms."""
@@ -239,7 +248,8 @@ def _permutation_errors(
 ) -> Tensor:
     dtype = torch.promote_types(logits.dtype, torch.float32)
     features, weight = features.to(dtype), weight.to(dtype)
-    rest = features @ weight.T + bias.to(dtype) - logits.to(dtype)
+    with torch.autocast(features.device.type, enabled=False):
+        rest = features @ weight.T + bias.to(dtype) - logits.to(dtype)
     errors = torch.zeros(features.shape[1], dtype=dtype, device=features.device)
     for _ in range(repeats):
         # One order per channel; a channel's change moves the logits along its column of W.

@@ -14,7 +14,7 @@ class ResNet(nn.Module):
     """A timm ResNet of basic blocks that returns its features before the last ReLU.
 
     As in the published code of FD-CMKD the features are the last residual sum before its ReLU,
-    averaged over space; the classifier sees the average after it.
+    averaged over space; the classifier sees the average after it, and so do losses of maps.
 
     Args:
         num_classes: K.
@@ -27,7 +27,7 @@ class ResNet(nn.Module):
         - x: [N, in_chans, H, W]
         - features: [N, D]
         - logits: [N, K]
-        - maps: one per stage, [N, channels[i], H', W']
+        - maps: one per stage, [N, channels[i], H', W'], each after its ReLU
 
     Reference:
         timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (where the features are taken).
@@ -64,4 +64,5 @@ class ResNet(nn.Module):
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             x = stage(x)
             maps.append(x)
-        return Output(net.global_pool(x), net.fc(net.global_pool(torch.relu(x))), tuple(maps))
+        maps[-1] = torch.relu(x)
+        return Output(net.global_pool(x), net.fc(net.global_pool(maps[-1])), tuple(maps))

@@ -19,6 +19,7 @@ A method of your own is a class in a module that Python finds from here, and a r
 
   class L1(fdkd_lightning.DistillationLoss):  # in my_losses.py
       def forward(self, student, teacher, target):
+          teacher = fdkd_lightning.require_teacher(self, teacher)
           return {"l1": (student.features - teacher.features).abs().mean()}
 
   L1: {args: [configs/demo/distill_$student.yaml, --model.criterion=my_losses.L1]}
