@@ -13,6 +13,7 @@ from fdkd_lightning.decoupler import (
     LearnableFrequencyDecoupler,
     PermutedDecoupler,
     RandomOrthogonalDecoupler,
+    WholeDecoupler,
 )
 from fdkd_lightning.decoupler.control import _permutation, _random_basis
 
@@ -162,3 +163,12 @@ def test_the_arguments_are_shown() -> None:
         "PermutedDecoupler(\n  seed=3\n"
         "  (decoupler): HaarDecoupler(levels=1, dim=1, keep_dc=False)\n)"
     )
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((3, 8), 1), ((2, 5, 9), -1), ((2, 6, 2, 3), 1)])
+def test_without_a_split_the_low_band_is_all_but_the_mean(shape: tuple[int, ...], dim: int) -> None:
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    low, high = WholeDecoupler(dim)(x)
+    torch.testing.assert_close(low, x - x.mean(dim, keepdim=True), rtol=0, atol=1e-14)
+    assert torch.equal(high, torch.zeros_like(x))
+    assert repr(WholeDecoupler(dim)) == f"WholeDecoupler(dim={dim})"
