@@ -11,7 +11,8 @@ from fdkd_lightning.losses.dist import DISTLoss, dist_loss
 from fdkd_lightning.losses.dkd import DKDLoss, dkd_loss
 from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.losses.feature import FeatureLoss, feature_loss
-from fdkd_lightning.losses.freekd import FreeKDLoss, freekd_prompts, haar_dwt, haar_idwt
+from fdkd_lightning.losses.freekd import FreeKDLoss, freekd_prompts
+from fdkd_lightning.losses.haar import haar_dwt, haar_idwt
 from fdkd_lightning.losses.hint import HintLoss
 from fdkd_lightning.losses.kd import KDLoss, kd_loss
 from fdkd_lightning.losses.log_mse import LogMSELoss, log_mse_loss, signed_log1p
