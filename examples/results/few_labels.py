@@ -39,7 +39,8 @@ Accuracy of the main head in %, last epoch, mean ± standard deviation over n = 
 What the names mean is in [`search/criteria`](search/criteria). fd: FD-CMKD with distances summed
 over D; fd0.1: with both lambdas 0.1; low: with lambda_high 0.1; soft: with soft shared heads
 (T = 4); learn: with a learned cut-off; noalign: without shared classifiers; cosine: the weight
-of FD-CMKD falls to 0; T and w: KD's temperature and weight (4 and 1 unless told).
+of FD-CMKD falls to 0; T and w: KD's temperature and weight (4 and 1 unless told). These runs were
+made while this package's losses were being written, before a commit could be recorded.
 
 ## Judged on test data
 
@@ -50,6 +51,8 @@ of FD-CMKD falls to 0; T and w: KD's temperature and weight (4 and 1 unless told
 Mean paired differences of {winner}, in points with 95 % intervals, n = {fresh} seeds:
 
 {words}
+
+**{verdict}**
 
 "KD + shared heads" has the shared classifiers and no distance of bands; "shuffled" has both, for
 pairs that were taken apart; "no teacher" has the classifiers on the student alone, without KD.
@@ -104,6 +107,16 @@ def page() -> str:
             mean, low, high = (100 * value for value in against[:3])
             said = {1: "above", 0: "not told apart from", -1: "below"}[against.sign]
             words.append(f"- {direction}: {said} {rival} ({mean:+.1f} [{low:+.1f}, {high:+.1f}]).")
+    beaten = [
+        direction
+        for direction, column in columns.items()
+        if paired_difference(column[WINNER], column["KD"]).sign > 0
+    ]
+    verdict = {
+        0: "Nothing here is shown to beat KD.",
+        1: f"KD is beaten in one direction alone: {beaten[0]}." if beaten else "",
+        2: "KD is beaten in both directions.",
+    }[len(beaten)]
     cutoff = [float(row["threshold"]) for row in cutoffs()]
     return HEAD.format(
         winner=WINNER,
@@ -114,6 +127,7 @@ def page() -> str:
         rows="\n".join(rows),
         judged="\n".join(table),
         words="\n".join(words),
+        verdict=verdict,
         lowest=min(cutoff),
         highest=max(cutoff),
         epochs=1 + max(int(row["epoch"]) for row in cutoffs()),
