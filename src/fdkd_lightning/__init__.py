@@ -4,6 +4,8 @@ from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_a
 from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.digits import AVDigits
+from fdkd_lightning.data.manifest import PairedManifest
+from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, ImageRecipe, TextRecipe
 from fdkd_lightning.decoupler import (
     DCTDecoupler,
     Decoupler,
@@ -74,6 +76,7 @@ __all__ = [
     "AFDLoss",
     "ATLoss",
     "AVDigits",
+    "AudioRecipe",
     "Bands",
     "Batch",
     "C2KDLoss",
@@ -88,11 +91,13 @@ __all__ = [
     "DistillationModule",
     "FDKDLoss",
     "FeatureLoss",
+    "FramesRecipe",
     "FreeKDLoss",
     "FrequencyDecoupler",
     "FrozenTeachers",
     "HaarDecoupler",
     "HintLoss",
+    "ImageRecipe",
     "KDLoss",
     "LabelSmoothingLoss",
     "LearnableFrequencyDecoupler",
@@ -101,6 +106,7 @@ __all__ = [
     "MultimodalDataModule",
     "Output",
     "PKDLoss",
+    "PairedManifest",
     "PermutedDecoupler",
     "PolyLR",
     "PredictionTable",
@@ -113,6 +119,7 @@ __all__ = [
     "SharedAlignmentHead",
     "ShuffledPairs",
     "TeacherWarning",
+    "TextRecipe",
     "TrainedTeachers",
     "UnimodalModule",
     "WarmUp",

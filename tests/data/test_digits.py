@@ -3,13 +3,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from fdkd_lightning.data import digits
-from fdkd_lightning.data.digits import AVDigits, stratified_order
+from fdkd_lightning.data.digits import AVDigits
 
 CLEAN: dict[str, Any] = {"image_shift": 0, "image_noise": 0, "occluder": 0, "audio_snr": None}
 
@@ -137,15 +136,6 @@ def test_each_setting_is_heard_or_seen(digits_root: Path) -> None:
         # An occluder may fall on paper alone.
         assert (changed != clean["visual"]).flatten(1).any(1).float().mean() > 0.4
     assert not samples(digits_root, "val", **{**CLEAN, "occluder": 32})["visual"].any()
-
-
-def test_every_beginning_of_the_order_is_stratified() -> None:
-    label = np.repeat(np.arange(4), 25)
-    order = stratified_order(label, seed=3)
-    assert sorted(order.tolist()) == list(range(100))
-    for size in range(1, 101):
-        counts = np.bincount(label[order[:size]], minlength=4)
-        assert counts.max() - counts.min() <= 1
 
 
 @pytest.mark.parametrize(

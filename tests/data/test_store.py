@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdkd_lightning.data.store import read_arrays, require_folder, write_arrays
+from fdkd_lightning.data.store import read_arrays, require_folder, whole_file, write_arrays
 
 ARRAYS = {"a": np.arange(1000), "b": np.random.default_rng(0).random(500)}
 
@@ -55,6 +55,25 @@ def test_a_killed_write_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     assert not (tmp_path / "x.npz").exists()
     write_arrays(tmp_path / "x.npz", ARRAYS)
     assert len(read_arrays(tmp_path / "x.npz", ["a"])["a"]) == 1000
+
+
+def test_a_whole_file_has_its_name_only_when_the_block_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old")
+    with whole_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+    def interrupted() -> None:
+        with whole_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other", "lacking"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -24,7 +24,7 @@ class MultimodalDataModule(LightningDataModule):
     """Paired samples of several modalities, as dicts, transformed on the device in float32.
 
     A subclass names its ``class_names`` and ``available_modalities`` and overrides
-    :meth:`make_dataset`, and where it needs to :meth:`prepare_data` and
+    :meth:`make_dataset`, and where it needs to :meth:`prepare_data`, :meth:`make_sampler` and
     :meth:`default_transforms`. Its samples are dicts of one entry per selected modality,
     ``"label"`` (-100: none) and ``"index"``, an id that is unique within the whole set, so that a
     teacher's outputs may be kept under it.
@@ -58,8 +58,8 @@ class MultimodalDataModule(LightningDataModule):
         torch.Size([8])
     """
 
-    class_names: ClassVar[tuple[str, ...]] = ()
-    available_modalities: ClassVar[tuple[str, ...]] = ()
+    class_names: tuple[str, ...] = ()
+    available_modalities: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -95,6 +95,12 @@ class MultimodalDataModule(LightningDataModule):
         """The samples of ``"train"``, ``"val"`` or ``"test"``, with the selected modalities."""
         raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
 
+    def make_sampler(
+        self, dataset: Dataset[Batch], processes: int, rank: int, seed: int
+    ) -> DistributedSampler[Any]:
+        """The order of training samples, which ``seed`` and the epoch alone decide."""
+        return DistributedSampler(dataset, processes, rank, shuffle=True, seed=seed)
+
     def default_transforms(self) -> Mapping[str, nn.Module]:
         """Modality -> the set's own transform; may name modalities that are not selected."""
         return {}
@@ -113,13 +119,8 @@ class MultimodalDataModule(LightningDataModule):
         # epoch. The order then depends on seed and epoch alone: it is the same for every method,
         # whatever else draws random numbers, and the same in a resumed run. The sampler adds the
         # epoch to its seed: factor 10007 keeps one seed's epochs from being another's.
-        sampler: DistributedSampler[Batch] = DistributedSampler(
-            dataset,
-            num_replicas=processes,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            shuffle=True,
-            seed=10_007 * self.seed,
-        )
+        rank = self.trainer.global_rank if self.trainer else 0
+        sampler = self.make_sampler(dataset, processes, rank, 10_007 * self.seed)
         if self.trainer:
             # Workers fetch ahead before Lightning tells the epoch of a resumed run, which it takes
             # from here; its annotation is that of a narrower class.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from fdkd_lightning.data.digits_file import (
     WORDS,
     build_digits,
 )
+from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.data.store import read_arrays
 from fdkd_lightning.data.transforms import LogMelSpectrogram
 from fdkd_lightning.types import IGNORE_INDEX, Batch
@@ -147,8 +147,8 @@ class AVDigits(MultimodalDataModule):
         (10, 'three')
     """
 
-    class_names: ClassVar[tuple[str, ...]] = WORDS
-    available_modalities: ClassVar[tuple[str, ...]] = ("audio", "visual")
+    class_names: tuple[str, ...] = WORDS
+    available_modalities: tuple[str, ...] = ("audio", "visual")
 
     def __init__(
         self,
@@ -218,23 +218,6 @@ class AVDigits(MultimodalDataModule):
             audio_snr=self.audio_snr,
             build_seed=self.build_seed,
         )
-
-
-def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Positions in a random order of which each beginning holds all classes alike, within 1.
-
-    Example:
-        >>> label = np.array([0, 0, 0, 1, 1, 1])
-        >>> sorted(label[stratified_order(label, seed=0)[:4]].tolist())
-        [0, 0, 1, 1]
-    """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(label))
-    # How many of its class come before a position.
-    rank = np.zeros(len(label), np.int64)
-    for k in np.unique(label):
-        rank[label[order] == k] = np.arange((label == k).sum())
-    return order[np.argsort(rank, kind="stable")]
 
 
 def _rng(*seed: int) -> np.random.Generator:

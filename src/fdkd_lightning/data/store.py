@@ -4,9 +4,10 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,23 +33,35 @@ def require_folder(folder: Path) -> None:
         ) from error
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is there in whole or not at all: it gets its name when the block is left.
+
+    Several processes may write the same file: the last one's stays. A process that is killed
+    leaves a file ``.<name>.<random>.tmp`` behind.
+
+    Args:
+        path: The file, in a folder that exists.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write a file that is there in whole or not at all; equal arrays give equal bytes.
-
-    Several processes may write the same file: the last one's stays.
 
     Args:
         path: The file, in a folder that exists.
         arrays: Name -> array.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            # NumPy dates all members 1980, so that no clock gets into the bytes.
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        # NumPy dates all members 1980, so that no clock gets into the bytes.
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Arrays:

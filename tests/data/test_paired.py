@@ -1,0 +1,412 @@
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+
+from fdkd_lightning.data.paired import PairedDataModule, PairedDataset
+from fdkd_lightning.data.prepare import CoverageError
+from fdkd_lightning.data.recipe import AudioRecipe, ImageRecipe, Recipe, TextRecipe
+from fdkd_lightning.data.table import Sample
+
+Write = Callable[..., Path]
+SPLITS = ["train"] * 12 + ["val"] * 4 + ["test"] * 4
+
+
+class Tones(PairedDataModule):
+    """Twenty samples, as a test leaves them; each sound is as long as its number says."""
+
+    given: list[Sample]
+
+    def read_samples(self) -> list[Sample]:
+        return self.given
+
+
+@pytest.fixture
+def samples(tmp_path: Path, write_wav: Write, write_picture: Write) -> list[Sample]:
+    made = []
+    for i, split in enumerate(SPLITS):
+        write_wav(tmp_path / f"{i}.wav", (100 + i) / 8000, 8000)
+        write_picture(tmp_path / f"{i}.jpg", color=(10 * i, 0, 0))
+        sources = {"audio": f"{i}.wav", "visual": f"{i}.jpg", "text": f"number {i}"}
+        label = "cab"[i % 3]
+        made.append(Sample(f"s{i}", split, label, sources, where=f"t.csv, line {i + 2}"))
+    return made
+
+
+def recipes() -> dict[str, Recipe]:
+    sound = AudioRecipe(8000, seconds=0.01, crop="random")
+    return {"audio": sound, "visual": ImageRecipe(size=8), "text": TextRecipe()}
+
+
+def tones(root: Path, samples: list[Sample], **arguments: Any) -> Tones:
+    settings = {"prepare_workers": 1, "min_coverage": 0.0} | arguments
+    data = Tones(root, recipes(), **settings)
+    data.given = samples
+    return data
+
+
+def dataset(data: PairedDataModule, split: str = "train") -> PairedDataset:
+    data.prepare_data()
+    made = data.make_dataset(split)
+    assert isinstance(made, PairedDataset)
+    return made
+
+
+def labels(made: PairedDataset) -> dict[int, int]:
+    return dict(zip(made.index.tolist(), made.label.tolist(), strict=True))
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    def equal(x: Any, y: Any) -> bool:
+        return torch.equal(x, y) if isinstance(x, Tensor) else bool(x == y)
+
+    return a.keys() == b.keys() and all(equal(a[name], b[name]) for name in a)
+
+
+def trainer(tmp_path: Path, **settings: Any) -> Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet, **settings)
+
+
+class Reader(LightningModule):
+    """Keeps what it is trained on, epoch by epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.seen: list[list[Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.seen.append([])
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        self.seen[-1].append(torch.cat([batch["index"][:, None], batch["audio"]], 1))
+        return self.weight * batch["visual"].mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def seen(tmp_path: Path, data: Tones, epochs: int = 3, ckpt: Path | None = None) -> list[Tensor]:
+    reader = Reader()
+    fit = trainer(tmp_path, max_epochs=epochs)
+    fit.fit(reader, data, ckpt_path=ckpt)
+    fit.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+    return [torch.cat(epoch) for epoch in reader.seen]
+
+
+def test_a_batch_is_as_documented(tmp_path: Path, samples: list[Sample]) -> None:
+    data = tones(tmp_path, samples, batch_size=4)
+    data.prepare_data()
+    data.setup("test")
+    batch = next(iter(data.test_dataloader()))
+    assert batch["audio"].shape == (4, 80)
+    assert batch["visual"].shape == (4, 3, 8, 8)
+    assert batch["text"] == [f"number {i}" for i in range(16, 20)]
+    assert (batch["label"].dtype, batch["index"].dtype) == (torch.int64, torch.int64)
+    assert batch["index"].tolist() == [16, 17, 18, 19]
+    assert batch["label"].tolist() == [0, 1, 2, 0]  # a, b, c
+    assert set(batch) == {"audio", "visual", "text", "label", "index"}
+    assert data.class_names == ("a", "b", "c")
+
+
+def test_classes_may_be_given_in_another_order(tmp_path: Path, samples: list[Sample]) -> None:
+    data = tones(tmp_path, samples, class_names=["emu", "c", "b", "a"])
+    assert data.num_classes == 4
+    assert labels(dataset(data, "test")) == {16: 3, 17: 2, 18: 1, 19: 3}
+
+
+def test_an_index_is_the_same_whatever_is_selected_or_left_out(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    whole = labels(dataset(tones(tmp_path, samples)))
+    assert list(whole) == list(range(12))
+    (tmp_path / "3.wav").unlink()
+    part = labels(dataset(tones(tmp_path, samples, prepared=tmp_path / "other")))
+    assert part == {i: label for i, label in whole.items() if i != 3}
+    assert labels(dataset(tones(tmp_path, samples, modalities=["visual"]))) == whole
+
+
+def test_only_the_selected_modality_is_decoded(tmp_path: Path, samples: list[Sample]) -> None:
+    for path in tmp_path.glob("*.wav"):
+        path.unlink()
+    made = dataset(tones(tmp_path, samples, modalities=["visual"], min_coverage=1.0))
+    assert set(made[0]) == {"visual", "label", "index"}
+
+
+def test_a_sample_without_an_optional_modality_is_kept_blank(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    (tmp_path / "0.wav").unlink()
+    samples[1] = samples[1]._replace(sources={"visual": "1.jpg", "text": "so"})
+    samples[2] = samples[2]._replace(sources={"audio": "2.wav", "text": "so"})
+    samples[3] = samples[3]._replace(sources={"audio": "3.wav", "visual": "3.jpg"})
+    data = tones(tmp_path, samples, optional_modalities=["audio", "text"], batch_size=4)
+    made = dataset(data)
+    assert made.index.tolist() == [0, 1, *range(3, 12)]
+    loader = torch.utils.data.DataLoader(made, 4)
+    batch = next(iter(loader))
+    assert batch["present"]["audio"].tolist() == [False, False, True, True]
+    assert batch["present"]["text"].tolist() == [True, True, False, True]
+    assert set(batch["present"]) == {"audio", "text"}
+    assert batch["audio"].abs().sum(1).gt(0).tolist() == [False, False, True, True]
+    assert batch["text"][2] == ""
+    strict = tones(tmp_path, samples)
+    assert dataset(strict).index.tolist() == list(range(4, 12))
+    assert "present" not in dataset(strict)[0]
+
+
+def test_a_sample_must_have_something(tmp_path: Path, samples: list[Sample]) -> None:
+    samples[0] = samples[0]._replace(sources={"text": "so"})
+    samples[1] = samples[1]._replace(sources={"audio": "1.wav"})
+    # One data configuration serves the teacher's training, the student's and both.
+    kept = {
+        modalities: dataset(
+            tones(
+                tmp_path,
+                samples,
+                modalities=modalities,
+                optional_modalities=["audio", "visual"],
+            )
+        ).index.tolist()
+        for modalities in (("audio",), ("visual",), ("audio", "visual"))
+    }
+    assert kept == {
+        ("audio",): list(range(1, 12)),
+        ("visual",): list(range(2, 12)),
+        ("audio", "visual"): list(range(1, 12)),
+    }
+    nothing = [sample._replace(sources={}) for sample in samples]
+    with pytest.raises(ValueError, match=r"split 'train' has no sample with anything"):
+        dataset(tones(tmp_path, nothing, optional_modalities=["audio", "visual", "text"]))
+
+
+def test_all_may_lack_what_is_optional(tmp_path: Path, samples: list[Sample]) -> None:
+    samples = [sample._replace(sources={"audio": sample.sources["audio"]}) for sample in samples]
+    optional = ["visual", "text"]
+    made = dataset(tones(tmp_path, samples, optional_modalities=optional, min_coverage=1.0))
+    assert made[0]["present"] == {"visual": False, "text": False}
+
+
+def test_evaluation_sees_a_sample_the_same_each_time(tmp_path: Path, samples: list[Sample]) -> None:
+    made = dataset(tones(tmp_path, samples))
+    assert same(made[5], made[5])
+    # The middle of 105 samples.
+    stored = made.recipes["audio"].load(tmp_path / "prepared" / made.sources["audio"][5], None)
+    torch.testing.assert_close(made[5]["audio"], stored)
+
+
+def test_training_sees_another_view_each_epoch_and_the_same_again(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    made = dataset(tones(tmp_path, samples))
+    views = [made[epoch, 11]["audio"] for epoch in range(20)]
+    assert len({tuple(view.tolist()) for view in views}) > 5
+    assert same(made[3, 11], made[3, 11])
+    other = dataset(tones(tmp_path, samples, seed=1))
+    assert any(not torch.equal(other[epoch, 11]["audio"], views[epoch]) for epoch in range(20))
+    # Nor does another modality, or what else draws random numbers, change it.
+    alone = dataset(tones(tmp_path, samples, modalities=["audio"]))
+    torch.manual_seed(5)
+    assert all(torch.equal(alone[epoch, 11]["audio"], views[epoch]) for epoch in range(20))
+
+
+def test_a_run_sees_the_same_with_workers_and_when_it_is_resumed(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    def data(**settings: Any) -> Tones:
+        return tones(tmp_path, samples, batch_size=4, modalities=["audio", "visual"], **settings)
+
+    whole = seen(tmp_path, data())
+    assert len(whole) == 3
+    assert sorted(whole[0][:, 0].tolist()) == list(range(12))
+    assert not torch.equal(whole[0][whole[0][:, 0].argsort()], whole[1][whole[1][:, 0].argsort()])
+    for again, expected in (
+        (seen(tmp_path, data(num_workers=2)), whole),
+        (seen(tmp_path, data(), 2), whole[:2]),
+        (seen(tmp_path, data(num_workers=1), 3, tmp_path / "2.ckpt"), whole[2:]),
+    ):
+        assert len(again) == len(expected)
+        assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
+
+
+def test_a_labelled_part_is_stratified_and_nested(tmp_path: Path, samples: list[Sample]) -> None:
+    samples[0] = samples[0]._replace(label="")
+    full = labels(dataset(tones(tmp_path, samples)))
+    assert full[0] == -100
+    kept = {}
+    for labelled in (3, 6):
+        part = labels(dataset(tones(tmp_path, samples, labelled=labelled)))
+        kept[labelled] = {i: label for i, label in part.items() if label != -100}
+        assert Counter(kept[labelled].values()) == dict.fromkeys(range(3), labelled // 3)
+        assert kept[labelled].items() < full.items()
+    assert kept[3].items() < kept[6].items()
+    seeds = [dataset(tones(tmp_path, samples, labelled=3, seed=seed)).label for seed in range(9)]
+    assert len({tuple(label.tolist()) for label in seeds}) > 1
+    val = dataset(tones(tmp_path, samples, labelled=3), "val")
+    assert -100 not in val.label.tolist()
+    with pytest.raises(ValueError, match="labelled=12 must be from 1 to 11"):
+        dataset(tones(tmp_path, samples, labelled=12))
+
+
+def test_balance_draws_classes_equally_often(tmp_path: Path, samples: list[Sample]) -> None:
+    samples = [s._replace(label="a" if i < 10 else "b") for i, s in enumerate(samples)]
+    data = tones(tmp_path, samples, balance=True, modalities=["text"])
+    sampler = data.make_sampler(dataset(data), 1, 0, 0)
+    drawn: Counter[bool] = Counter()
+    for epoch in range(200):
+        sampler.set_epoch(epoch)
+        drawn.update(position < 10 for _, position in sampler)
+    assert drawn[True] / drawn.total() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_validation_split_is_drawn_where_there_is_none(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    without = [s._replace(split="train") if s.split == "val" else s for s in samples]
+    with pytest.raises(ValueError, match=r"split 'val' .*: give val_fraction"):
+        dataset(tones(tmp_path, without), "val")
+    splits = [
+        {split: set(labels(dataset(data, split))) for split in ("train", "val", "test")}
+        for seed in (0, 1)
+        if (data := tones(tmp_path, without, val_fraction=0.2, seed=seed))
+    ]
+    assert splits[0] == splits[1]
+    assert len(splits[0]["val"]) == 3
+    assert splits[0]["test"] == {16, 17, 18, 19}
+    assert splits[0]["train"] | splits[0]["val"] == set(range(16))
+    other = tones(tmp_path, without, val_fraction=0.2, split_seed=3)
+    assert set(labels(dataset(other, "val"))) != splits[0]["val"]
+    with pytest.raises(ValueError, match=r"val_fraction=0.2, but the set has a validation split"):
+        dataset(tones(tmp_path, samples, val_fraction=0.2))
+
+
+def test_groups_stay_together(tmp_path: Path, samples: list[Sample]) -> None:
+    grouped = [
+        s._replace(split="train" if s.split == "val" else s.split, group=f"g{i // 4}")
+        for i, s in enumerate(samples)
+    ]
+    data = tones(tmp_path, grouped, val_fraction=0.25)
+    val = sorted(labels(dataset(data, "val")))
+    assert len(val) == 4
+    assert len({i // 4 for i in val}) == 1
+
+
+def test_what_is_not_to_be_trusted_is_named_before_anything_is_decoded(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    samples[5] = samples[5]._replace(sources={"audio": "../5.wav"})
+    with pytest.raises(ValueError, match=r"t.csv, line 7: audio '../5.wav' leaves the root"):
+        tones(tmp_path, samples).prepare_data()
+    assert not (tmp_path / "prepared").exists()
+    # It is neither checked nor read where it is not selected.
+    tones(tmp_path, samples, modalities=["visual"]).prepare_data()
+    with pytest.raises(ValueError, match=r"label 'c' is none of the 2 classes"):
+        tones(tmp_path, samples, class_names=["a", "b"]).prepare_data()
+    with pytest.raises(ValueError, match="the set has no samples"):
+        tones(tmp_path, []).prepare_data()
+
+
+def test_coverage_is_reported_and_required(
+    tmp_path: Path, samples: list[Sample], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "0.wav").unlink()
+    with (
+        caplog.at_level("INFO"),
+        pytest.raises(CoverageError, match="split 'train' has 11 of 12"),
+    ):
+        tones(tmp_path, samples, min_coverage=0.95).prepare_data()
+    with caplog.at_level("INFO"):
+        tones(tmp_path, samples, min_coverage=0.9).prepare_data()
+    assert "train: 11 of 12 samples (91.7%); missing 1" in caplog.text
+    assert not (tmp_path / "dry").exists()
+    report = tones(tmp_path, samples, prepared=tmp_path / "dry").prepare(dry_run=True)
+    assert report.decoded == 39
+    assert not (tmp_path / "dry").exists()
+
+
+def test_setup_without_preparing_asks_for_it(tmp_path: Path, samples: list[Sample]) -> None:
+    with pytest.raises(FileNotFoundError, match=r"manifest-.* is not there: call prepare_data"):
+        tones(tmp_path, samples).setup("fit")
+
+
+def test_a_changed_manifest_is_named(tmp_path: Path, samples: list[Sample]) -> None:
+    data = tones(tmp_path, samples)
+    data.prepare_data()
+    (manifest,) = (tmp_path / "prepared").glob("manifest*.csv")
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(RuntimeError, match=r"manifest-.*csv was changed: delete it"):
+        data.setup("fit")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY"])
+def test_a_damaged_compact_form_is_named_with_the_remedy(
+    tmp_path: Path, samples: list[Sample], content: bytes | None
+) -> None:
+    made = dataset(tones(tmp_path, samples))
+    path = tmp_path / "prepared" / made.sources["audio"][2]
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=rf"{path.name} cannot be read .*prepare_data\(\) makes"):
+        made[2]
+    path.unlink(missing_ok=True)
+    assert same(dataset(tones(tmp_path, samples))[2], made[2])
+
+
+def test_positions_end(tmp_path: Path, samples: list[Sample]) -> None:
+    made = dataset(tones(tmp_path, samples, modalities=["text"]))
+    assert len(list(made)) == len(made) == 12  # type: ignore[call-overload]
+    for position in (12, -1, (0, 12)):
+        with pytest.raises(IndexError, match="of 12 samples"):
+            made[position]
+
+
+def test_a_data_set_goes_to_another_process(tmp_path: Path, samples: list[Sample]) -> None:
+    made = dataset(tones(tmp_path, samples))
+    assert same(pickle.loads(pickle.dumps(made))[4], made[4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipes": {}}, "recipes={}: name at least one"),
+        ({"recipes": {"label": TextRecipe()}}, "recipes: 'label' cannot be a modality's name"),
+        ({"recipes": {"a b": TextRecipe()}}, "recipes: 'a b' cannot be"),
+        ({"modalities": ["depth"]}, "modalities=.'depth'. must be a list of one or more of"),
+        ({"optional_modalities": ["depth"]}, "optional_modalities=.'depth'. must be of .'audio'"),
+        ({"labelled": 0}, "labelled=0 must be at least 1"),
+        ({"val_fraction": 1.0}, "val_fraction=1.0 must be above 0 and below 1"),
+        ({"split_seed": -1}, "split_seed=-1 must be at least 0"),
+        ({"prepare_workers": 0}, "prepare_workers=0 must be at least 1"),
+        ({"min_coverage": 1.5}, "min_coverage=1.5 must be from 0 to 1"),
+        ({"class_names": ["a", "a"]}, "holds one twice"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Tones(tmp_path, **({"recipes": recipes()} | arguments))
+
+
+def test_many_texts_are_kept_in_one_array(tmp_path: Path, samples: list[Sample]) -> None:
+    texts = ["", "ünï 🦉", "so"]
+    samples = [
+        samples[i]._replace(sources={"text": text} if text else {}) for i, text in enumerate(texts)
+    ]
+    data = Tones(
+        tmp_path,
+        {"text": TextRecipe(), "audio": AudioRecipe()},
+        optional_modalities=["audio"],
+        min_coverage=0.0,
+    )
+    data.given = samples
+    made = dataset(data)
+    assert [made[i]["text"] for i in range(len(made))] == texts[1:]
+    assert isinstance(made.sources["text"].content, np.ndarray)
