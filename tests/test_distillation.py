@@ -1209,3 +1209,22 @@ def test_records_are_averaged_over_an_epochs_steps_under_the_losss_name(tmp_path
     # Steps 1 to 3, then 4 to 6.
     assert [epoch["count/steps"] for epoch in losses.epochs] == [2, 5]
     assert record.values["train/count/steps"] == [2, 5]
+
+
+def test_a_blank_in_a_teachers_place_is_an_error(tmp_path: Path) -> None:
+    class Partial(Pairs):
+        def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+            batch = super().on_after_batch_transfer(batch, dataloader_idx)
+            present = torch.ones(len(batch["label"]), dtype=torch.bool)
+            return batch | {"present": {"visual": ~present, "audio": present & (present < missing)}}
+
+    for missing, teachers in ((2, ["audio"]), (1, ["audio"]), (1, [])):
+        module = distillation(
+            FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()),
+            teachers={name: Net(name, seed=1) for name in teachers},
+        )
+        if missing == 1 and teachers:
+            with pytest.raises(ValueError, match=r"4 samples of a batch lack 'audio'.*optional"):
+                trainer(tmp_path).fit(module, datamodule=Partial(batch_size=4))
+        else:
+            trainer(tmp_path).fit(module, datamodule=Partial(batch_size=4))

@@ -179,6 +179,7 @@ class DistillationModule(UnimodalModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Task loss and the criterion's terms."""
         student = self._run(batch)
+        self._require_present(batch)
         teachers = self.teachers(batch)
         roles = {f"{modality} teacher": output for modality, output in teachers.items()}
         self._check_first_batch(batch, student, roles)
@@ -211,6 +212,16 @@ class DistillationModule(UnimodalModule):
             with torch.no_grad():
                 student = self._projected(student)
         self.criterion.build(student, teacher)
+
+    def _require_present(self, batch: Batch) -> None:
+        """Raise where a teacher's modality is missing, for what stands in its place is blank."""
+        for modality, present in batch.get("present", {}).items():
+            if modality in self.teachers and not present.all():
+                raise ValueError(
+                    f"{int((~present).sum())} samples of a batch lack {modality!r}, the input of "
+                    "a teacher: take it out of the data's `optional_modalities`, so that such "
+                    "samples are dropped"
+                )
 
     def _projected(self, student: Output) -> Output:
         if self.projector is None:

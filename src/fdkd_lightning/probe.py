@@ -50,7 +50,7 @@ def probe(model: nn.Module, x: Any) -> Output:
 def modality_input(batch: Batch, modality: str) -> Any:
     """The batch's entry for a modality, or an error that names those it has."""
     if modality not in batch:
-        have = ", ".join(sorted(key for key in batch if key not in ("label", "index")))
+        have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
         raise KeyError(
             f"the batch holds no modality {modality!r}, only: {have}. "
             "Name one of these in the model, or add it to the data's `modalities`"
