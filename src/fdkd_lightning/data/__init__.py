@@ -2,9 +2,11 @@
 
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
+from fdkd_lightning.data.fbank import KaldiFbank
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.media import MediaError
 from fdkd_lightning.data.paired import PairedDataModule, PairedDataset
+from fdkd_lightning.data.pictures import PictureTransform
 from fdkd_lightning.data.prepare import CoverageError
 from fdkd_lightning.data.recipe import (
     AudioRecipe,
@@ -14,24 +16,50 @@ from fdkd_lightning.data.recipe import (
     Recipe,
     TextRecipe,
 )
+from fdkd_lightning.data.recipes import (
+    C2KDAVESpectrogram,
+    FDCMKDShortSpectrogram,
+    FDCMKDSpectrogram,
+    MMParetoFbank,
+    OGMCREMADSpectrogram,
+    OGMVGGSoundSpectrogram,
+)
+from fdkd_lightning.data.spectrograms import (
+    LogDensitySpectrogram,
+    LogMagnitudeSpectrogram,
+    LogMelSpectrogram,
+)
 from fdkd_lightning.data.table import Sample
-from fdkd_lightning.data.transforms import LogMelSpectrogram
+from fdkd_lightning.data.waveforms import Excerpt, Resample, Tile
 
 __all__ = [
     "AVDigits",
     "AVDigitsDataset",
     "AudioRecipe",
+    "C2KDAVESpectrogram",
     "CoverageError",
+    "Excerpt",
+    "FDCMKDShortSpectrogram",
+    "FDCMKDSpectrogram",
     "FramesRecipe",
     "ImageRecipe",
+    "KaldiFbank",
+    "LogDensitySpectrogram",
+    "LogMagnitudeSpectrogram",
     "LogMelSpectrogram",
+    "MMParetoFbank",
     "MediaError",
     "MediaRecipe",
     "MultimodalDataModule",
+    "OGMCREMADSpectrogram",
+    "OGMVGGSoundSpectrogram",
     "PairedDataModule",
     "PairedDataset",
     "PairedManifest",
+    "PictureTransform",
     "Recipe",
+    "Resample",
     "Sample",
     "TextRecipe",
+    "Tile",
 ]

@@ -19,8 +19,8 @@ from fdkd_lightning.data.digits_file import (
     build_digits,
 )
 from fdkd_lightning.data.sampling import stratified_order
+from fdkd_lightning.data.spectrograms import LogMelSpectrogram
 from fdkd_lightning.data.store import read_arrays
-from fdkd_lightning.data.transforms import LogMelSpectrogram
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 CANVAS = 32
@@ -117,7 +117,7 @@ class AVDigits(MultimodalDataModule):
         modalities: ``audio``, ``visual`` or both; None: both.
         seed: Draws the training pairs, those that keep their label, and their order.
         transforms: Modality -> module applied to its batch; None: a
-            :class:`~fdkd_lightning.data.transforms.LogMelSpectrogram` for audio.
+            :class:`~fdkd_lightning.data.spectrograms.LogMelSpectrogram` for audio.
         train_size: Training pairs, from 10 to 2,000, the same number of each class (within 1).
             Under one seed fewer are always among more.
         labelled: Training pairs that keep their label, drawn likewise; the others get -100.
