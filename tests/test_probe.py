@@ -18,7 +18,9 @@ from fdkd_lightning.probe import (
     check_target,
     example_batch,
     modality_input,
+    output_of,
     probe,
+    shapes_of,
 )
 from fdkd_lightning.types import Batch, Output
 
@@ -311,3 +313,13 @@ def test_a_target_that_fits_passes_and_one_class_less_does_not(
     if (target == 2).any():
         with pytest.raises(ValueError, match="num_classes=2"):
             check_target(target, logits[:, :2])
+
+
+def test_shapes_are_kept_in_plain_numbers_and_give_an_output_of_them() -> None:
+    output = Output(torch.ones(2, 8), torch.ones(2, 3), (torch.ones(2, 4, 5, 6), torch.ones(2, 7)))
+    shapes = shapes_of(output)
+    assert shapes == {"features": [2, 8], "logits": [2, 3], "maps": [[2, 4, 5, 6], [2, 7]]}
+    again = output_of(shapes)
+    assert again is not None
+    assert shapes_of(again) == shapes
+    assert output_of(None) is None

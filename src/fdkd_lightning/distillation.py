@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
-from fdkd_lightning.probe import example_batch, modality_input, probe
+from fdkd_lightning.probe import example_batch, modality_input, output_of, probe, shapes_of
 from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_teachers
 from fdkd_lightning.types import Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule, published_sgd
@@ -132,7 +132,7 @@ class DistillationModule(UnimodalModule):
         super().on_load_checkpoint(checkpoint)
         shapes = checkpoint.get("probed_shapes")
         if self._shapes is None and shapes is not None:
-            self._build(*(_of_shapes(shapes[role]) for role in ("student", "teacher")))
+            self._build(*(output_of(shapes[role]) for role in ("student", "teacher")))
 
     def on_fit_start(self) -> None:
         """Bring the teachers to the student's device."""
@@ -204,7 +204,7 @@ class DistillationModule(UnimodalModule):
     def _build(self, student: Output | None, teacher: Output | None) -> None:
         """Size projector and criterion by the outputs of one batch; only their shapes count."""
         assert student is not None
-        self._shapes = {"student": _shapes(student), "teacher": teacher and _shapes(teacher)}
+        self._shapes = {"student": shapes_of(student), "teacher": teacher and shapes_of(teacher)}
         if self.projector is not None:
             size = student.features.shape[1]
             target = student if teacher is None else teacher
@@ -257,21 +257,3 @@ def distillation_terms(
             share = term / len(teachers)
             terms[name] = terms[name] + share if name in terms else share
     return terms
-
-
-def _shapes(output: Output) -> dict[str, Any]:
-    return {
-        "features": list(output.features.shape),
-        "logits": list(output.logits.shape),
-        "maps": [list(stage.shape) for stage in output.maps],
-    }
-
-
-def _of_shapes(shapes: dict[str, Any] | None) -> Output | None:
-    if shapes is None:
-        return None
-    return Output(
-        torch.empty(shapes["features"]),
-        torch.empty(shapes["logits"]),
-        tuple(torch.empty(shape) for shape in shapes["maps"]),
-    )

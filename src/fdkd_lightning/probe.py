@@ -20,11 +20,11 @@ def example_batch(trainer: Trainer) -> Batch:
     loop = trainer._active_loop
     # The loops tell their data only after the modules' setup, where it is needed here: hence what
     # is private, and not annotated.
-    source = loop._data_source  # type: ignore[union-attr]
+    source = loop._data_source  # type: ignore[union-attr]  # of each loop that runs
     with isolate_rng():
         loader = CombinedLoader(source.dataloader(), "sequential").flattened[0]
         if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
-            size = len(loader.dataset)  # type: ignore[arg-type]
+            size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
             batch = loader.collate_fn([loader.dataset[i % size] for i in range(2)])
         else:
             batch = next(iter(loader))
@@ -45,6 +45,26 @@ def probe(model: nn.Module, x: Any) -> Output:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def shapes_of(output: Output) -> dict[str, Any]:
+    """An output's shapes, in plain numbers that a checkpoint can hold."""
+    return {
+        "features": list(output.features.shape),
+        "logits": list(output.logits.shape),
+        "maps": [list(stage.shape) for stage in output.maps],
+    }
+
+
+def output_of(shapes: dict[str, Any] | None) -> Output | None:
+    """An output of these shapes, without values; None of None."""
+    if shapes is None:
+        return None
+    return Output(
+        torch.empty(shapes["features"]),
+        torch.empty(shapes["logits"]),
+        tuple(torch.empty(shape) for shape in shapes["maps"]),
+    )
 
 
 def modality_input(batch: Batch, modality: str) -> Any:

@@ -41,6 +41,6 @@ def restore_rng_states(states: list[dict[str, Any]], rank: int) -> bool:
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
     algorithm, keys, *rest = state["numpy"]
-    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 (as above)
     random.setstate(state["python"])
     return True

@@ -102,7 +102,7 @@ class FDKDCLI(LightningCLI):
             if action.dest.startswith("trainer.limit_"):
                 # Lightning's annotation has int before float, but the typing module's cache may
                 # give it as float before int, and 1 batch becomes 1.0, all (Lightning #21259).
-                action._typehint = int | float | None  # type: ignore[attr-defined]
+                action._typehint = int | float | None  # type: ignore[attr-defined]  # private
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder and which checkpoint is meant, before anything is built."""

@@ -153,7 +153,7 @@ def test_two_processes_share_the_samples() -> None:
         data = CountsData(batch_size=4)
         data.size = 12
         epochs = SimpleNamespace(current=SimpleNamespace(processed=0))
-        data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        data.trainer = SimpleNamespace(  # type: ignore[assignment]  # what is read of it
             world_size=2, global_rank=rank, fit_loop=SimpleNamespace(epoch_progress=epochs)
         )
         shares.append({int(i) for batch in batches(data) for i in batch["index"]})

@@ -17,7 +17,7 @@ def samples(root: Path, split: str = "train", **arguments: Any) -> dict[str, Ten
     """All of a split's samples, stacked."""
     data = AVDigits(root, **arguments)
     data.setup("test" if split == "test" else "fit")
-    stacked: dict[str, Tensor] = data.datasets[split].samples  # type: ignore[attr-defined]
+    stacked: dict[str, Tensor] = data.datasets[split].samples  # type: ignore[attr-defined]  # of ours
     return stacked
 
 

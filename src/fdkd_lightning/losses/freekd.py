@@ -213,7 +213,8 @@ class FreeKDLoss(DistillationLoss):
                 "train them with freekd_prompts on the maps of this teacher and stage"
             )
         if self.connector is not None:
-            return self.connector(own.to(self.connector.weight.dtype))  # type: ignore[no-any-return]
+            joined: Tensor = self.connector(own.to(self.connector.weight.dtype))
+            return joined
         if own.shape[1] != its.shape[1]:
             raise RuntimeError(
                 f"FreeKDLoss has no convolution from {own.shape[1]} to {its.shape[1]} channels "

@@ -162,8 +162,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
         for name in ("last", "best")
     )
     heads = HeadMetrics(metric)
-    # Set by a connector, which the annotations do not know.
-    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]
+    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # a connector sets it
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):
         if which == "best" and best["global_step"] == last["global_step"]:
