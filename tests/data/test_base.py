@@ -183,11 +183,12 @@ def test_what_is_not_floating_point_goes_to_the_transform_as_it_is() -> None:
     assert batch["visual"].shape == (2, 3, 4)
 
 
-def test_given_transforms_replace_the_defaults() -> None:
+def test_given_transforms_replace_the_defaults_of_their_modalities() -> None:
     assert set(CountsData().transforms) == {"audio", "visual"}
     assert set(CountsData(modalities=["audio"]).transforms) == {"audio"}
-    assert set(CountsData(transforms={"visual": nn.Identity()}).transforms) == {"visual"}
-    assert not CountsData(transforms={}).transforms
+    data = CountsData(transforms={"visual": nn.Identity()})
+    assert set(data.transforms) == {"audio", "visual"}
+    assert isinstance(data.transforms["visual"], nn.Identity)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
+from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.manifest import PairedManifest
-from fdkd_lightning.data.paired import PairedDataset
 from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, Recipe, TextRecipe
 from fdkd_lightning.run import FDKDCLI
 

@@ -10,9 +10,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from fdkd_lightning.data.paired import PairedDataModule, PairedDataset
-from fdkd_lightning.data.prepare import CoverageError
+from fdkd_lightning.data.dataset import PairedDataset
+from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.data.recipe import AudioRecipe, ImageRecipe, Recipe, TextRecipe
+from fdkd_lightning.data.report import CoverageError
 from fdkd_lightning.data.table import Sample
 
 Write = Callable[..., Path]

@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 
 from fdkd_lightning.data import prepare as module
-from fdkd_lightning.data.prepare import (
-    CoverageError,
-    Report,
-    Row,
-    manifest_name,
-    prepare,
-    read_manifest,
-)
+from fdkd_lightning.data.prepare import prepare
 from fdkd_lightning.data.recipe import (
     AudioRecipe,
     FramesRecipe,
@@ -27,6 +20,8 @@ from fdkd_lightning.data.recipe import (
     Recipe,
     TextRecipe,
 )
+from fdkd_lightning.data.report import CoverageError, Report
+from fdkd_lightning.data.rows import manifest_name, read_manifest
 from fdkd_lightning.data.table import Sample
 
 Write = Callable[..., Path]
@@ -458,36 +453,6 @@ def test_video_is_prepared_from_one_file_for_both_modalities(
         recipe = recipes[name]
         assert isinstance(recipe, MediaRecipe)
         assert recipe.load(tmp_path / "prepared" / row.sources[name], None).shape == shape
-
-
-def test_a_missing_manifest_asks_for_prepare_data(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"x.csv is not there: call prepare_data"):
-        read_manifest(tmp_path / "x.csv", RECIPES)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "id,split,label\nx,train,a\n",
-        "id,split,label,audio,visual,text,status,reason\nx,train,a,../b.npy,,,ok,\n",
-        "id,split,label,audio,visual,text,status,reason\nx,train,a,/b.npy,,,ok,\n",
-        'id,split,label,audio,visual,text,status,reason\n"x,train',
-    ],
-)
-def test_a_damaged_manifest_is_named_with_the_remedy(tmp_path: Path, text: str) -> None:
-    (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(RuntimeError, match=r"x.csv is damaged .*delete it"):
-        read_manifest(tmp_path / "x.csv", RECIPES)
-
-
-def test_texts_of_all_kinds_come_back(tmp_path: Path) -> None:
-    texts = ["a, b", 'say "so"', "two\nlines", "cr\r\nlf", "tab\t", "ünï 🦉", "../up"]
-    samples = [Sample(str(i), "train", "", {"text": text}) for i, text in enumerate(texts)]
-    recipes: dict[str, Recipe] = {"text": TextRecipe()}
-    report = run(tmp_path, samples, recipes)
-    rows = read_manifest(report.manifest, recipes)
-    assert rows[0] == Row("0", "train", "", {"text": "a, b"}, "ok", "")
-    assert [row.sources["text"] for row in rows] == texts
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
 """Data modules, and the transforms they run on the device."""
 
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
 from fdkd_lightning.data.fbank import KaldiFbank
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.media import MediaError
-from fdkd_lightning.data.paired import PairedDataModule, PairedDataset
-from fdkd_lightning.data.pictures import PictureTransform
-from fdkd_lightning.data.prepare import CoverageError
+from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.data.recipe import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     AudioRecipe,
     FramesRecipe,
     ImageRecipe,
     MediaRecipe,
+    Part,
     Recipe,
     TextRecipe,
 )
@@ -24,6 +26,7 @@ from fdkd_lightning.data.recipes import (
     OGMCREMADSpectrogram,
     OGMVGGSoundSpectrogram,
 )
+from fdkd_lightning.data.report import CoverageError
 from fdkd_lightning.data.spectrograms import (
     LogDensitySpectrogram,
     LogMagnitudeSpectrogram,
@@ -33,6 +36,8 @@ from fdkd_lightning.data.table import Sample
 from fdkd_lightning.data.waveforms import Excerpt, Resample, Tile
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "AVDigits",
     "AVDigitsDataset",
     "AudioRecipe",
@@ -56,7 +61,7 @@ __all__ = [
     "PairedDataModule",
     "PairedDataset",
     "PairedManifest",
-    "PictureTransform",
+    "Part",
     "Recipe",
     "Resample",
     "Sample",

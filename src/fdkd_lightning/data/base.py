@@ -6,9 +6,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning_utilities.core.apply_func import apply_to_collection
 from platformdirs import user_cache_dir
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+# The place that torch's documentation of default_collate names for types of one's own.
+from torch.utils.data._utils.collate import collate as collate_by_type
+from torch.utils.data._utils.collate import collate_tensor_fn, default_collate_fn_map
 
 from fdkd_lightning.types import Batch
 
@@ -36,8 +41,8 @@ class MultimodalDataModule(LightningDataModule):
         num_workers: Loader processes; 0 loads in the process that trains.
         modalities: The modalities to load; None: all of the set's.
         seed: Draws the order of training samples (and what a subclass draws).
-        transforms: Modality -> module applied to its batch; modalities that are not named stay as
-            they are stored. None: the set's own.
+        transforms: Modality -> module applied to its batch, in place of the set's own; None: the
+            set's own for all. ``torch.nn.Identity`` leaves a modality as it is stored.
 
     Shape:
         - batch[modality]: [N, ...]
@@ -83,7 +88,7 @@ class MultimodalDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.modalities = self._select(modalities)
         self.seed = seed
-        self.transforms = self._transforms(transforms)
+        self.transforms = self._transforms(transforms or {})
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @property
@@ -146,8 +151,13 @@ class MultimodalDataModule(LightningDataModule):
         """Apply the transforms where the batch is, in train mode only while training."""
         training = self.trainer is not None and self.trainer.training
         self.transforms.train(training)
-        for modality, transform in self.transforms.items():
-            batch[modality] = _apply(transform, batch[modality], batch["index"].device)
+        device = batch["index"].device
+        for modality, transform in self.transforms.to(device).items():
+            # Autocast would turn a spectrogram to bfloat16, its logarithm with it.
+            with torch.autocast(device.type, enabled=False):
+                x = transform(apply_to_collection(batch[modality], Tensor, _widen))
+            # Under a "true" precision a network takes its own type, whatever the stored one's.
+            batch[modality] = self.trainer.precision_plugin.convert_input(x) if self.trainer else x
         return batch
 
     def _loader(self, dataset: Dataset[Batch], batch_size: int, **order: Any) -> DataLoader[Batch]:
@@ -157,6 +167,7 @@ class MultimodalDataModule(LightningDataModule):
         return DataLoader(
             dataset,
             batch_size=batch_size,
+            collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(10_007 * self.seed + rank),
@@ -175,27 +186,40 @@ class MultimodalDataModule(LightningDataModule):
             )
         return tuple(dict.fromkeys(modalities))
 
-    def _transforms(self, transforms: dict[str, nn.Module] | None) -> nn.ModuleDict:
-        if transforms is None:
-            defaults = self.default_transforms()
-            return nn.ModuleDict({m: defaults[m] for m in self.modalities if m in defaults})
+    def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:
         for modality in transforms:
             if modality not in self.modalities:
                 raise ValueError(
                     f"transforms has {modality!r}, but modalities={list(self.modalities)}: "
                     f"remove the transform, or add {modality!r} to modalities"
                 )
-        return nn.ModuleDict(transforms)
+        chosen = {**self.default_transforms(), **transforms}
+        return nn.ModuleDict({m: chosen[m] for m in self.modalities if m in chosen})
 
 
-def _apply(transform: nn.Module, x: Any, device: torch.device) -> Any:
-    transform.to(device)
-    # Autocast would turn a spectrogram to bfloat16, its logarithm with it.
-    with torch.autocast(device.type, enabled=False):
-        if not (isinstance(x, Tensor) and x.is_floating_point()):
-            return transform(x)
-        # Under a "true" precision the batch comes in the network's type, and must go back to it.
-        return transform(x.float()).to(x.dtype)
+def _widen(x: Tensor) -> Tensor:
+    return x.float() if x.is_floating_point() else x
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """A batch of samples; entries whose shapes differ, as clips' lengths do, become a list.
+
+    Example:
+        >>> batch = collate([{"audio": torch.zeros(3)}, {"audio": torch.zeros(5)}])
+        >>> [len(clip) for clip in batch["audio"]]
+        [3, 5]
+    """
+    batch: Batch = collate_by_type(
+        samples, collate_fn_map={**default_collate_fn_map, Tensor: _stack}
+    )
+    return batch
+
+
+def _stack(tensors: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor | list[Tensor]:
+    if any(x.shape != tensors[0].shape for x in tensors):
+        return list(tensors)
+    stacked: Tensor = collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)
+    return stacked
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:

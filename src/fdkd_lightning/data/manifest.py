@@ -47,9 +47,12 @@ class PairedManifest(PairedDataModule):
         prepared: Folder of the prepared form; None: ``prepared`` in ``root``.
         prepare_workers: Processes that decode; None: one for each CPU.
         min_coverage: Least share of each split's samples that must be decoded.
+        views: Name -> modality of which the batch holds one more view under that name, so that a
+            teacher may see a sample otherwise than a student of its modality does. ``recipes`` and
+            ``transforms`` may name it; what they do not name is as the modality's.
 
     Shape:
-        - batch[modality]: [N, ...], as the recipe says
+        - batch[modality]: [N, ...], as the recipe says; a list where the samples' shapes differ
         - batch["present"]: modality -> [N] bool, for those of ``modalities`` that are optional
         - batch["label"]: [N] int64
         - batch["index"]: [N] int64, the sample's row in the table, from 0
@@ -93,11 +96,15 @@ class PairedManifest(PairedDataModule):
         prepared: str | Path | None = None,
         prepare_workers: int | None = None,
         min_coverage: float = 0.9,
+        views: dict[str, str] | None = None,
     ) -> None:
+        if class_names is not None:
+            if len(set(class_names)) < len(class_names):
+                raise ValueError(f"class_names={list(class_names)} holds one twice")
+            self.class_names = tuple(class_names)
         super().__init__(
             root,
             recipes,
-            class_names,
             batch_size,
             eval_batch_size,
             num_workers,
@@ -112,10 +119,12 @@ class PairedManifest(PairedDataModule):
             prepared,
             prepare_workers,
             min_coverage,
+            views,
         )
         self.table = table
         self.group = group
 
     def read_samples(self) -> list[Sample]:
         """The table's rows."""
-        return read_table(self.root / self.table, self.modalities, self.group)
+        named = [modality for modality in self.modalities if modality not in self.views]
+        return read_table(self.root / self.table, named, self.group)

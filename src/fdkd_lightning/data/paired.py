@@ -1,142 +1,66 @@
 """Samples of several modalities from files: decoded once, then read from their compact form."""
 
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset, DistributedSampler
 
 from fdkd_lightning.data.base import MultimodalDataModule, check_range
-from fdkd_lightning.data.prepare import Report, Row, manifest_name, prepare, read_manifest
+from fdkd_lightning.data.dataset import LABEL_MAP, PairedDataset
+from fdkd_lightning.data.prepare import prepare
 from fdkd_lightning.data.recipe import MediaRecipe, Recipe
+from fdkd_lightning.data.report import Report
+from fdkd_lightning.data.rows import Row, manifest_name, read_manifest
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights, stratified_order
 from fdkd_lightning.data.table import Sample, check_samples, classes_of, draw_validation
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
-class PairedDataset(Dataset[Batch]):
-    """One split, read from the prepared folder sample by sample.
-
-    A sample is asked for by its position, which gives the view of evaluation, or by a pair (epoch,
-    position), as :class:`~fdkd_lightning.data.sampling.EpochSampler` does, which gives that
-    epoch's own view.
-
-    Args:
-        folder: The prepared folder.
-        recipes: Modality -> how it is loaded; only these are.
-        rows: The samples.
-        label: Their labels, [N].
-        index: Their ids within the set, [N].
-        optional: Modalities that a sample may lack.
-        seed: Draws the views, with epoch, index and modality.
-
-    Shape:
-        - sample[modality]: as the recipe gives it; its blank where the sample lacks it
-        - sample["present"]: modality -> whether the sample has it, for ``optional``; without such
-          there is no such entry
-        - sample["label"], sample["index"]: [] int64
-
-    Raises:
-        RuntimeError: If a compact form is missing or damaged.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        recipes: Mapping[str, Recipe],
-        rows: Sequence[Row],
-        label: NDArray[np.int64],
-        index: NDArray[np.int64],
-        optional: Sequence[str] = (),
-        seed: int = 0,
-    ) -> None:
-        self.folder = folder
-        self.recipes = dict(recipes)
-        self.sources = {name: _Texts(row.sources.get(name, "") for row in rows) for name in recipes}
-        self.label = torch.from_numpy(label)
-        self.index = torch.from_numpy(index)
-        self.optional = tuple(optional)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, position: int | tuple[int, int]) -> Batch:
-        epoch, i = position if isinstance(position, tuple) else (None, position)
-        if not 0 <= i < len(self):
-            raise IndexError(f"position {i} of {len(self)} samples")
-        sample: Batch = {"label": self.label[i], "index": self.index[i]}
-        present = {}
-        for name, recipe in self.recipes.items():
-            source = self.sources[name][i]
-            if name in self.optional:
-                present[name] = source != ""
-            if not source:
-                sample[name] = recipe.blank()
-                continue
-            rng = None
-            if epoch is not None:
-                # One of its own, so that other modalities and samples leave it as it is.
-                own = (self.seed, epoch, int(self.index[i]), zlib.crc32(name.encode()))
-                rng = np.random.default_rng(own)
-            sample[name] = self._load(recipe, source, rng)
-        if present:
-            sample["present"] = present
-        return sample
-
-    def _load(self, recipe: Recipe, source: str, rng: np.random.Generator | None) -> Any:
-        if not isinstance(recipe, MediaRecipe):
-            return recipe.load(source, rng)
-        path = self.folder / source
-        try:
-            return recipe.load(path, rng)
-        except Exception as error:
-            raise RuntimeError(
-                f"{path} cannot be read ({error}): delete it if it is there, and prepare_data() "
-                "makes it anew"
-            ) from error
-
-
 class PairedDataModule(MultimodalDataModule):
     """What sets of files share: preparing, splits, labels, views.
 
-    A subclass overrides :meth:`read_samples`, and knows nothing of files' contents.
+    A subclass overrides :meth:`read_samples` and :meth:`default_recipes`, and where it needs to
+    :meth:`default_transforms`, :meth:`label_recipe`, ``class_names`` (else the labels that occur),
+    ``own_val_fraction`` and ``aligned``. It knows nothing of files' contents. What may be chosen in
+    loading is here; a variant of a set is a class of its own.
 
     Args:
         root: Folder of the sources, below which all of them must lie.
-        recipes: Modality -> how it is decoded and loaded.
-        class_names: The classes, in the order of their numbers; None: the labels that occur, in
-            numerical or else alphabetical order.
+        recipes: Modality -> how it is decoded and loaded, in place of the set's own.
         batch_size: Samples per batch and process.
         eval_batch_size: The same where nothing is trained; None: ``batch_size``.
         num_workers: Loader processes; 0 loads in the process that trains.
-        modalities: The modalities to decode and load; None: all that ``recipes`` names.
+        modalities: The modalities to decode and load; None: all of the set's.
         optional_modalities: Samples that lack one of these, or whose file is broken, are kept if
             they have another; lacking one of the other ``modalities`` they are left out.
         seed: Draws the order of training samples, their views and those that keep their label.
-        transforms: Modality -> module applied to its batch; None: the set's own.
+        transforms: Modality -> module applied to its batch, in place of the set's own.
         labelled: Training samples that keep their label, the same number of each class as far as
             possible; the others get -100. None: all.
         balance: Draw training samples so that all classes are equally frequent, with replacement.
         val_fraction: Part of the training samples that become the validation split, where the set
             has none: of each class alike, or whole groups where it has groups. None: the set's own
-            validation split, which it must have.
+            split, or else its ``own_val_fraction``.
         split_seed: Draws that part.
         prepared: Folder of the prepared form; None: ``prepared`` in ``root``.
         prepare_workers: Processes that decode; None: one for each CPU.
         min_coverage: Least share of each split's samples that must be decoded.
+        views: Name -> modality of which the batch holds one more view under that name, so that a
+            teacher may see a sample otherwise than a student of its modality does. ``recipes`` and
+            ``transforms`` may name it; what they do not name is as the modality's.
 
     Shape:
-        - batch[modality]: [N, ...], as the recipe says
+        - batch[modality]: [N, ...], as the recipe says; a list where the samples' shapes differ
         - batch["present"]: modality -> [N] bool, for those of ``modalities`` that are optional;
           where it is False the modality is blank, and is to teach nothing
+        - batch["label"]: [N] int64; [N, H, W] where each pixel has one
         - batch["index"]: [N] int64, the sample's place in the set, from 0
 
     Raises:
@@ -145,11 +69,13 @@ class PairedDataModule(MultimodalDataModule):
         CoverageError: In ``prepare_data``, if less is there.
     """
 
+    own_val_fraction: ClassVar[float | None] = None
+    aligned: ClassVar[bool] = False
+
     def __init__(
         self,
         root: str | Path,
-        recipes: dict[str, Recipe],
-        class_names: Sequence[str] | None = None,
+        recipes: dict[str, Recipe] | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -164,15 +90,29 @@ class PairedDataModule(MultimodalDataModule):
         prepared: str | Path | None = None,
         prepare_workers: int | None = None,
         min_coverage: float = 0.9,
+        views: dict[str, str] | None = None,
     ) -> None:
-        _check_names(recipes)
-        self.available_modalities = tuple(recipes)
+        own, views = self.default_recipes(), views or {}
+        chosen = own | {m: r for m, r in (recipes or {}).items() if m not in views}
+        _check_names([*chosen, *views])
+        self.available_modalities = tuple(chosen)
+        selected = self._select(modalities)
+        self.views = _check_views(views, selected)
+        for name, modality in self.views.items():
+            chosen[name] = (recipes or {}).get(name, chosen[modality])
+        self.available_modalities = tuple(chosen)
         super().__init__(
-            root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms
+            root,
+            batch_size,
+            eval_batch_size,
+            num_workers,
+            [*selected, *views],
+            seed,
+            transforms,
         )
-        if not set(optional_modalities) <= recipes.keys():
+        if not set(optional_modalities) <= set(chosen):
             raise ValueError(
-                f"optional_modalities={list(optional_modalities)} must be of {list(recipes)}"
+                f"optional_modalities={list(optional_modalities)} must be of {list(chosen)}"
             )
         if labelled is not None:
             check_range("labelled", labelled, 1)
@@ -182,11 +122,12 @@ class PairedDataModule(MultimodalDataModule):
         if prepare_workers is not None:
             check_range("prepare_workers", prepare_workers, 1)
         check_range("min_coverage", min_coverage, 0, 1)
-        self.recipes = {name: recipes[name] for name in self.modalities}
-        self._class_names = None if class_names is None else tuple(class_names)
-        if self._class_names and len(set(self._class_names)) < len(self._class_names):
-            raise ValueError(f"class_names={list(self._class_names)} holds one twice")
-        self.optional_modalities = tuple(m for m in self.modalities if m in optional_modalities)
+        if balance and self.label_recipe() is not None:
+            raise ValueError("balance=True needs one class per sample, and here each pixel has one")
+        self.recipes = {name: chosen[name] for name in self.modalities}
+        self.optional_modalities = tuple(
+            m for m in self.modalities if self.views.get(m, m) in optional_modalities
+        )
         self.labelled = labelled
         self.balance = balance
         self.val_fraction = val_fraction
@@ -197,27 +138,39 @@ class PairedDataModule(MultimodalDataModule):
 
     def read_samples(self) -> list[Sample]:
         """All samples of the set, in an order that does not change, whatever is selected."""
+        # Not abstract: LightningDataModule's metaclass knows no abstract methods.
         raise NotImplementedError(f"{type(self).__name__} must override read_samples")
+
+    def default_recipes(self) -> dict[str, Recipe]:
+        """Modality -> how it is decoded and loaded where ``recipes`` does not say."""
+        return {}
+
+    def label_recipe(self) -> MediaRecipe | None:
+        """How the source ``label_map`` becomes a class per pixel; None: one class per sample."""
+        return None
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # a base's may be set
         """Names of the classes, in the order of their numbers."""
-        return classes_of(self._read) if self._class_names is None else self._class_names
+        return classes_of(self._read)
 
     @cached_property
     def samples(self) -> list[Sample]:
         """All samples, checked, with a validation split."""
-        media = [name for name, recipe in self.recipes.items() if isinstance(recipe, MediaRecipe)]
+        media = [m for m, recipe in self._prepared.items() if isinstance(recipe, MediaRecipe)]
         check_samples(self._read, self.class_names, media)
         has_val = any(sample.split == "val" for sample in self._read)
-        if self.val_fraction is None:
+        fraction = self.val_fraction
+        if fraction is None and not has_val:
+            fraction = self.own_val_fraction
+        if fraction is None:
             return self._read
         if has_val:
             raise ValueError(
                 f"val_fraction={self.val_fraction}, but the set has a validation split: "
                 "leave val_fraction out, or name that split train"
             )
-        return draw_validation(self._read, self.val_fraction, self.split_seed)
+        return draw_validation(self._read, fraction, self.split_seed)
 
     def prepare(self, dry_run: bool = False) -> Report:
         """Decode what is not decoded yet; with ``dry_run`` only say what there is to do."""
@@ -225,7 +178,7 @@ class PairedDataModule(MultimodalDataModule):
             self.samples,
             self.root,
             self.prepared,
-            self.recipes,
+            self._prepared,
             self.prepare_workers,
             self.min_coverage,
             dry_run,
@@ -239,15 +192,19 @@ class PairedDataModule(MultimodalDataModule):
 
     def make_dataset(self, split: str) -> PairedDataset:
         """A split's samples that lack none of the modalities they must have."""
-        manifest = self.prepared / manifest_name(self.samples, self.recipes)
-        rows = read_manifest(manifest, self.recipes)
+        manifest = self.prepared / manifest_name(self.samples, self._prepared)
+        rows = read_manifest(manifest, self._prepared)
         if [row.id for row in rows] != [sample.id for sample in self.samples]:
             raise RuntimeError(f"{manifest} was changed: delete it, and call prepare_data()")
         needed = set(self.modalities) - set(self.optional_modalities)
         kept = [
             (position, row)
             for position, row in enumerate(rows)
-            if row.split == split and row.sources and needed <= row.sources.keys()
+            if row.split == split
+            and any(name in row.sources for name in self.recipes)
+            and needed <= row.sources.keys()
+            # A map of labels may not be there, but not fail.
+            and (LABEL_MAP in row.sources or LABEL_MAP not in self.samples[position].sources)
         ]
         if not kept:
             remedy = ": give val_fraction" if split == "val" else ""
@@ -255,14 +212,21 @@ class PairedDataModule(MultimodalDataModule):
                 f"split {split!r} has no sample with {', '.join(sorted(needed)) or 'anything'} "
                 f"(see {manifest}){remedy}"
             )
-        number = {name: k for k, name in enumerate(self.class_names)} | {"": IGNORE_INDEX}
-        label = np.array([number[row.label] for _, row in kept], np.int64)
+        label = self._labels([row for _, row in kept])
         if split == "train" and self.labelled is not None:
             label = self._mask(label)
         index = np.array([position for position, _ in kept], np.int64)
-        rows = [row for _, row in kept]
-        optional = self.optional_modalities
-        return PairedDataset(self.prepared, self.recipes, rows, label, index, optional, self.seed)
+        return PairedDataset(
+            self.prepared,
+            self.recipes,
+            [row for _, row in kept],
+            label,
+            index,
+            self.optional_modalities,
+            self.seed,
+            self.aligned,
+            self.label_recipe(),
+        )
 
     def make_sampler(
         self, dataset: Dataset[Batch], processes: int, rank: int, seed: int
@@ -271,6 +235,13 @@ class PairedDataModule(MultimodalDataModule):
         assert isinstance(dataset, PairedDataset)
         weights = balanced_weights(dataset.label.numpy()) if self.balance else None
         return EpochSampler(dataset, processes, rank, seed, weights)
+
+    def _labels(self, rows: Sequence[Row]) -> NDArray[np.int64]:
+        if self.label_recipe() is not None:
+            has_map = [LABEL_MAP in row.sources for row in rows]
+            return np.where(has_map, 0, IGNORE_INDEX).astype(np.int64)
+        number = {name: k for k, name in enumerate(self.class_names)} | {"": IGNORE_INDEX}
+        return np.array([number[row.label] for row in rows], np.int64)
 
     def _mask(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
         assert self.labelled is not None
@@ -282,35 +253,53 @@ class PairedDataModule(MultimodalDataModule):
         return masked
 
     @cached_property
+    def _prepared(self) -> dict[str, Recipe]:
+        """What is prepared: the modalities, and the maps of labels where there are such."""
+        recipe = self.label_recipe()
+        return self.recipes if recipe is None else self.recipes | {LABEL_MAP: recipe}
+
+    @cached_property
     def _read(self) -> list[Sample]:
         samples = self.read_samples()
         if not samples:
             raise ValueError(f"root={self.root}: the set has no samples")
-        return samples
+        return [self._viewed(sample) for sample in samples] if self.views else samples
+
+    def _viewed(self, sample: Sample) -> Sample:
+        """The sample, with the sources of its views."""
+        sources, members = dict(sample.sources), dict(sample.members)
+        for name, modality in self.views.items():
+            for own in (sources, members):
+                if modality in own:
+                    own[name] = own[modality]
+        return sample._replace(sources=sources, members=members)
+
+    def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:
+        chosen = super()._transforms(transforms)
+        for name, modality in self.views.items():
+            # A copy: in training it draws for itself.
+            if name not in chosen and modality in chosen:
+                chosen[name] = copy.deepcopy(chosen[modality])
+        return chosen
 
 
-class _Texts(Sequence[str]):
-    """Strings in one array: a list's would be copied to each worker, by and by, as it counts."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        encoded = [text.encode() for text in texts]
-        self.ends = np.cumsum([0, *map(len, encoded)])
-        self.content = np.frombuffer(bytearray().join(encoded), np.uint8)
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, i: Any) -> Any:
-        return self.content[self.ends[i] : self.ends[i + 1]].tobytes().decode()
-
-
-def _check_names(recipes: Mapping[str, Recipe]) -> None:
+def _check_names(names: Sequence[str]) -> None:
     taken = {"id", "split", "label", "index", "present", "status", "reason", "start", "duration"}
-    for name in recipes:
-        if name in taken or not name.isidentifier():
+    for name in names:
+        if name in taken | {LABEL_MAP} or not name.isidentifier():
             raise ValueError(
                 f"recipes: {name!r} cannot be a modality's name; one word that is none of "
                 f"{', '.join(sorted(taken))} can"
             )
-    if not recipes:
+    if not names:
         raise ValueError("recipes={}: name at least one modality")
+
+
+def _check_views(views: Mapping[str, str], modalities: Sequence[str]) -> dict[str, str]:
+    for name, modality in views.items():
+        if name in modalities or modality not in modalities:
+            raise ValueError(
+                f"views={dict(views)}: {name!r} must be a new name, and {modality!r} one of the "
+                f"modalities {list(modalities)}"
+            )
+    return dict(views)

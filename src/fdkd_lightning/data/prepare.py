@@ -1,12 +1,9 @@
 """Decoding the files of a set once: in parallel, and so that a killed run goes on where it was."""
 
-import csv
 import functools
 import hashlib
-import io
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,68 +14,14 @@ from tqdm import tqdm
 
 from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.media import MediaError, check_file
-from fdkd_lightning.data.recipe import MediaRecipe, Recipe
+from fdkd_lightning.data.recipe import MediaRecipe, Part, Recipe
+from fdkd_lightning.data.report import Report, check_coverage, make_report
+from fdkd_lightning.data.rows import Row, manifest_name, write_manifest
 from fdkd_lightning.data.store import require_folder, whole_file
-from fdkd_lightning.data.table import SPLITS, Sample, leaves
+from fdkd_lightning.data.table import Sample
 
 FILES_PER_PROCESS = 16
 """So many decode sooner than one more process starts, which imports torch."""
-
-
-class CoverageError(RuntimeError):
-    """Too much of a split could not be prepared."""
-
-
-class Row(NamedTuple):
-    """A sample as the manifest has it.
-
-    Shape:
-        - sources: modality -> compact form, relative to the manifest's folder, or text; without
-          those that the sample lacks
-        - status: ``ok``, or the status of the first modality that is lacking
-    """
-
-    id: str
-    split: str
-    label: str
-    sources: Mapping[str, str]
-    status: str
-    reason: str
-
-
-class Report(NamedTuple):
-    """What is prepared.
-
-    Shape:
-        - manifest: the file
-        - statuses: split -> how many samples have each status; ``absent`` is a modality that the
-          set itself does not give the sample, and no fault
-        - decoded: files that this run decoded, or with ``dry_run`` would try to
-        - faults: some of the reasons, with file and line
-    """
-
-    manifest: Path
-    statuses: Mapping[str, Counter[str]]
-    decoded: int
-    faults: Sequence[str]
-
-    def found(self, split: str) -> int:
-        """Samples of a split all of whose files are prepared."""
-        return self.statuses[split]["ok"] + self.statuses[split]["absent"]
-
-    def expected(self, split: str) -> int:
-        """Samples of a split."""
-        return self.statuses[split].total()
-
-    def __str__(self) -> str:
-        lines = []
-        for split in self.statuses:
-            found, expected = self.found(split), self.expected(split)
-            others = self.statuses[split] - Counter(ok=found, absent=expected)
-            why = ", ".join(f"{status} {count:,}" for status, count in sorted(others.items()))
-            share = f"{split}: {found:,} of {expected:,} samples ({found / expected:.1%})"
-            lines.append(f"{share}; {why}" if why else share)
-        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
 
 
 class _Job(NamedTuple):
@@ -86,8 +29,7 @@ class _Job(NamedTuple):
 
     recipe: MediaRecipe
     source: Path
-    start: float | None
-    duration: float | None
+    part: Part
     target: Path
 
 
@@ -103,8 +45,8 @@ def prepare(
 ) -> Report:
     """Decode what is not decoded yet, and write the manifest.
 
-    A compact form lies in a folder named for its modality and recipe, under a name made from its
-    source and segment: another recipe or table finds what it shares and mixes with nothing else.
+    A compact form lies in a folder named for its recipe, under a name made from its
+    source and part: another recipe or table finds what it shares and mixes with nothing else.
     It gets that name when it is complete. So a run that was killed leaves nothing to mend, and the
     next goes on. A file that failed is tried again once it is there, or changed; to decode others
     anew after a change, delete the folder.
@@ -141,70 +83,35 @@ def prepare(
         # Another run may be doing the same, and its unfinished files are not to be cleared away.
         with FileLock(folder / ".lock"):
             jobs, failures = _survey(samples, root, folder, media)
-            for name, recipe in media.items():
-                _make_folders(folder / _folder(name, recipe))
+            for recipe in media.values():
+                _make_folders(folder / _folder(recipe))
             tried = _decode(jobs, workers or os.cpu_count() or 1, progress)
     failures |= tried
     rows = [_row(sample, folder, recipes, failures) for sample in samples]
     manifest = folder / manifest_name(samples, recipes)
     if not dry_run:
-        _write_manifest(manifest, rows, list(recipes))
-    report = _report(manifest, samples, rows, len(jobs) - len(tried))
+        write_manifest(manifest, rows, list(recipes))
+    report = make_report(manifest, samples, rows, len(jobs) - len(tried))
     if not dry_run:
-        _check_coverage(report, min_coverage)
+        check_coverage(report, min_coverage)
     return report
 
 
-def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> str:
-    """Name of the manifest, which differs for other samples or recipes."""
-    digest = hashlib.sha256()
-    for name, recipe in recipes.items():
-        digest.update(repr((name, getattr(recipe, "fingerprint", ""))).encode())
-    for s in samples:
-        sources = [s.sources.get(name) for name in recipes]
-        digest.update(repr((s.id, s.split, s.label, sources, s.start, s.duration)).encode())
-    return f"manifest-{'-'.join(recipes)}-{digest.hexdigest()[:10]}.csv"
-
-
-def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
-    """The manifest's rows.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If it is not what :func:`prepare` wrote.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = []
-            for cells in reader:
-                sources = {name: cells[name] for name in recipes if cells[name]}
-                for name, source in sources.items():
-                    if isinstance(recipes[name], MediaRecipe) and leaves(source):
-                        raise ValueError(f"line {reader.line_num}: {source!r} leaves the folder")
-                named = (cells["id"], cells["split"], cells["label"])
-                rows.append(Row(*named, sources, cells["status"], cells["reason"]))
-            return rows
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} is not there: call prepare_data() first, with the same table and recipes"
-        ) from error
-    except (csv.Error, KeyError, ValueError) as error:
-        raise RuntimeError(
-            f"{path} is damaged ({error}): delete it, and prepare_data() makes it anew"
-        ) from error
-
-
-def _folder(modality: str, recipe: MediaRecipe) -> str:
-    return f"{modality}-{recipe.fingerprint}"
+def _folder(recipe: MediaRecipe) -> str:
+    kind = type(recipe).__name__.removesuffix("Recipe").lower()
+    return f"{kind}-{recipe.fingerprint}"
 
 
 def _compact(modality: str, recipe: MediaRecipe, sample: Sample) -> str:
     """A compact form's path, below the prepared folder."""
-    segment = (sample.sources[modality], sample.start, sample.duration)
-    name = hashlib.sha256(repr(segment).encode()).hexdigest()[:24]
+    source = (sample.sources[modality], *_part(modality, sample))
+    name = hashlib.sha256(repr(source).encode()).hexdigest()[:24]
     # Hundreds of thousands in one folder are slow on many file systems.
-    return f"{_folder(modality, recipe)}/{name[:2]}/{name}{recipe.suffix}"
+    return f"{_folder(recipe)}/{name[:2]}/{name}{recipe.suffix}"
+
+
+def _part(modality: str, sample: Sample) -> Part:
+    return Part(sample.start, sample.duration, sample.members.get(modality, ""))
 
 
 def _survey(
@@ -216,9 +123,9 @@ def _survey(
     jobs: dict[Path, _Job] = {}
     failures: dict[Path, MediaError] = {}
     for modality, recipe in media.items():
-        there = {path.name for path in (folder / _folder(modality, recipe)).glob("??/*")}
+        there = {path.name for path in (folder / _folder(recipe)).glob("??/*")}
         for sample in samples:
-            if modality not in sample.sources:
+            if modality not in sample.sources or sample.fault:
                 continue
             target = folder / _compact(modality, recipe, sample)
             if target.name in there or target in jobs or target in failures:
@@ -233,7 +140,7 @@ def _survey(
                 )
             failure = _known_failure(source, target, _note(target).name in there)
             if failure is None:
-                jobs[target] = _Job(recipe, source, sample.start, sample.duration, target)
+                jobs[target] = _Job(recipe, source, _part(modality, sample), target)
             else:
                 failures[target] = failure
     return list(jobs.values()), failures
@@ -299,7 +206,7 @@ def _decode_one(job: _Job, parent: int) -> tuple[Path, MediaError | None]:
         # The run was killed: its workers would work off what is in their queue.
         raise SystemExit
     try:
-        content = job.recipe.encode(job.source, job.start, job.duration)
+        content = job.recipe.encode(job.source, job.part)
     except MediaError as error:
         version = _version(job.source)
         # What the system refuses it may give another time.
@@ -328,6 +235,8 @@ def _row(
     recipes: Mapping[str, Recipe],
     failures: Mapping[Path, MediaError],
 ) -> Row:
+    if sample.fault:
+        return Row(sample.id, sample.split, sample.label, {}, "refused", sample.fault)
     sources, reasons, faults, absent = {}, [], [], False
     for modality, recipe in recipes.items():
         source = sample.sources.get(modality)
@@ -346,43 +255,3 @@ def _row(
                 reasons.append(f"{modality} {source}: {failure}")
     status = faults[0] if faults else "absent" if absent else "ok"
     return Row(sample.id, sample.split, sample.label, sources, status, "; ".join(reasons))
-
-
-def _write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "split", "label", *modalities, "status", "reason"])
-    for row in rows:
-        sources = [row.sources.get(modality, "") for modality in modalities]
-        table.writerow([row.id, row.split, row.label, *sources, row.status, row.reason])
-    content = text.getvalue().encode()
-    # A prepared folder that others share may be read-only.
-    if not (path.exists() and path.read_bytes() == content):
-        require_folder(path.parent)
-        with whole_file(path) as file:
-            file.write(content)
-
-
-def _report(manifest: Path, samples: Sequence[Sample], rows: Sequence[Row], decoded: int) -> Report:
-    statuses = {
-        split: Counter(row.status for row in rows if row.split == split) for split in SPLITS
-    }
-    faulty = [
-        f"{sample.where}: {row.reason}"
-        for sample, row in zip(samples, rows, strict=True)
-        if row.status not in ("ok", "absent")
-    ]
-    more = [f"... and {len(faulty) - 5:,} more: see {manifest}"] if len(faulty) > 5 else []
-    there = {split: counts for split, counts in statuses.items() if counts}
-    return Report(manifest, there, decoded, faulty[:5] + more)
-
-
-def _check_coverage(report: Report, least: float) -> None:
-    for split in report.statuses:
-        found, expected = report.found(split), report.expected(split)
-        if found < least * expected:
-            raise CoverageError(
-                f"split {split!r} has {found:,} of {expected:,} samples, less than "
-                f"min_coverage={least}. Mend the files and start again (only they are decoded), "
-                f"or lower min_coverage:\n{report}"
-            )

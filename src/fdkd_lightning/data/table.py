@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 SPLITS = ("train", "val", "test")
@@ -19,6 +20,8 @@ class Sample(NamedTuple):
         - label: name of the class; empty: none
         - start, duration: the segment to decode, seconds; None: the whole file
         - group: what must not be in two splits, a speaker for instance; empty: none
+        - members: modality -> what its file, a container of many samples, calls the sample
+        - fault: why the set's own lists make it unusable; empty: they do not
         - where: file and line, for error messages
     """
 
@@ -30,6 +33,8 @@ class Sample(NamedTuple):
     duration: float | None = None
     group: str = ""
     where: str = ""
+    members: Mapping[str, str] = MappingProxyType({})
+    fault: str = ""
 
 
 def read_table(path: Path, modalities: Sequence[str], group: str | None = None) -> list[Sample]:
