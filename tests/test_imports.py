@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "distillation": "types losses probe cross_entropy linear teachers unimodal",
     "run": "predictions",
     "study": "types teachers distillation run",
-    "cli": "run study",
+    "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
     "models data teachers unimodal distillation",

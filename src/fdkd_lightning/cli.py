@@ -1,10 +1,11 @@
-"""The command line: ``fdkd fit | validate | test | predict``, and ``fdkd study`` for many runs."""
+"""The command line: ``fdkd fit | validate | test | predict``, and what goes before and beyond."""
 
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
 
+from fdkd_lightning.data.command import prepare_set
 from fdkd_lightning.run import FDKDCLI
 from fdkd_lightning.study.command import study
 
@@ -25,5 +26,7 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     if command == "study":
         study(rest)
+    elif command == "prepare":
+        prepare_set(rest)
     else:
         FDKDCLI(args)

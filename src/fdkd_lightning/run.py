@@ -63,7 +63,10 @@ class FDKDCLI(LightningCLI):
             seed_everything_default=0,
             # Every 50 steps, the default, would warn of epochs that are shorter.
             trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
-            parser_kwargs={"prog": "fdkd", "epilog": "fdkd study --help: many runs, one table."},
+            parser_kwargs={
+                "prog": "fdkd",
+                "epilog": "Also: fdkd study (many runs, one table), fdkd prepare (decode files).",
+            },
             auto_configure_optimizers=False,
             # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters
             # inside the checkpoint would take precedence over the command line.

@@ -219,3 +219,44 @@ def test_transforms_run_where_the_batch_is() -> None:
     with torch.autocast("cuda", dtype=torch.bfloat16):
         assert data.on_after_batch_transfer(batch, 0)["visual"].dtype == torch.float32
     assert data.transforms["visual"].matrix.is_cuda
+
+
+def test_clips_of_different_lengths_stay_a_list_and_in_the_trainer_s_precision() -> None:
+    class Clips(Counts):
+        def __getitem__(self, i: int) -> dict[str, Any]:
+            return {"audio": torch.ones(3 + i % 2), "label": 0, "index": i}
+
+    class ClipsData(CountsData):
+        available_modalities = ("audio",)
+
+        def default_transforms(self) -> dict[str, nn.Module]:
+            return {"audio": Lengths()}
+
+        def make_dataset(self, split: str) -> Counts:
+            return Clips(4, self.modalities)
+
+    class Lengths(nn.Module):
+        def forward(self, clips: list[Tensor]) -> Tensor:
+            assert {clip.dtype for clip in clips} == {torch.float32}
+            return torch.stack([clip.sum() for clip in clips])
+
+    class Reading(LightningModule):
+        def training_step(self, batch: dict[str, Any], _: int) -> None:
+            seen.append(batch["audio"])
+
+        def configure_optimizers(self) -> None:
+            pass
+
+    for precision, dtype in (("32-true", torch.float32), ("bf16-true", torch.bfloat16)):
+        seen: list[Tensor] = []
+        trainer = Trainer(
+            accelerator="cpu",
+            precision=precision,  # type: ignore[arg-type]  # a plain string here
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
+        trainer.fit(Reading(), ClipsData(batch_size=4))
+        assert seen[0].dtype == dtype
+        assert sorted(seen[0].tolist()) == [3.0, 3.0, 4.0, 4.0]

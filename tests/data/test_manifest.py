@@ -144,10 +144,8 @@ def test_the_command_line_fits_and_tests(
     common = ["--config", str(config), f"--data.init_args.root={root}"]
     FDKDCLI(["fit", *common, "--data.init_args.modalities=[audio]"])
     FDKDCLI(["test", *common])
-    assert {path.name.split("-")[0] for path in (root / "prepared").iterdir()} >= {
-        "audio",
-        "visual",
-    }
+    kinds = {path.name.split("-")[0] for path in (root / "prepared").iterdir()}
+    assert kinds >= {"audio", "frames"}
 
 
 def test_training_frames_vary_and_those_of_evaluation_do_not(root: Path) -> None:
@@ -155,3 +153,13 @@ def test_training_frames_vary_and_those_of_evaluation_do_not(root: Path) -> None
     views = [made[epoch, 1]["visual"] for epoch in range(6)]
     assert any(not torch.equal(view, views[0]) for view in views[1:])
     assert torch.equal(made[1]["visual"], made[1]["visual"])
+
+
+def test_classes_may_be_given_in_another_order(root: Path) -> None:
+    data = manifest(root, class_names=["emu", "high", "low"])
+    assert data.num_classes == 3
+    assert set(dataset(data, "test").label.tolist()) == {1, 2}
+    with pytest.raises(ValueError, match=r"label 'high' is none of the 2 classes"):
+        manifest(root, class_names=["emu", "low"]).prepare_data()
+    with pytest.raises(ValueError, match="holds one twice"):
+        manifest(root, class_names=["low", "low"])

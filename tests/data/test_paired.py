@@ -1,4 +1,3 @@
-import pickle
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
 from torch import Tensor, nn
 
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.recipe import AudioRecipe, ImageRecipe, Recipe, TextRecipe
+from fdkd_lightning.data.recipe import AudioRecipe, ImageRecipe, MediaRecipe, Recipe, TextRecipe
 from fdkd_lightning.data.report import CoverageError
 from fdkd_lightning.data.table import Sample
 
@@ -48,7 +48,7 @@ def recipes() -> dict[str, Recipe]:
 
 def tones(root: Path, samples: list[Sample], **arguments: Any) -> Tones:
     settings = {"prepare_workers": 1, "min_coverage": 0.0} | arguments
-    data = Tones(root, recipes(), **settings)
+    data = Tones(root, **settings | {"recipes": recipes() | settings.get("recipes", {})})
     data.given = samples
     return data
 
@@ -116,12 +116,6 @@ def test_a_batch_is_as_documented(tmp_path: Path, samples: list[Sample]) -> None
     assert batch["label"].tolist() == [0, 1, 2, 0]  # a, b, c
     assert set(batch) == {"audio", "visual", "text", "label", "index"}
     assert data.class_names == ("a", "b", "c")
-
-
-def test_classes_may_be_given_in_another_order(tmp_path: Path, samples: list[Sample]) -> None:
-    data = tones(tmp_path, samples, class_names=["emu", "c", "b", "a"])
-    assert data.num_classes == 4
-    assert labels(dataset(data, "test")) == {16: 3, 17: 2, 18: 1, 19: 3}
 
 
 def test_an_index_is_the_same_whatever_is_selected_or_left_out(
@@ -309,8 +303,6 @@ def test_what_is_not_to_be_trusted_is_named_before_anything_is_decoded(
     assert not (tmp_path / "prepared").exists()
     # It is neither checked nor read where it is not selected.
     tones(tmp_path, samples, modalities=["visual"]).prepare_data()
-    with pytest.raises(ValueError, match=r"label 'c' is none of the 2 classes"):
-        tones(tmp_path, samples, class_names=["a", "b"]).prepare_data()
     with pytest.raises(ValueError, match="the set has no samples"):
         tones(tmp_path, []).prepare_data()
 
@@ -362,19 +354,6 @@ def test_a_damaged_compact_form_is_named_with_the_remedy(
     assert same(dataset(tones(tmp_path, samples))[2], made[2])
 
 
-def test_positions_end(tmp_path: Path, samples: list[Sample]) -> None:
-    made = dataset(tones(tmp_path, samples, modalities=["text"]))
-    assert len(list(made)) == len(made) == 12  # type: ignore[call-overload]
-    for position in (12, -1, (0, 12)):
-        with pytest.raises(IndexError, match="of 12 samples"):
-            made[position]
-
-
-def test_a_data_set_goes_to_another_process(tmp_path: Path, samples: list[Sample]) -> None:
-    made = dataset(tones(tmp_path, samples))
-    assert same(pickle.loads(pickle.dumps(made))[4], made[4])
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -388,7 +367,9 @@ def test_a_data_set_goes_to_another_process(tmp_path: Path, samples: list[Sample
         ({"split_seed": -1}, "split_seed=-1 must be at least 0"),
         ({"prepare_workers": 0}, "prepare_workers=0 must be at least 1"),
         ({"min_coverage": 1.5}, "min_coverage=1.5 must be from 0 to 1"),
-        ({"class_names": ["a", "a"]}, "holds one twice"),
+        ({"views": {"audio": "audio"}}, "views=.*'audio' must be a new name"),
+        ({"views": {"more": "depth"}}, "'depth' one of the modalities"),
+        ({"views": {"label": "audio"}}, "'label' cannot be"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
@@ -396,18 +377,108 @@ def test_wrong_arguments_are_named(tmp_path: Path, arguments: dict[str, Any], me
         Tones(tmp_path, **({"recipes": recipes()} | arguments))
 
 
-def test_many_texts_are_kept_in_one_array(tmp_path: Path, samples: list[Sample]) -> None:
-    texts = ["", "ünï 🦉", "so"]
-    samples = [
-        samples[i]._replace(sources={"text": text} if text else {}) for i, text in enumerate(texts)
-    ]
-    data = Tones(
+def test_a_view_shows_a_modality_once_more(tmp_path: Path, samples: list[Sample]) -> None:
+    data = tones(
         tmp_path,
-        {"text": TextRecipe(), "audio": AudioRecipe()},
-        optional_modalities=["audio"],
-        min_coverage=0.0,
+        samples,
+        modalities=["visual", "audio"],
+        views={"visual_teacher": "visual", "audio_teacher": "audio"},
+        recipes={"visual_teacher": ImageRecipe(size=16, augment=False)},
+        transforms={"audio": nn.Identity()},
     )
-    data.given = samples
     made = dataset(data)
-    assert [made[i]["text"] for i in range(len(made))] == texts[1:]
-    assert isinstance(made.sources["text"].content, np.ndarray)
+    sample = made[0, 3]
+    assert sample["visual"].shape == (3, 8, 8)
+    assert sample["visual_teacher"].shape == (3, 16, 16)
+    # Of the same recipe, drawn apart; and decoded once.
+    drawn = [made[epoch, 11] for epoch in range(20)]
+    assert any(not torch.equal(s["audio"], s["audio_teacher"]) for s in drawn)
+    assert len({p.name for p in data.prepared.iterdir() if p.is_dir()}) == 2
+    assert set(data.transforms) == {"audio", "audio_teacher"}
+    with pytest.raises(ValueError, match="'visual' one of the modalities"):
+        tones(tmp_path, samples, modalities=["audio"], views={"visual_teacher": "visual"})
+
+
+def test_a_view_may_be_missing_where_its_modality_may(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    samples[0] = samples[0]._replace(sources={"text": "alone"})
+    data = tones(
+        tmp_path,
+        samples,
+        modalities=["audio", "text"],
+        optional_modalities=["audio"],
+        views={"audio_teacher": "audio"},
+    )
+    present = dataset(data)[0]["present"]
+    assert present == {"audio": False, "audio_teacher": False}
+
+
+class Own(Tones):
+    """A set that has recipes, transforms, classes and a validation part of its own."""
+
+    class_names = ("c", "b", "a")
+    own_val_fraction = 0.25
+
+    def default_recipes(self) -> dict[str, Recipe]:
+        return recipes()
+
+    def default_transforms(self) -> dict[str, nn.Module]:
+        return {"audio": nn.ReLU()}
+
+
+def test_a_set_has_its_own_unless_told_otherwise(tmp_path: Path, samples: list[Sample]) -> None:
+    data = Own(tmp_path, recipes={"visual": ImageRecipe(size=4)}, min_coverage=0.0)
+    assert data.modalities == ("audio", "visual", "text")
+    assert list(data.transforms) == ["audio"]
+    assert isinstance(data.recipes["visual"], ImageRecipe)
+    assert data.recipes["visual"].size == 4
+    data.given = [s._replace(split="train" if s.split == "val" else s.split) for s in samples]
+    assert Counter(s.split for s in data.samples) == {"train": 12, "val": 4, "test": 4}
+    told = Own(tmp_path, val_fraction=0.75)
+    told.given = data.given
+    assert Counter(s.split for s in told.samples)["val"] == 12
+    owners = Own(tmp_path)
+    owners.given = samples
+    assert owners.samples == samples
+
+
+class LabelMap(ImageRecipe):
+    """The red of each pixel; mirrored, cropped as pictures are."""
+
+    def load(self, source: Path, rng: np.random.Generator | None) -> Tensor:
+        return (super().load(source, rng)[0] * 255).round().long()
+
+    def blank(self) -> Tensor:
+        return torch.full((self.size, self.size), -100)
+
+
+class Scenes(Tones):
+    aligned = True
+    class_names = ("dark", "bright")
+
+    def label_recipe(self) -> MediaRecipe:
+        return LabelMap(size=8)
+
+
+def test_each_pixel_may_have_a_label_that_sees_what_the_picture_sees(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    ramp = np.linspace(0, 255, 64)[None].repeat(48, 0)
+    Image.fromarray(np.stack([ramp] * 3, 2).astype(np.uint8)).save(tmp_path / "ramp.png")
+    sources = {"visual": "ramp.png", "label_map": "ramp.png"}
+    made = [s._replace(sources=dict(sources), label="") for s in samples]
+    made[1] = made[1]._replace(sources={"visual": "ramp.png"})
+    made[2] = made[2]._replace(sources=sources | {"label_map": "not-there.png"})
+    data = Scenes(tmp_path, {"visual": ImageRecipe(size=8)}, min_coverage=0.0, labelled=9)
+    data.given = made
+    rows = dataset(data)
+    assert rows.index.tolist() == [0, 1, *range(3, 12)]
+    masked = [i for i in range(len(rows)) if (rows[i]["label"] == -100).all()]
+    assert 1 in masked
+    assert len(masked) == 2  # the one without a map, and one of ten that have it
+    for epoch in range(10):
+        sample = rows[epoch, min(set(range(len(rows))) - set(masked))]
+        torch.testing.assert_close(sample["label"], (sample["visual"][0] * 255).round().long())
+    with pytest.raises(ValueError, match="balance=True needs one class per sample"):
+        Scenes(tmp_path, {"visual": ImageRecipe()}, balance=True)

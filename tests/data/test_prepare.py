@@ -17,6 +17,7 @@ from fdkd_lightning.data.recipe import (
     FramesRecipe,
     ImageRecipe,
     MediaRecipe,
+    Part,
     Recipe,
     TextRecipe,
 )
@@ -278,6 +279,36 @@ def test_too_little_coverage_is_an_error_once_all_is_done(
     assert run(tmp_path, samples, min_coverage=0.75).decoded == 0
 
 
+def test_what_the_lists_make_unusable_is_refused_and_not_looked_at(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    samples[1] = samples[1]._replace(fault="it has no length", sources={"audio": "not/there.wav"})
+    report = run(tmp_path, samples)
+    row = read_manifest(report.manifest, RECIPES)[1]
+    assert (row.status, row.reason, row.sources) == ("refused", "it has no length", {})
+    assert report.found("train") == 3
+    assert report.faults == ["t.csv, line 3: it has no length"]
+
+
+def test_a_recipe_is_told_which_member_of_a_file_is_meant(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def encode(self: AudioRecipe, path: Path, part: Part) -> bytes:
+        asked.append((path.name, part))
+        return b""
+
+    monkeypatch.setattr(AudioRecipe, "encode", encode)
+    made = [
+        Sample(str(i), "train", "a", {"audio": "0.wav"}, members={"audio": f"sounds/{i}"})
+        for i in range(2)
+    ]
+    report = run(tmp_path, made, {"audio": AudioRecipe()})
+    assert asked == [("0.wav", Part(member=f"sounds/{i}")) for i in range(2)]
+    assert report.decoded == 2
+
+
 def test_a_modality_that_the_table_leaves_out_is_no_fault(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
@@ -395,7 +426,7 @@ class Slow(AudioRecipe):
         time.sleep(0.2)
         return super().encode(*arguments)
 
-Slow.__qualname__ = "AudioRecipe"
+Slow.__name__ = Slow.__qualname__ = "AudioRecipe"
 folder = Path(sys.argv[1])
 samples = [Sample(str(i), "train", "", {"audio": f"{i}.wav"}) for i in range(40)]
 prepare(samples, folder / "root", folder / "prepared", {"audio": Slow(8000)}, workers=2)

@@ -1,0 +1,81 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fdkd_lightning.cli import main
+from fdkd_lightning.data.command import prepare_set
+
+Write = Callable[..., Path]
+RECIPES = {
+    "audio": {"class_path": "fdkd_lightning.AudioRecipe", "init_args": {"rate": 8000}},
+    "visual": {"class_path": "fdkd_lightning.ImageRecipe"},
+}
+
+
+@pytest.fixture
+def root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_wav: Write, write_picture: Write
+) -> Path:
+    """Six pairs in the current folder's ``mine``, one without its sound."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["id,split,label,audio,visual"]
+    for i in range(6):
+        if i != 5:
+            write_wav(tmp_path / "mine" / f"{i}.wav", 0.1, 8000)
+        write_picture(tmp_path / "mine" / f"{i}.jpg")
+        lines.append(f"{i},{('train', 'val', 'test')[i // 2]},a,{i}.wav,{i}.jpg")
+    (tmp_path / "mine" / "table.csv").write_text("\n".join(lines))
+    init_args = {"root": "mine", "table": "table.csv", "recipes": RECIPES, "prepare_workers": 1}
+    run = {"data": {"class_path": "fdkd_lightning.PairedManifest", "init_args": init_args}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 1}, **run}))
+    return tmp_path / "mine"
+
+
+def test_a_run_s_data_are_prepared(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["prepare", "run.yaml", "--min_coverage=0.5", "--dry-run"])
+    said = capsys.readouterr().out
+    assert "test: 1 of 2 samples (50.0%); missing 1" in said
+    assert "11 files to decode" in said
+    assert not (root / "prepared").exists()
+    main(["prepare", "run.yaml", "--min_coverage=0.5", "--modalities=[audio]"])
+    assert "5 files decoded; manifest: mine/prepared/manifest-audio-" in capsys.readouterr().out
+    main(["prepare", "run.yaml", "--min_coverage=0.5"])
+    assert "6 files decoded" in capsys.readouterr().out
+
+
+def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--root=mine", "--table=table.csv", f"--recipes={RECIPES}", "--prepare_workers=1"]
+    prepare_set(["PairedManifest", *settings, "--min_coverage=0.5"])
+    assert "11 files decoded" in capsys.readouterr().out
+    assert list(root.glob("prepared/manifest-audio-visual-*.csv"))
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run.yaml"], "split 'test' has 1 of 2 samples, less than min_coverage=0.9"),
+        (["Nothing"], "'Nothing' is no class of fdkd_lightning.data"),
+        (["not_there.Set"], "'not_there.Set' is no class"),
+        (["AVDigits"], "AVDigits is not made from files"),
+        (["mine/table.yaml"], "No such file or directory: 'mine/table.yaml'"),
+        (["empty.yaml"], "empty.yaml has no data.class_path"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_line(args: list[str], message: str) -> None:
+    Path("empty.yaml").write_text("trainer: {max_epochs: 1}")
+    with pytest.raises(SystemExit, match="fdkd prepare: ") as error:
+        prepare_set(args)
+    assert message in str(error.value)
+
+
+def test_help_names_sets_and_their_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    for args, word in (
+        ([], "usage: fdkd prepare SET"),
+        (["PairedManifest", "--help"], "--min_coverage"),
+    ):
+        with pytest.raises(SystemExit):
+            prepare_set(args)
+        assert word in capsys.readouterr().out
