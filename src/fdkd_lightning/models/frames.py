@@ -62,4 +62,4 @@ def average_frames(x: Tensor, parts: int) -> Tensor:
         - x: [N * parts, ...]
         - output: [N, ...]
     """
-    return x if parts == 1 else x.unflatten(0, (-1, parts)).mean(1)
+    return x if parts == 1 else x.reshape(-1, parts, *x.shape[1:]).mean(1)
