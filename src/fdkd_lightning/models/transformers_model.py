@@ -185,8 +185,9 @@ class TransformersModel(DeferredModel):
                 f"pooling='cls' does not suit {self.source!r}, since {why}: set pooling to 'mean'"
                 + (" or 'last'" if causal else "")
             )
-        self.net = _without_pooler(net).train(self.training)
+        self.net = _without_pooler(net)
         self.fc = nn.Linear(net.config.hidden_size, self.num_classes)
+        self.train(self.training)
 
     def _inputs(self, x: Any) -> dict[str, Tensor]:
         """The network's arguments, checked."""
