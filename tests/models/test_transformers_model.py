@@ -300,7 +300,11 @@ def test_a_teacher_is_frozen_though_it_is_built_when_fit_begins(hub: Path) -> No
     assert not any(part.training for part in teachers["text"].modules())
 
 
-def test_code_of_a_repository_is_never_run(hub: Path, tmp_path: Path) -> None:
+def test_code_of_a_repository_is_never_run(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # transformers would ask; nobody is asked.
+    monkeypatch.setattr("builtins.input", lambda question: "y")
     shutil.copytree(hub / "bert", tmp_path / "bert")
     config = json.loads((tmp_path / "bert/config.json").read_text())
     config |= {
