@@ -26,9 +26,11 @@ MAY_IMPORT = {
     "models": "types",
     "data": "types",
     "probe": "types",
-    "teachers": "types models probe",
-    "unimodal": "types models probe cross_entropy lr_scheduler rng",
-    "distillation": "types losses probe cross_entropy linear teachers unimodal",
+    "rows": "types",
+    "pairs": "types rows",
+    "teachers": "types models probe rows",
+    "unimodal": "types models probe cross_entropy lr_scheduler rng rows",
+    "distillation": "types losses probe linear pairs rows teachers unimodal",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study",
@@ -45,6 +47,8 @@ WITHOUT_LIGHTNING = {
     "losses",
     "models",
     "analysis",
+    "rows",
+    "pairs",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
