@@ -20,6 +20,9 @@ def test_a_modality_that_no_sample_lacks_is_had_by_all() -> None:
     assert having(batch({"audio": HAS}), "visual") is None
     assert having(batch({"audio": HAS | True}), "audio") is None
     assert having(batch({"audio": HAS}), "audio") is HAS
+    numbers = having(batch({"audio": HAS.long()}), "audio")
+    assert numbers is not None
+    assert torch.equal(numbers, HAS)
 
 
 def test_a_batch_that_lacks_nothing_is_itself() -> None:

@@ -24,7 +24,8 @@ def having(batch: Batch, modality: str) -> Tensor | None:
         True
     """
     present: Tensor | None = batch.get("present", {}).get(modality)
-    return None if present is None or bool(present.all()) else present
+    # Zeros and ones would be taken for the samples' numbers.
+    return None if present is None or bool(present.all()) else present.bool()
 
 
 def samples_with(batch: Batch, modality: str) -> Batch:

@@ -44,7 +44,9 @@ class UnimodalModule(LightningModule):
 
     Samples that lack the modality (``batch["present"]``) take no part: none in loss and metrics,
     and predictions leave them out. In training the network does not see them, nor a single sample
-    that is left of several in a process, from which batch norm could not learn.
+    that is left of several in a process, from which batch norm could not learn. A process of which
+    nothing is left skips the network, which SyncBatchNorm in the others would wait for: with it
+    leave the modality out of the data's ``optional_modalities``.
 
     Logs ``train/loss`` and, for ``val`` and ``test``, ``loss`` and each metric.
 
@@ -218,9 +220,8 @@ class UnimodalModule(LightningModule):
     def _evaluate(
         self, stage: str, loss: MeanCrossEntropy, metrics: MetricCollection | None, batch: Batch
     ) -> Output:
-        target = batch_target(batch)
         output = self._infer(batch)
-        target = target if output.label is None else output.label
+        target = batch_target(batch) if output.label is None else output.label
         if len(target) and self._is_first(stage):
             check_target(target, output.logits)
         size = batch["label"].shape[0]
