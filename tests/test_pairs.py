@@ -21,7 +21,7 @@ from fdkd_lightning.losses import (
     ShuffledPairs,
 )
 from fdkd_lightning.pairs import make_pairs
-from fdkd_lightning.rows import samples_with, take
+from fdkd_lightning.present import samples_with, take
 from fdkd_lightning.types import Batch, Output
 
 SIZE, WIDTH, CLASSES = 5, 8, 3

@@ -14,8 +14,8 @@ from torchmetrics import Metric
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.pairs import Pair, make_pairs
+from fdkd_lightning.present import samples_with, zero_of
 from fdkd_lightning.probe import example_batch, modality_input, output_of, probe, shapes_of
-from fdkd_lightning.rows import samples_with, zero_of
 from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_teachers
 from fdkd_lightning.types import Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule, published_sgd

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fdkd_lightning.rows import LEAST, having, take
+from fdkd_lightning.present import LEAST, having, take
 from fdkd_lightning.types import Batch, Output
 
 

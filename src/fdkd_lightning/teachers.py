@@ -15,8 +15,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.present import LEAST, having, take
 from fdkd_lightning.probe import as_output, check_output, modality_input
-from fdkd_lightning.rows import LEAST, having, take
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 

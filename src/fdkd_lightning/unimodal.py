@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from fdkd_lightning.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.present import LEAST, having, samples_with, take, zero_of
 from fdkd_lightning.probe import (
     as_output,
     batch_target,
@@ -26,7 +27,6 @@ from fdkd_lightning.probe import (
     probe,
 )
 from fdkd_lightning.rng import restore_rng_states, rng_states
-from fdkd_lightning.rows import LEAST, having, samples_with, take, zero_of
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 

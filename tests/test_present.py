@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.rows import having, samples_with, take, zero_of
+from fdkd_lightning.present import having, samples_with, take, zero_of
 from fdkd_lightning.types import Output
 
 HAS = torch.tensor([True, False, True])
