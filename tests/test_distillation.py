@@ -2,9 +2,10 @@ import copy
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from fdkd_lightning.losses import (
 from fdkd_lightning.losses.base import require_teacher
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
+from fdkd_lightning.pairs import Pair
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
@@ -53,13 +55,20 @@ class Samples(Dataset[Batch]):
             for modality, width in SIZES.items()
         }
         self.labelled = labelled
+        # Modality -> whether sample i has it; what stands in its place would spoil all it touched.
+        self.have: Mapping[str, Callable[[int], bool]] = {}
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def __getitem__(self, i: int) -> Batch:
         label = self.classes[i] if self.labelled(i) else torch.tensor(-100)
-        return {m: x[i] for m, x in self.inputs.items()} | {"label": label, "index": i}
+        sample = {m: x[i] for m, x in self.inputs.items()} | {"label": label, "index": i}
+        if not self.have:
+            return sample
+        present = {m: has(i) for m, has in self.have.items()}
+        blanks = {m: sample[m] * torch.nan for m, has in present.items() if not has}
+        return sample | blanks | {"present": present}
 
 
 class Pairs(MultimodalDataModule):
@@ -476,9 +485,17 @@ def test_the_terms_are_averaged_over_the_teachers(tmp_path: Path) -> None:
 def test_distillation_terms_add_up_to_one_teachers_where_all_are_the_same() -> None:
     student, teacher = (Output(torch.randn(4, 8), torch.randn(4, 3)) for _ in range(2))
     target = torch.tensor([0, 1, -100, 2])
-    one = distillation_terms(KDLoss(), student, {"a": teacher}, target)
-    three = distillation_terms(KDLoss(), student, dict.fromkeys("abc", teacher), target)
-    torch.testing.assert_close(three, one)
+    pair = Pair(student, teacher, target)
+    torch.testing.assert_close(
+        distillation_terms(KDLoss(), [pair] * 3), distillation_terms(KDLoss(), [pair])
+    )
+
+
+def test_a_teacher_that_teaches_nothing_does_not_change_what_the_others_teach() -> None:
+    pair = Pair(*(Output(torch.randn(4, 8), torch.randn(4, 3)) for _ in range(2)), torch.arange(4))
+    alone = distillation_terms(KDLoss(), [pair, None, None])
+    assert alone["kd"].item() == pytest.approx(KDLoss()(*pair)["kd"].item() / 3)
+    assert distillation_terms(KDLoss(), [None]) == {}
 
 
 def test_only_training_calls_the_teacher(tmp_path: Path) -> None:
@@ -673,29 +690,79 @@ def test_fit_may_follow_validation_in_bfloat16(tmp_path: Path) -> None:
     assert torch.tensor(list(logged(fit).values())).isfinite().all()
 
 
+class Partial(Pairs):
+    """Samples that lack a modality: which training samples, and which others, have it."""
+
+    have: Mapping[str, Callable[[int], bool]] = MappingProxyType({})
+    eval_have: Mapping[str, Callable[[int], bool]] = MappingProxyType({})
+
+    def make_dataset(self, split: str) -> Samples:
+        samples, have = (
+            super().make_dataset(split),
+            self.have if split == "train" else self.eval_have,
+        )
+        find = samples.__class__.__getitem__
+
+        class Lacking(Samples):
+            def __getitem__(self, i: int) -> Batch:
+                sample = find(self, i)
+                sample["present"] = {name: has(i) for name, has in have.items()}
+                for name, has in sample["present"].items():
+                    sample[name] = sample[name] if has else sample[name] * torch.nan
+                return sample if have else {k: v for k, v in sample.items() if k != "present"}
+
+        samples.__class__ = Lacking
+        return samples
+
+
+def partial_pairs(batch_size: int, **have: Callable[[int], bool]) -> Partial:
+    data = Partial(batch_size=batch_size)
+    data.have = have
+    return data
+
+
+# In the order of seed 0 the processes have one and one of the audio's, two and none, one and none,
+# or none at all; the student's are never all missing.
+RARE, MOST = {0, 7, 9, 17}, {*range(24)} - {3, 11}
+
+
 def fit_on(processes: int, folder: Path) -> None:
     """Three epochs on batches of 8, shared between the processes; weights and metrics to a file."""
-    torch.manual_seed(0)
-    module = distillation(
-        student=Net("visual", width=6),
-        teachers={"audio": Knowing(), "text": Net("text", seed=2)},
-        projector=ProbedLinear(),
-        teacher_check_batches=2,
-    )
-    data = Pairs(batch_size=8 // processes)
-    # Few labels: in most batches one process has more of them than the other.
-    data.train_labels = lambda i: i % 5 < 2
-    fit = trainer(
-        folder,
-        epochs=3,
-        precision="64-true",
-        devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
-    )
-    fit.fit(module, datamodule=data)
-    metrics = {name: value.double() for name, value in fit.callback_metrics.items()}
+    results = []
+    for have in (
+        {},
+        {"audio": RARE.__contains__, "text": lambda i: i % 2, "visual": MOST.__contains__},
+    ):
+        torch.manual_seed(0)
+        module = distillation(
+            student=Net("visual", width=6),
+            teachers={"audio": Knowing(), "text": Net("text", seed=2)},
+            projector=ProbedLinear(),
+            teacher_check_batches=2,
+        )
+        data = partial_pairs(8 // processes, **have)
+        data.eval_have = {"audio": lambda i: i > 5, "text": lambda i: i == 2} if have else {}
+        # Few labels: in most batches one process has more of them than the other.
+        data.train_labels = lambda i: i % 5 < 2
+        record = Record()
+        fit = trainer(
+            folder,
+            logger=record,
+            epochs=3,
+            precision="64-true",
+            devices=processes,
+            strategy="ddp" if processes > 1 else "auto",
+        )
+        fit.fit(module, datamodule=data)
+        metrics = {name: value.double() for name, value in fit.callback_metrics.items()}
+        metrics |= {
+            name: torch.tensor(found).double()
+            for name, found in record.values.items()
+            if name.startswith("teacher")
+        }
+        results.append((values(module), metrics))
     if fit.is_global_zero:
-        torch.save((values(module), metrics), folder / f"{processes}.pt")
+        torch.save(results, folder / f"{processes}.pt")
 
 
 SCRIPT = """
@@ -715,9 +782,10 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path
     script.write_text(SCRIPT)
     subprocess.run([sys.executable, script, __file__, tmp_path], check=True, timeout=120)
     fit_on(1, tmp_path)
-    (one, alone), (two, together) = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
-    torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+    both = zip(*(torch.load(tmp_path / f"{n}.pt") for n in (1, 2)), strict=True)
+    for (one, alone), (two, together) in both:
+        torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["task", "loss"])
@@ -1211,20 +1279,203 @@ def test_records_are_averaged_over_an_epochs_steps_under_the_losss_name(tmp_path
     assert record.values["train/count/steps"] == [2, 5]
 
 
-def test_a_blank_in_a_teachers_place_is_an_error(tmp_path: Path) -> None:
-    class Partial(Pairs):
-        def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-            batch = super().on_after_batch_transfer(batch, dataloader_idx)
-            present = torch.ones(len(batch["label"]), dtype=torch.bool)
-            return batch | {"present": {"visual": ~present, "audio": present & (present < missing)}}
+# Samples that lack a modality.
 
-    for missing, teachers in ((2, ["audio"]), (1, ["audio"]), (1, [])):
-        module = distillation(
-            FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()),
-            teachers={name: Net(name, seed=1) for name in teachers},
-        )
-        if missing == 1 and teachers:
-            with pytest.raises(ValueError, match=r"4 samples of a batch lack 'audio'.*optional"):
-                trainer(tmp_path).fit(module, datamodule=Partial(batch_size=4))
+
+class Gradients(Callback):
+    """Those of the last step, before the optimizer takes it, and its terms."""
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.found = {
+            name: p.grad.clone() for name, p in pl_module.named_parameters() if p.grad is not None
+        }
+
+
+def one_step(
+    tmp_path: Path, module: DistillationModule, data: Partial
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Terms and gradients of the whole training split."""
+    gradients = Gradients()
+    torch.manual_seed(0)
+    fit = trainer(tmp_path, gradients)
+    fit.fit(module, datamodule=data)
+    assert all(x.isfinite().all() for x in values(module).values())
+    return logged(fit), gradients.found
+
+
+def lacking(**settings: Any) -> DistillationModule:
+    """With a projector, and classifiers in the criterion."""
+    teachers = {"audio": Net("audio", width=12, seed=1)}
+    return distillation(**({"teachers": teachers, "projector": ProbedLinear()} | settings))
+
+
+def test_with_all_modalities_there_nothing_changes_bitwise(tmp_path: Path) -> None:
+    found = []
+    for have in ({}, {"audio": lambda i: True, "visual": lambda i: True}):
+        torch.manual_seed(0)
+        module, fit = lacking(), trainer(tmp_path, gradients := Gradients(), epochs=2)
+        fit.fit(module, datamodule=partial_pairs(8, **have))
+        found.append((values(module), gradients.found, logged(fit)))
+    (weights, gradients_, terms), (own, own_gradients, own_terms) = found
+    assert equal(own, weights)
+    assert equal(own_gradients, gradients_)
+    assert own_terms == terms
+
+
+def test_a_teacher_teaches_with_the_samples_that_have_its_modality(tmp_path: Path) -> None:
+    module, batch = lacking(), whole_split()
+    terms, gradients = one_step(tmp_path, module, partial_pairs(24, audio=lambda i: i % 3 > 0))
+    fresh, rows = lacking(), batch["label"] > 0  # i % 3 > 0: classes 1 and 2
+    torch.manual_seed(0)
+    student, teacher = fresh(batch["visual"]), fresh.teachers["audio"](batch["audio"][rows])
+    fresh._build(student, teacher)
+    assert fresh.projector is not None
+    part = Output(fresh.projector(student.features)[rows], student.logits[rows])
+    expected = fresh.criterion(part, teacher, batch["label"][rows])
+    # The task is of all samples.
+    expected["task"] = F.cross_entropy(student.logits, batch["label"])
+    loss = torch.stack(list(expected.values())).sum()
+    loss.backward()
+    del terms["loss"]
+    assert terms == {name: pytest.approx(term.item(), rel=1e-4) for name, term in expected.items()}
+    assert gradients.keys() == dict(fresh.named_parameters()).keys()
+    for name, p in fresh.named_parameters():
+        torch.testing.assert_close(gradients[name], p.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_samples_to_teach_with_the_task_alone_is_learnt(tmp_path: Path, count: int) -> None:
+    module = lacking()
+    terms, gradients = one_step(tmp_path, module, partial_pairs(24, audio=lambda i: i < count))
+    assert terms == {"task": terms["loss"], "loss": terms["task"]}
+    batch, student = whole_split(), Net("visual")
+    F.cross_entropy(student(batch["visual"]).logits, batch["label"]).backward()
+    assert gradients.keys() == dict(module.named_parameters()).keys()
+    for name, gradient in gradients.items():
+        if name.startswith("model"):
+            expected = student.get_parameter(name.removeprefix("model.")).grad
+            torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
         else:
-            trainer(tmp_path).fit(module, datamodule=Partial(batch_size=4))
+            assert gradient.count_nonzero() == 0
+
+
+def test_without_a_task_and_without_samples_nothing_is_learnt(tmp_path: Path) -> None:
+    module, start = lacking(task_weight=None), AtStart()
+    fit = trainer(tmp_path, start)
+    fit.fit(module, datamodule=partial_pairs(4, audio=lambda i: False))
+    assert equal(values(module), start.values)
+    assert logged(fit) == {"loss": 0}
+
+
+def test_a_teacher_that_has_no_sample_takes_nothing_from_the_other(tmp_path: Path) -> None:
+    teachers = {"audio": Net("audio", seed=1), "text": Net("text", seed=2)}
+    alone, _ = one_step(
+        tmp_path, distillation(teachers={"audio": teachers["audio"]}), partial_pairs(24)
+    )
+    both, _ = one_step(
+        tmp_path, distillation(teachers=teachers), partial_pairs(24, text=lambda i: False)
+    )
+    expected = {name: term if name == "task" else term / 2 for name, term in alone.items()}
+    expected["loss"] = sum(term for name, term in expected.items() if name != "loss")
+    assert both == {name: pytest.approx(term, rel=1e-5) for name, term in expected.items()}
+
+
+def test_each_teacher_has_its_own_samples(tmp_path: Path) -> None:
+    seen = {}
+
+    class Seeing(Net):
+        def forward(self, x: Tensor) -> Output:
+            seen[x.shape[1], self.training] = len(x)
+            return super().forward(x)
+
+    module = distillation(
+        FeatureLoss(), teachers={"audio": Seeing("audio"), "visual": Seeing("visual", seed=4)}
+    )
+    have = {"audio": lambda i: i < 5, "visual": lambda i: i < 20, "text": lambda i: False}
+    one_step(tmp_path, module, partial_pairs(24, **have))
+    # Teachers are in eval mode.
+    assert seen == {(SIZES["audio"], False): 5, (SIZES["visual"], False): 20}
+
+
+def test_a_sample_without_the_students_modality_takes_no_part(tmp_path: Path) -> None:
+    class First(Partial):
+        """Only the first 16 training samples."""
+
+        def make_dataset(self, split: str) -> Samples:
+            samples = super().make_dataset(split)
+            samples.classes = samples.classes[: 16 if split == "train" else 8]
+            return samples
+
+    def audio(i: int) -> bool:
+        return i % 4 > 0
+
+    fewer = First(batch_size=16)
+    fewer.have = {"audio": audio}
+    terms, gradients = one_step(tmp_path, lacking(), fewer)
+    both = partial_pairs(24, visual=lambda i: i < 16, audio=audio)
+    own_terms, own_gradients = one_step(tmp_path, lacking(), both)
+    assert own_terms == {name: pytest.approx(term, rel=1e-5) for name, term in terms.items()}
+    torch.testing.assert_close(own_gradients, gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_blanks_are_in_no_statistics(tmp_path: Path) -> None:
+    class Counted(DistillationLoss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(WIDTH, momentum=None)
+
+        def forward(
+            self, student: Output, teacher: Output | None, target: Tensor
+        ) -> dict[str, Tensor]:
+            return {"norm": self.norm(require_teacher(self, teacher).features).sum()}
+
+    criterion, teacher = Counted(), Net("audio", seed=1)
+    module = distillation(criterion, teachers={"audio": teacher})
+    one_step(tmp_path, module, partial_pairs(24, audio=lambda i: i % 3 == 1))
+    batch = whole_split()
+    expected = teacher(batch["audio"][1::3]).features.mean(0)
+    torch.testing.assert_close(criterion.norm.running_mean, expected)
+    before = values(criterion)
+    trainer(tmp_path).fit(module, datamodule=partial_pairs(4, audio=lambda i: False))
+    assert equal(
+        {k: v for k, v in values(criterion).items() if "running" in k},
+        {k: v for k, v in before.items() if "running" in k},
+    )
+
+
+def test_a_trained_teacher_learns_from_its_own_samples(tmp_path: Path) -> None:
+    teacher = Normed("audio")
+    module = distillation(Mutual(), teachers={"audio": teacher}, train_teachers=True)
+    one_step(tmp_path, module, partial_pairs(24, audio=lambda i: i > 3))
+    batch = whole_split()
+    torch.testing.assert_close(teacher.norm.running_mean, batch["audio"][4:].mean(0) / 10)
+    tracked = teacher.norm.num_batches_tracked.clone()
+    _, gradients = one_step(tmp_path, module, partial_pairs(24, audio=lambda i: i < 1))
+    assert torch.equal(teacher.norm.num_batches_tracked, tracked)
+    taught = {name: x for name, x in gradients.items() if name.startswith("teachers")}
+    assert len(taught) == len([*teacher.parameters()])
+    assert not any(x.count_nonzero() for x in taught.values())
+
+
+def test_that_teachers_get_no_gradient_is_seen_once_they_teach(tmp_path: Path) -> None:
+    module = distillation(train_teachers=True)
+    fit = trainer(tmp_path)
+    fit.fit(module, datamodule=partial_pairs(24, audio=lambda i: False))
+    with pytest.raises(ValueError, match="no gradient of FDKDLoss reaches the teachers"):
+        trainer(tmp_path).fit(module, datamodule=partial_pairs(24, audio=lambda i: i > 1))
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_teachers_first_output_is_looked_at_whenever_it_comes(
+    tmp_path: Path, early: bool
+) -> None:
+    teacher, data = Net("audio"), partial_pairs(12)
+    nn.init.constant_(teacher.head.bias, float("nan"))
+    data.setup("fit")
+    first = next(iter(data.train_dataloader()))["index"].tolist()
+    module = distillation(teachers={"audio": teacher})
+    data = partial_pairs(12, audio=lambda i: (i in first) == early)
+    with pytest.raises(ValueError, match="values of the audio teacher's logits are NaN"):
+        trainer(tmp_path).fit(module, datamodule=data)

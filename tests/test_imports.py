@@ -26,9 +26,11 @@ MAY_IMPORT = {
     "models": "types",
     "data": "types",
     "probe": "types",
-    "teachers": "types models probe",
-    "unimodal": "types models probe cross_entropy lr_scheduler rng",
-    "distillation": "types losses probe cross_entropy linear teachers unimodal",
+    "present": "types",
+    "pairs": "types present",
+    "teachers": "types models probe present",
+    "unimodal": "types models probe cross_entropy lr_scheduler rng present",
+    "distillation": "types losses probe linear pairs present teachers unimodal",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
@@ -45,6 +47,8 @@ WITHOUT_LIGHTNING = {
     "losses",
     "models",
     "analysis",
+    "present",
+    "pairs",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

@@ -289,6 +289,52 @@ def test_a_teacher_whose_output_is_not_finite_is_an_error(tmp_path: Path) -> Non
         fit(tmp_path, Measure(audio=oracle), loader([0], [0]))
 
 
+def partial_loader(
+    said: Sequence[int], labels: Sequence[int], **have: Sequence[bool]
+) -> DataLoader[Any]:
+    """Samples that lack a modality; of such a blank an :class:`Oracle` knows nothing."""
+    samples = []
+    for i, (s, y) in enumerate(zip(said, labels, strict=True)):
+        present = {modality: has[i] for modality, has in have.items()}
+        inputs = {modality: s if has else 99 for modality, has in present.items()}
+        samples.append({"audio": s, "text": s, **inputs, "label": y, "present": present})
+    return DataLoader(samples, batch_size=4)  # type: ignore[arg-type]
+
+
+def test_teachers_see_only_the_samples_that_have_their_modality() -> None:
+    nets = {"audio": Oracle(), "text": Oracle(), "visual": Oracle()}
+    batch = next(iter(partial_loader([0, 1, 2], [0, 0, 0], audio=[True, False, True])))
+    batch |= {"visual": batch["text"]}
+    batch["present"]["visual"] = torch.zeros(3, dtype=torch.bool)
+    trained = TrainedTeachers(nets)
+    for teachers in (FrozenTeachers(nets), trained, trained.eval()):
+        answers = {m: output.logits.argmax(1).tolist() for m, output in teachers(batch).items()}
+        assert answers == {"audio": [0, 2], "text": [0, 1, 2]}
+
+
+def test_a_single_sample_that_is_left_trains_no_teacher() -> None:
+    batch = next(iter(partial_loader([0, 1, 2], [0, 0, 0], audio=[False, False, True])))
+    assert list(TrainedTeachers({"audio": Oracle()})(batch)) == []
+    for teachers in (
+        FrozenTeachers({"audio": Oracle()}),
+        TrainedTeachers({"audio": Oracle()}).eval(),
+    ):
+        assert teachers(batch)["audio"].logits.argmax(1).tolist() == [2]
+
+
+def test_each_teacher_is_measured_on_the_samples_that_have_its_modality(tmp_path: Path) -> None:
+    said, labels = [0, 1, 2, 3, 0, 1, 2, 0, 0, 0], [0, 1, 2, 3, 0, 1, 2, 3, 3, 1]
+    # The text's are the last two, in the last batch; nobody has a picture.
+    validation = partial_loader(
+        said, labels, audio=[i < 8 for i in range(10)], text=[i > 7 for i in range(10)]
+    )
+    module = Measure(audio=Oracle(), text=Oracle())
+    with pytest.warns(TeacherWarning, match=r"the text teacher's accuracy is 0\.000 on 2"):
+        assert fit(tmp_path, module, validation) == {"audio": 7 / 8, "text": 0}
+    nobody = partial_loader(said, labels, audio=[True] * 10, text=[False] * 10)
+    assert fit(tmp_path, Measure(audio=Oracle(), text=Oracle()), nobody) == {"audio": 0.7}
+
+
 # Teachers that are trained.
 
 

@@ -473,3 +473,83 @@ def test_a_schedule_over_no_number_of_epochs_is_an_error(
     module = UnimodalModule(Net(), "visual", lr_scheduler=PolyLR)
     with pytest.raises(ValueError, match=r"PolyLR .*set trainer\.max_epochs"):
         fit.fit(module, datamodule=Clusters(batch_size=4))
+
+
+# Samples that lack the modality.
+
+
+def lacking(x: Tensor, labels: Any, has: Sequence[bool], batch_size: int = 4) -> DataLoader[Batch]:
+    """What stands in the place of a missing modality would spoil all it touched."""
+    samples = Samples(torch.where(torch.tensor(has).unsqueeze(1), x, torch.nan), labels)
+    present = [samples[i] | {"present": {"visual": has[i]}} for i in range(len(samples))]
+    return DataLoader(present, batch_size=batch_size)  # type: ignore[arg-type]  # a list will do
+
+
+class Normed(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(SIZE)
+
+    def forward(self, x: Tensor) -> Output:
+        return super().forward(self.norm(x))
+
+
+def test_without_a_missing_sample_training_is_bitwise_the_same(tmp_path: Path) -> None:
+    data, trained = clusters(8), []
+    for batches in (loader(data.x, data.labels), lacking(data.x, data.labels, [True] * 8)):
+        module = UnimodalModule(Normed(), "visual")
+        trainer(tmp_path, epochs=2).fit(module, batches)
+        trained.append(weights(module))
+    assert equal(*trained)
+
+
+def test_training_leaves_out_samples_that_lack_the_modality(tmp_path: Path) -> None:
+    data, has, trained = clusters(8), [i % 4 > 0 for i in range(8)], []
+    kept = torch.tensor(has)
+    for batches in (
+        lacking(data.x, data.labels, has),
+        loader(data.x[kept], data.labels[kept], batch_size=3),
+    ):
+        module, history = UnimodalModule(Normed(), "visual"), History()
+        trainer(tmp_path, history).fit(module, batches)
+        trained.append((module.state_dict(), history.of("train/loss")))
+    (state, loss), (expected, of_kept) = trained
+    torch.testing.assert_close(state, expected)
+    assert loss == pytest.approx(of_kept)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_batch_of_which_nothing_is_left_teaches_nothing(tmp_path: Path, left: int) -> None:
+    data, module = clusters(4), UnimodalModule(Normed(), "visual")
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    history = History()
+    batches = lacking(data.x, data.labels, [i < left for i in range(4)])
+    trainer(tmp_path, history).fit(module, batches)
+    assert history.of("train/loss") == [0]
+    assert equal(module.state_dict(), before)
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_samples_that_lack_the_modality_are_not_measured(tmp_path: Path, stage: str) -> None:
+    said, meant = torch.tensor([0, 1, *SAID, 2, 2, 2, 2]), torch.tensor([1, 0, *MEANT, 0, 0, 0, 0])
+    # The first batch has nothing but missing ones.
+    x = torch.cat([torch.zeros(4, CLASSES), 3.0 * F.one_hot(said, CLASSES)])
+    labels = torch.cat([torch.zeros(4, dtype=torch.long), meant])
+    has = [False] * 6 + [True] * 6 + [False] * 4
+    found = []
+    for data in (lacking(x, labels, has), spoken(SAID, MEANT)):
+        run = trainer(tmp_path)
+        getattr(run, stage)(UnimodalModule(Spoken(), "visual"), data, verbose=False)
+        found.append({k: float(v) for k, v in run.callback_metrics.items()})
+    assert len(found[0]) == 3
+    assert found[0] == {name: pytest.approx(value, rel=1e-5) for name, value in found[1].items()}
+
+
+def test_samples_that_lack_the_modality_are_not_predicted(tmp_path: Path) -> None:
+    data, module = clusters(8), UnimodalModule(Net(), "visual")
+    batches = lacking(data.x, data.labels, [i in (1, 2) for i in range(8)])
+    found = trainer(tmp_path).predict(module, batches)
+    assert found is not None
+    assert [batch["index"].tolist() for batch in found] == [[101, 102], []]
+    torch.testing.assert_close(found[0]["probabilities"], module(data.x[1:3]).logits.softmax(1))
+    assert found[1]["probabilities"].shape == (0, CLASSES)

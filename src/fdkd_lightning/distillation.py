@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.pairs import Pair, make_pairs
+from fdkd_lightning.present import samples_with, zero_of
 from fdkd_lightning.probe import example_batch, modality_input, output_of, probe, shapes_of
 from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_teachers
 from fdkd_lightning.types import Batch, Output
@@ -26,6 +27,15 @@ class DistillationModule(UnimodalModule):
     Each step adds the criterion's terms (averaged over the teachers) to the task's cross-entropy.
     Validation, test and predict run the student alone, and so does everything after training: the
     checkpoint holds no teacher (unless it is trained too), and needs none.
+
+    A sample may lack a modality (``batch["present"]``). Without a teacher's it has its full part in
+    the cross-entropy, and none in what that teacher teaches: teacher and criterion see the others
+    alone, and the terms are means over these, few as they may be. Where fewer than two are left,
+    that teacher teaches nothing; its share of the average is then zero, and that of the other
+    teachers as ever. Without the student's modality a sample takes no part at all, as in
+    :class:`UnimodalModule`. Under DDP "the others" are those of all processes (see
+    :func:`~fdkd_lightning.pairs.make_pairs`), which costs the criterion's time for as many samples,
+    and two processes learn what one would from both batches.
 
     Logs what :class:`UnimodalModule` does, each term under its name (``train/task``,
     ``train/low``, ...), what the criterion learns and has to show (``train/threshold``) and, once,
@@ -103,6 +113,7 @@ class DistillationModule(UnimodalModule):
         self.projector = projector
         self.teacher_check_batches = teacher_check_batches
         self._shapes: dict[str, Any] | None = None
+        self._all_taught = True
 
     def setup(self, stage: str) -> None:
         """Read pretrained weights when fit begins, and build what the config left out."""
@@ -162,7 +173,9 @@ class DistillationModule(UnimodalModule):
 
     def on_after_backward(self) -> None:
         """See once that teachers which are to be trained get something to learn."""
-        if not isinstance(self.teachers, TrainedTeachers) or not self._is_first("teachers"):
+        if not isinstance(self.teachers, TrainedTeachers) or not self._all_taught:
+            return
+        if not self._is_first("teachers"):
             return
         gradients = [p.grad for p in self.teachers.parameters()]
         if gradients and all(gradient is None for gradient in gradients):
@@ -178,16 +191,18 @@ class DistillationModule(UnimodalModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Task loss and the criterion's terms."""
-        student = self._run(batch)
-        self._require_present(batch)
-        teachers = self.teachers(batch)
-        roles = {f"{modality} teacher": output for modality, output in teachers.items()}
-        self._check_first_batch(batch, student, roles)
-        student = self._projected(student)
+        own = samples_with(batch, self.modality)
+        student = self._learn(own, batch)
+        seen = {} if student is None else self.teachers(own)
+        roles = {f"{modality} teacher": output for modality, output in seen.items()}
+        self._check_first_batch(own, student, roles)
+        student = None if student is None else self._projected(student)
         terms: dict[str, Tensor] = {}
         if self.task_weight is not None:
-            terms["task"] = self.task_weight * cross_entropy(student.logits, batch["label"])
-        found = distillation_terms(self.criterion, student, teachers, batch["label"])
+            terms["task"] = self.task_weight * self._cross_entropy(student, own)
+        teachers = {modality: seen.get(modality) for modality in self.teachers}
+        pairs = make_pairs(student, teachers, own, len(batch["label"]))
+        found = distillation_terms(self.criterion, pairs)
         record = self.criterion.record()
         taken = {"task", "loss"} & (found.keys() | record.keys()) | found.keys() & record.keys()
         if taken:
@@ -196,8 +211,13 @@ class DistillationModule(UnimodalModule):
                 "record, which is the module's own or names two things: give it another name"
             )
         terms |= found
+        summands = [*terms.values()]
+        self._all_taught = student is not None and None not in [*teachers.values(), *pairs]
+        if not self._all_taught:
+            # A network did not run here, or no criterion: it may have run in other processes.
+            summands.append(zero_of(self))
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
-        loss = functools.reduce(operator.add, terms.values())
+        loss = functools.reduce(operator.add, summands)
         self._log_terms({"loss": loss, **terms, **record}, batch)
         return loss
 
@@ -213,16 +233,6 @@ class DistillationModule(UnimodalModule):
                 student = self._projected(student)
         self.criterion.build(student, teacher)
 
-    def _require_present(self, batch: Batch) -> None:
-        """Raise where a teacher's modality is missing, for what stands in its place is blank."""
-        for modality, present in batch.get("present", {}).items():
-            if modality in self.teachers and not present.all():
-                raise ValueError(
-                    f"{int((~present).sum())} samples of a batch lack {modality!r}, the input of "
-                    "a teacher: take it out of the data's `optional_modalities`, so that such "
-                    "samples are dropped"
-                )
-
     def _projected(self, student: Output) -> Output:
         if self.projector is None:
             return student
@@ -230,30 +240,30 @@ class DistillationModule(UnimodalModule):
 
 
 def distillation_terms(
-    criterion: DistillationLoss,
-    student: Output,
-    teachers: Mapping[str, Output],
-    target: Tensor,
+    criterion: DistillationLoss, pairs: Sequence[Pair | None]
 ) -> dict[str, Tensor]:
-    """The criterion's terms, averaged over the teachers; without one, its teacher-free terms.
+    """The criterion's terms, averaged over the teachers.
 
     Args:
         criterion: The loss.
-        student: The student's output, projected.
-        teachers: Modality -> that teacher's output.
-        target: [N], -100 where there is no label.
+        pairs: One per teacher, or one without a teacher for the teacher-free terms. None is a
+            teacher that has nothing to teach: zero in the average, so that what the others teach
+            does not depend on it.
 
     Example:
         >>> from fdkd_lightning import FeatureLoss
-        >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))
-        >>> distillation_terms(FeatureLoss(), output, {"audio": output}, torch.tensor([0, 1]))
-        {'feature': tensor(0.)}
+        >>> ones, zeros = (Output(torch.full((2, 8), x), torch.zeros(2, 3)) for x in (1.0, 0.0))
+        >>> pair = Pair(ones, zeros, torch.tensor([0, 1]))
+        >>> distillation_terms(FeatureLoss(), [pair])
+        {'feature': tensor(1.)}
+        >>> distillation_terms(FeatureLoss(), [pair, None])
+        {'feature': tensor(0.5000)}
     """
-    if not teachers:
-        return criterion(student, None, target)  # type: ignore[no-any-return]  # of any Module
     terms: dict[str, Tensor] = {}
-    for teacher in teachers.values():
-        for name, term in criterion(student, teacher, target).items():
-            share = term / len(teachers)
+    for pair in pairs:
+        if pair is None:
+            continue
+        for name, term in criterion(*pair).items():
+            share = term / len(pairs)
             terms[name] = terms[name] + share if name in terms else share
     return terms

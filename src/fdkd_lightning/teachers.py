@@ -5,15 +5,17 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch import Tensor, nn
+from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.present import LEAST, having, take
 from fdkd_lightning.probe import as_output, check_output, modality_input
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
@@ -70,11 +72,14 @@ class FrozenTeachers(Mapping[str, nn.Module]):
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> dict[str, Output]:
-        """Each teacher's output for its modality of the batch, without gradients."""
+        """Each teacher's output for the samples that have its modality, without gradients.
+
+        A teacher whose modality all samples lack is left out.
+        """
         # Not inference_mode: autograd reads these tensors when it differentiates a distance.
         return {
-            modality: as_output(teacher.eval()(modality_input(batch, modality)))
-            for modality, teacher in self._teachers.items()
+            modality: as_output(self._teachers[modality].eval()(x))
+            for modality, x in _inputs(self._teachers, batch, 1)
         }
 
 
@@ -104,11 +109,28 @@ class TrainedTeachers(nn.ModuleDict):
         load_pretrained(self)
 
     def forward(self, batch: Batch) -> dict[str, Output]:
-        """Each teacher's output for its modality of the batch, with gradients."""
+        """Each teacher's output for the samples that have its modality, with gradients.
+
+        A teacher whose modality all samples lack is left out, in training one also that would
+        learn from a single sample of several.
+        """
         return {
-            modality: as_output(teacher(modality_input(batch, modality)))
-            for modality, teacher in self.items()
+            modality: as_output(self[modality](x))
+            for modality, x in _inputs(self, batch, LEAST if self.training else 1)
         }
+
+
+def _inputs(
+    teachers: Mapping[str, nn.Module] | nn.ModuleDict, batch: Batch, least: int
+) -> Iterator[tuple[str, Any]]:
+    """Modality and input of each teacher, without the blanks."""
+    for modality in teachers:
+        x = modality_input(batch, modality)
+        has = having(batch, modality)
+        if has is None:
+            yield modality, x
+        elif int(has.sum()) >= least:
+            yield modality, take(x, has, modality)
 
 
 def check_teachers(
@@ -129,8 +151,8 @@ def check_teachers(
         max_batches: How many batches are looked at; 0 measures nothing.
 
     Returns:
-        Modality -> share of the labelled samples that it classifies rightly; empty without
-        validation labels.
+        Modality -> share that it classifies rightly of the labelled samples that have it; without
+        such samples there is no entry.
 
     Raises:
         ValueError: If a teacher's output is not finite.
@@ -142,7 +164,9 @@ def check_teachers(
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
     loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
     right = {modality: torch.zeros((), device=device) for modality in teachers}
-    labels: list[Tensor] = []
+    # Each teacher's own: samples that lack its modality tell nothing of it.
+    labels = {modality: [torch.zeros(0, dtype=torch.int64, device=device)] for modality in teachers}
+    classes = 0
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
@@ -150,25 +174,27 @@ def check_teachers(
             batch = trainer.strategy.batch_to_device(batch, device)
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
-            target = batch["label"]
-            labels.append(target[target != IGNORE_INDEX])
             for modality, output in outputs.items():
                 check_output(f"{modality} teacher", output)
+                has = having(batch, modality)
+                target = batch["label"] if has is None else batch["label"][has]
+                labels[modality].append(target[target != IGNORE_INDEX])
                 right[modality] += (output.logits.argmax(1) == target).sum()
-    if not labels:
-        return {}
+                classes = max(classes, output.logits.shape[1])
     # Under DDP each process has its own share of the validation data.
-    per_class = torch.bincount(torch.cat(labels), minlength=output.logits.shape[1])
-    per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
-    seen = int(per_class.sum())
-    if not seen:
-        return {}
-    chance = int(per_class.max()) / seen
-    # Two standard errors above always naming the most frequent class.
-    near_chance = chance + 2 * math.sqrt(chance * (1 - chance) / seen)
+    most = trainer.strategy.reduce(torch.tensor(classes, device=device), reduce_op="max")
     accuracies: dict[str, float] = {}
     for modality, hits in right.items():
-        accuracy = float(trainer.strategy.reduce(hits, reduce_op="sum")) / seen
+        per_class = torch.bincount(torch.cat(labels[modality]), minlength=int(most))
+        per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
+        correct = float(trainer.strategy.reduce(hits, reduce_op="sum"))
+        seen = int(per_class.sum())
+        if not seen:
+            continue
+        chance = int(per_class.max()) / seen
+        # Two standard errors above always naming the most frequent class.
+        near_chance = chance + 2 * math.sqrt(chance * (1 - chance) / seen)
+        accuracy = correct / seen
         accuracies[modality] = accuracy
         rank_zero_info(f"{modality} teacher: accuracy {accuracy:.3f} on {seen} validation samples")
         for logger in trainer.loggers:

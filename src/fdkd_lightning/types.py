@@ -22,7 +22,10 @@ IGNORE_INDEX = -100
 """The label of a sample without one: no part in any cross-entropy, full part in every distance."""
 
 Batch = dict[str, Any]
-"""Modality name -> input, and ``"label"`` [N] and ``"index"`` [N], both int64."""
+"""Modality name -> input, and ``"label"`` [N] and ``"index"`` [N], both int64.
+
+Where samples may lack a modality also ``"present"``: its name -> [N] bool, whether they have it.
+"""
 
 
 class Output(NamedTuple):

@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from fdkd_lightning.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.present import LEAST, having, samples_with, take, zero_of
 from fdkd_lightning.probe import (
     as_output,
     batch_target,
@@ -41,6 +42,12 @@ class UnimodalModule(LightningModule):
     does not concern a teacher is here: metrics, optimizer, evaluation, exact resumption.
     :class:`~fdkd_lightning.DistillationModule` adds the teachers and nothing else.
 
+    Samples that lack the modality (``batch["present"]``) take no part: none in loss and metrics,
+    and predictions leave them out. In training the network does not see them, nor a single sample
+    that is left of several in a process, from which batch norm could not learn. A process of which
+    nothing is left skips the network, which SyncBatchNorm in the others would wait for: with it
+    leave the modality out of the data's ``optional_modalities``.
+
     Logs ``train/loss`` and, for ``val`` and ``test``, ``loss`` and each metric.
 
     Args:
@@ -55,6 +62,8 @@ class UnimodalModule(LightningModule):
     Shape:
         - batch[modality]: [N, ...]
         - batch["label"]: [N] int64, -100 where there is no label
+        - batch["present"]: modality -> [N] bool, whether the sample has it, for those that samples
+          may lack; in all batches or in none
 
     Raises:
         KeyError: If the batch lacks the modality.
@@ -117,9 +126,10 @@ class UnimodalModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of the batch."""
-        output = self._run(batch)
-        self._check_first_batch(batch, output, {})
-        loss = cross_entropy(output.logits, batch["label"])
+        own = samples_with(batch, self.modality)
+        output = self._learn(own, batch)
+        self._check_first_batch(own, output, {})
+        loss = self._cross_entropy(output, own)
         self._log_terms({"loss": loss}, batch)
         return loss
 
@@ -128,13 +138,18 @@ class UnimodalModule(LightningModule):
         self._evaluate("val", self.val_loss, self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Output]:
-        """Loss and metrics of the network alone; its ``output`` is for callbacks."""
+        """Loss and metrics of the network alone; its ``output`` is for callbacks.
+
+        Where samples lack the modality, it has the ``label`` of the others.
+        """
         return {"output": self._evaluate("test", self.test_loss, self.test_metrics, batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The samples' ids [N] and class probabilities [N, K] of the network alone."""
-        probabilities = self._run(batch).logits.float().softmax(1)
-        return {"index": batch["index"], "probabilities": probabilities}
+        probabilities = self._infer(batch).logits.float().softmax(1)
+        has = having(batch, self.modality)
+        index = batch["index"] if has is None else batch["index"][has]
+        return {"index": index, "probabilities": probabilities}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The injected optimizer over the trainable parameters, and its scheduler."""
@@ -179,18 +194,44 @@ class UnimodalModule(LightningModule):
         output: Output = self(modality_input(batch, self.modality))
         return output._replace(index=batch.get("index"))
 
+    def _learn(self, own: Batch, batch: Batch) -> Output | None:
+        """The output for the samples of a batch that have the modality; None: too few are left."""
+        left = own is not batch and len(batch_target(own)) < LEAST
+        return None if left else self._run(own)
+
+    def _infer(self, batch: Batch) -> Output:
+        """The output, without the samples that lack the modality."""
+        # In evaluation no sample has a part in another's output, so that they may come along.
+        output = self._run(batch)
+        has = having(batch, self.modality)
+        if has is None:
+            return output
+        kept: Output = take(output._replace(label=batch.get("label")), has)
+        return kept
+
+    def _cross_entropy(self, output: Output | None, batch: Batch) -> Tensor:
+        target = batch_target(batch)
+        if output is None:
+            # Other processes may have samples, and wait for this one's number of labels.
+            nothing = torch.zeros(0, 1, device=target.device)
+            return cross_entropy(nothing, target[:0].flatten()) + zero_of(self)
+        return cross_entropy(output.logits, target)
+
     def _evaluate(
         self, stage: str, loss: MeanCrossEntropy, metrics: MetricCollection | None, batch: Batch
     ) -> Output:
-        output = self._run(batch)
-        target = batch_target(batch)
-        if self._is_first(stage):
+        output = self._infer(batch)
+        target = batch_target(batch) if output.label is None else output.label
+        if len(target) and self._is_first(stage):
             check_target(target, output.logits)
-        size = target.shape[0]
-        loss.update(output.logits, target)
+        size = batch["label"].shape[0]
+        if len(target):
+            loss.update(output.logits, target)
+        # Logged in any case: all processes compute them together in the end.
         self.log(f"{stage}/loss", loss, batch_size=size)
         if metrics is not None:
-            metrics.update(output.logits, target)
+            if len(target):
+                metrics.update(output.logits, target)
             self.log_dict(metrics, batch_size=size, prog_bar=stage == "val")
         return output
 
@@ -203,10 +244,16 @@ class UnimodalModule(LightningModule):
             batch_size=batch["label"].shape[0],
         )
 
-    def _check_first_batch(self, batch: Batch, own: Output, others: dict[str, Output]) -> None:
-        if self._is_first("train"):
-            for role, output in {self.modality: own, **others}.items():
+    def _check_first_batch(
+        self, batch: Batch, own: Output | None, others: dict[str, Output]
+    ) -> None:
+        """Look at the first that each network gives; it may not be in the first batch."""
+        if own is None:
+            return
+        for role, output in {self.modality: own, **others}.items():
+            if self._is_first(f"train {role}"):
                 check_output(role, output)
+        if self._is_first("train"):
             check_target(batch_target(batch), own.logits)
 
     def _is_first(self, stage: str) -> bool:

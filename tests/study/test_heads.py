@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,13 @@ class TwoHeads(DistillationLoss):
         return {"largest": student.features, "zero": zero}
 
 
-def measured(module: LightningModule, folder: Path, times: int = 1) -> dict[str, float]:
+def measured(
+    module: LightningModule, folder: Path, times: int = 1, have: Sequence[int] = range(6)
+) -> dict[str, float]:
     """The heads' accuracies on six samples, in batches of four, of which one has no label."""
     x = nn.functional.one_hot(torch.tensor([0, 1, 2, 2, 1, 0]), 3).float()
     samples: list[Batch] = [
-        {"visual": row, "label": label, "index": i}
+        {"visual": row, "label": label, "index": i, "present": {"visual": i in have}}
         for i, (row, label) in enumerate(zip(x, LABELS, strict=True))
     ]
     heads = HeadMetrics("accuracy")
@@ -58,6 +61,14 @@ def test_each_head_has_its_accuracy_over_the_labelled(tmp_path: Path, times: int
     module = DistillationModule(Net(), {}, TwoHeads(), "visual")
     # Of five labels the largest value names four, and two are 0; a second pass begins anew.
     assert measured(module, tmp_path, times) == pytest.approx({"largest": 0.8, "zero": 0.4})
+
+
+def test_samples_that_lack_the_students_modality_do_not_count(tmp_path: Path) -> None:
+    module = DistillationModule(Net(), {}, TwoHeads(), "visual")
+    # Labels 1, 2 and 0 of the first batch, of which the largest value names two; then none.
+    assert measured(module, tmp_path, have=[1, 2, 3]) == pytest.approx(
+        {"largest": 2 / 3, "zero": 1 / 3}
+    )
 
 
 def test_a_module_without_a_criterion_has_no_heads(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ class PairedDataModule(MultimodalDataModule):
     Shape:
         - batch[modality]: [N, ...], as the recipe says; a list where the samples' shapes differ
         - batch["present"]: modality -> [N] bool, for those of ``modalities`` that are optional;
-          where it is False the modality is blank, and is to teach nothing
+          where it is False the modality is blank: a teacher of it teaches nothing with that
+          sample, and a network of it neither learns nor is measured with it
         - batch["label"]: [N] int64; [N, H, W] where each pixel has one
         - batch["index"]: [N] int64, the sample's place in the set, from 0
 

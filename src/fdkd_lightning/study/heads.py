@@ -39,13 +39,18 @@ class HeadMetrics(Callback):
         """Count a batch."""
         if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
             return
-        for name, logits in pl_module.heads(outputs["output"]).items():
+        output = outputs["output"]
+        # The output's own where samples that lack the student's modality are left out.
+        label = batch["label"] if output.label is None else output.label
+        if not len(label):
+            return
+        for name, logits in pl_module.heads(output).items():
             if name not in self.metrics:
                 own = pl_module.test_metrics
                 assert own is not None  # the module's setup made them
                 self.metrics[name] = own[self.metric].clone().to(pl_module.device)
                 self.metrics[name].reset()
-            self.metrics[name].update(logits, batch["label"])
+            self.metrics[name].update(logits, label)
 
     def values(self) -> dict[str, float]:
         """Head -> value on the data that was seen."""
