@@ -1,4 +1,5 @@
 import csv
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,7 @@ def test_the_shipped_configurations_train_in_both_directions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
     main(["prepare", "CrisisMMD", f"--root={root}", "--prepare_workers=1"])
     assert "train: 11 of 11" in capsys.readouterr().out
     widths = {"text": 8, "visual": 1280}
