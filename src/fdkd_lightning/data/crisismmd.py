@@ -72,7 +72,7 @@ class CrisisMMD(PairedDataModule):
         (5, ('affected_individuals', 'infrastructure_and_utility_damage'))
     """
 
-    class_names = (
+    class_names: tuple[str, ...] = (
         "affected_individuals",
         "infrastructure_and_utility_damage",
         "not_humanitarian",
