@@ -148,11 +148,15 @@ def test_the_informative_task_has_lists_of_its_own(root: Path) -> None:
 
 def test_a_quotation_mark_is_a_character_like_any_other(root: Path) -> None:
     # One that is never closed would swallow the rows after it; others would lose theirs.
-    texts = ['"Pray for them', 'they said "go"', '"all" of it ""', "a\u2028b\x85c\x0bd"]
-    write_train(root, *(row(20 + i, tweet_text=text) for i, text in enumerate(texts)))
-    samples = crisismmd(root, modalities=["text"]).samples
-    assert [sample.sources["text"] for sample in samples[11:15]] == texts
-    assert len(samples) == 11 + 4 + 8
+    texts = ['"Pray for them', 'they said "go"', '"all" of it ""', "a\u2028b\x85c\x0bd\re"]
+    write_train(
+        root, *(row(20 + i, tweet_text=text, label_text_image="") for i, text in enumerate(texts))
+    )
+    data = crisismmd(root, modalities=["text"])
+    data.prepare_data()
+    made = data.make_dataset("train")
+    assert [made[i]["text"] for i in range(11, 15)] == texts
+    assert len(made) == 11 + 4
     # So a tab ends a cell wherever it stands.
     write_train(root, row(20, tweet_text='"a\tb"'))
     with pytest.raises(ValueError, match=r"lab_train.tsv, line 13: 10 cells for 9 columns"):
