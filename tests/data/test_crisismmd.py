@@ -148,7 +148,7 @@ def test_the_informative_task_has_lists_of_its_own(root: Path) -> None:
 
 def test_a_quotation_mark_is_a_character_like_any_other(root: Path) -> None:
     # One that is never closed would swallow the rows after it; others would lose theirs.
-    texts = ['"Pray for them', 'they said "go"', '"all" of it ""', "a\u2028b\x85c\x0bd\re"]
+    texts = ['"Pray for them', 'they said "go"', '"all" of it ""', "a\u2028b\x85c\x0bd"]
     write_train(
         root, *(row(20 + i, tweet_text=text, label_text_image="") for i, text in enumerate(texts))
     )
@@ -161,6 +161,11 @@ def test_a_quotation_mark_is_a_character_like_any_other(root: Path) -> None:
     write_train(root, row(20, tweet_text='"a\tb"'))
     with pytest.raises(ValueError, match=r"lab_train.tsv, line 13: 10 cells for 9 columns"):
         crisismmd(root).prepare_data()
+
+
+def test_a_line_feed_alone_ends_a_row(root: Path) -> None:
+    write_train(root, row(20, tweet_text="a\rb"))
+    assert crisismmd(root).samples[11].sources["text"] == "a\rb"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_change_nothing(root: Path) -> None:
