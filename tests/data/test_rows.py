@@ -34,7 +34,7 @@ def test_a_damaged_manifest_is_named_with_the_remedy(tmp_path: Path, text: str) 
 
 
 def test_texts_of_all_kinds_come_back(tmp_path: Path) -> None:
-    texts = ["a, b", 'say "so"', "two\nlines", "cr\r\nlf", "tab\t", "ünï 🦉", "../up"]
+    texts = ["a, b", 'say "so"', "two\nlines", "cr\r\nlf", "lone\rcr", "tab\t", "ünï 🦉", "../up"]
     rows = [Row(str(i), "train", "", {"text": text}, "ok", "") for i, text in enumerate(texts)]
     write_manifest(tmp_path / "x.csv", rows, ["text"])
     assert read_manifest(tmp_path / "x.csv", {"text": TextRecipe()}) == rows

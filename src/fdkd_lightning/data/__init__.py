@@ -1,6 +1,7 @@
 """Data modules, and the transforms they run on the device."""
 
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.crisismmd import CrisisMMD, CrisisMMDInformative, CrisisMMDNonAgreed
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
 from fdkd_lightning.data.fbank import KaldiFbank
@@ -34,6 +35,7 @@ from fdkd_lightning.data.spectrograms import (
 )
 from fdkd_lightning.data.table import Sample
 from fdkd_lightning.data.tokens import Tokenize
+from fdkd_lightning.data.vggsound import VGGSound, VGGSound50, VGGSoundC2KD
 from fdkd_lightning.data.waveforms import Excerpt, Resample, Tile
 
 __all__ = [
@@ -44,6 +46,9 @@ __all__ = [
     "AudioRecipe",
     "C2KDAVESpectrogram",
     "CoverageError",
+    "CrisisMMD",
+    "CrisisMMDInformative",
+    "CrisisMMDNonAgreed",
     "Excerpt",
     "FDCMKDShortSpectrogram",
     "FDCMKDSpectrogram",
@@ -69,4 +74,7 @@ __all__ = [
     "TextRecipe",
     "Tile",
     "Tokenize",
+    "VGGSound",
+    "VGGSound50",
+    "VGGSoundC2KD",
 ]

@@ -75,7 +75,8 @@ def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
 def write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
     """Write the rows, unless they are there already."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    # Python before 3.13 leaves a lone carriage return unquoted, and reads it as a new line.
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(["id", "split", "label", *modalities, "status", "reason"])
     for row in rows:
         sources = [row.sources.get(modality, "") for modality in modalities]
