@@ -211,7 +211,7 @@ def test_without_lists_the_speaker_independent_set_is_all_sound_files(root: Path
         s.id: (s.split, s.label) for s in with_lists
     }
     (root / "AudioWAV/notes.wav").touch()
-    with pytest.raises(ValueError, match="notes.wav: the name is not actor_sentence_emotion_level"):
+    with pytest.raises(ValueError, match=r"notes.wav: the name is not actor_sentence_emotion_level"):
         _ = cremad(root, CREMADSpeakerIndependent).samples
 
 

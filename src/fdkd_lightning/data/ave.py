@@ -241,8 +241,8 @@ def _sample(event: Event, root: Path, fault: str) -> Sample:
 def _read_list(path: Path, split: str) -> list[Event]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: give the owner's AVE_Dataset, which holds {', '.join(LISTS.values())} "
-            "and the folder AVE, as root (it is linked from https://github.com/YapengTian/AVE-ECCV18)"
+            f"{path} is not there: give the owner's AVE_Dataset, which holds the lists and the folder "
+            "AVE, as root (it is linked from https://github.com/YapengTian/AVE-ECCV18)"
         )
     events = []
     lines = path.read_text(encoding="utf-8-sig").splitlines()

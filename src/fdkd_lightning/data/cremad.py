@@ -33,8 +33,8 @@ class CREMAD(PairedDataModule):
     tenth of the training clips, of each emotion alike, is validation data, drawn by ``split_seed``:
     6,028 clips remain. All 91 actors are in all splits: see :class:`CREMADSpeakerIndependent`.
 
-    Files that are broken (1076_MTI_SAD_XX is in every medium; three more are as FLV) or only git-LFS
-    stubs are left out, with the reason in the manifest. A clip that is listed twice, within a list
+    Files that are broken (1076_MTI_SAD_XX in every medium; three more as FLV) or git-LFS stubs are
+    left out, with the reason in the manifest. A clip that is listed twice, within a list
     or in both, and an emotion that is none of the six are errors.
 
     Shape:
@@ -89,8 +89,8 @@ class CREMADSpeakerIndependent(CREMAD):
 
     The clips are those of both lists; without the lists, all in ``AudioWAV``, the emotions from
     their names. Whole actors make up the test split, whole others the validation split, each as
-    many as give a tenth of the clips or a bit more; ``split_seed`` draws them. Numbers are not to be
-    compared with published ones.
+    many as give a tenth of the clips or a bit more; ``split_seed`` draws them. Its accuracies are
+    not to be compared with published ones.
 
     Args: as :class:`CREMAD`.
 
