@@ -1,4 +1,5 @@
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.cremad import CREMAD, CREMADSpeakerIndependent
-from fdkd_lightning.data.paired import PairedDataset
-from fdkd_lightning.data.prepare import CoverageError
+from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.recipes import MMParetoFbank, OGMCREMADSpectrogram
+from fdkd_lightning.data.report import CoverageError
 from fdkd_lightning.data.table import Sample
 
 Write = Callable[..., Path]
@@ -75,7 +75,7 @@ def test_the_lists_become_splits_with_a_tenth_of_training_as_validation(root: Pa
     assert len(val) == 2
     # One of each emotion: a tenth of eight, rounded.
     assert {name.split("_")[2] for name in val} == set(EMOTIONS)
-    assert sorted(val + ids(samples, "train")) == names(range(1001, 1009))
+    assert sorted(val + ids(samples, "train")) == sorted(names(range(1001, 1009)))
     assert ids(cremad(root).samples, "val") == val
     others = [ids(cremad(root, split_seed=seed).samples, "val") for seed in (1, 2, 3)]
     assert any(other != val for other in others)
@@ -211,53 +211,23 @@ def test_without_lists_the_speaker_independent_set_is_all_sound_files(root: Path
         s.id: (s.split, s.label) for s in with_lists
     }
     (root / "AudioWAV/notes.wav").touch()
-    with pytest.raises(ValueError, match=r"notes.wav: the name is not actor_sentence_emotion_level"):
+    with pytest.raises(ValueError, match=r"notes.wav: the name is not actor_"):
         _ = cremad(root, CREMADSpeakerIndependent).samples
 
 
-def tiny(in_chans: int) -> dict[str, Any]:
-    arguments = {"num_classes": 6, "in_chans": in_chans, "layers": [1, 1, 1, 1]}
-    return {
-        "class_path": "fdkd_lightning.models.ResNet",
-        "init_args": arguments | {"channels": [4, 4, 8, 8]},
-    }
-
-
-@pytest.fixture
-def overlay(tmp_path: Path, root: Path) -> Callable[[str], list[str]]:
-    """Arguments that make a shipped configuration train in seconds."""
-    networks = {"audio": tiny(1), "visual": tiny(3)}
-
-    def write(config: str) -> list[str]:
-        role, modality = config.split("_")
-        other = "visual" if modality == "audio" else "audio"
-        model: dict[str, Any] = {"model": networks[modality]}
-        if role == "distill":
-            teacher = {"class_path": "fdkd_lightning.PretrainedModel"}
-            path = f"runs/cremad/unimodal_{other}/checkpoints/best.ckpt"
-            arguments = {"model": networks[other], "checkpoint": path}
-            model = {
-                "student": networks[modality],
-                "teachers": {other: teacher | {"init_args": arguments}},
-            }
-        trainer = {
-            "accelerator": "cpu",
-            "max_epochs": 1,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-        }
-        data = {"root": str(root), "batch_size": 7, "num_workers": 0, "prepare_workers": 1}
-        content = {"trainer": trainer, "model": {"init_args": model}, "data": {"init_args": data}}
-        path = tmp_path / f"{config}.yaml"
-        path.write_text(yaml.safe_dump(content))
-        return [f"--config={CONFIGS / 'cremad' / config}.yaml", f"--config={path}"]
-
-    return write
+SHORT = [
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=1",
+    "--data.batch_size=7",
+    "--data.num_workers=0",
+    "--data.prepare_workers=1",
+]
 
 
 def test_the_shipped_configurations_train_in_both_directions(
     root: Path,
-    overlay: Callable[[str], list[str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -266,10 +236,16 @@ def test_the_shipped_configurations_train_in_both_directions(
     main(["prepare", "CREMAD", f"--root={root}", "--prepare_workers=1"])
     assert "train: 14 of 14" in capsys.readouterr().out
     for config in ("unimodal_audio", "unimodal_visual", "distill_audio", "distill_visual"):
-        main(["fit", *overlay(config)])
-        main(["test", *overlay(config)])
-        weights = torch.load(f"runs/cremad/{config}/checkpoints/best.ckpt", weights_only=True)[
-            "state_dict"
-        ]
+        shipped = (CONFIGS / f"cremad/{config}.yaml").read_text()
+        small = re.sub(
+            r"in_chans: \d", r"\g<0>, layers: [1, 1, 1, 1], channels: [4, 4, 8, 8]", shipped
+        )
+        Path(f"{config}.yaml").write_text(small)
+        arguments = [f"--config={config}.yaml", f"--data.root={root}", *SHORT]
+        main(["fit", *arguments])
+        main(["test", *arguments])
+        kept = torch.load(f"runs/cremad/{config}/checkpoints/best.ckpt", weights_only=True)
+        weights = kept["state_dict"]
+        assert weights["model.net.conv1.weight"].shape[1] == (1 if "audio" in config else 3)
         assert all(value.isfinite().all() for value in weights.values())
     assert "test/accuracy" in capsys.readouterr().out

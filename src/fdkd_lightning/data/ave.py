@@ -10,8 +10,13 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.pictures import IMAGENET_MEAN, IMAGENET_STD
-from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, Recipe
+from fdkd_lightning.data.recipe import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AudioRecipe,
+    FramesRecipe,
+    Recipe,
+)
 from fdkd_lightning.data.recipes import C2KDAVESpectrogram
 from fdkd_lightning.data.table import Sample
 
@@ -241,8 +246,8 @@ def _sample(event: Event, root: Path, fault: str) -> Sample:
 def _read_list(path: Path, split: str) -> list[Event]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: give the owner's AVE_Dataset, which holds the lists and the folder "
-            "AVE, as root (it is linked from https://github.com/YapengTian/AVE-ECCV18)"
+            f"{path} is not there: give the owner's AVE_Dataset, which holds the lists and the "
+            "videos, as root (it is linked from https://github.com/YapengTian/AVE-ECCV18)"
         )
     events = []
     lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -256,8 +261,8 @@ def _read_list(path: Path, split: str) -> list[Event]:
                 f"{path.parent / place}: {line[:80]!r} is no row Category&VideoID&Quality&Start&End"
             )
         category, video, _, start, end = cells
-        seconds = [_seconds(cell, f"{path.parent / place}") for cell in (start, end)]
-        events.append(Event(split, category, video, *seconds, place))
+        first, last = (_seconds(cell, f"{path.parent / place}") for cell in (start, end))
+        events.append(Event(split, category, video, first, last, place))
     return events
 
 

@@ -8,8 +8,13 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.pictures import IMAGENET_MEAN, IMAGENET_STD
-from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, Recipe
+from fdkd_lightning.data.recipe import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AudioRecipe,
+    FramesRecipe,
+    Recipe,
+)
 from fdkd_lightning.data.recipes import FDCMKDSpectrogram
 from fdkd_lightning.data.table import Sample, draw_validation
 
