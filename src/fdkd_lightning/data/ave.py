@@ -163,7 +163,7 @@ class AVE(PairedDataModule):
 class AVEWithoutLeaks(AVE):
     """AVE without the rows whose video is in a later split too, in the order train, val, test.
 
-    The manifest has them, with the reason. Validation and test data of the owner's lists are whole.
+    The manifest has them, with the reason. Test data stays as it is.
 
     Args: as :class:`AVE`.
 
