@@ -1,5 +1,6 @@
 import csv
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
 from fdkd_lightning.data.dataset import PairedDataset
+from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs
 
 Write = Callable[..., Path]
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -270,6 +272,7 @@ def test_the_shipped_configurations_train_in_both_directions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
     main(["prepare", "AVE", f"--root={root}", "--prepare_workers=1", "--min_coverage=0.5"])
     assert "train: 7 of 9" in capsys.readouterr().out
     for config in ("unimodal_audio", "unimodal_visual", "distill_audio", "distill_visual"):
@@ -286,3 +289,17 @@ def test_the_shipped_configurations_train_in_both_directions(
         assert weights["model.net.conv1.weight"].shape[1] == (1 if "audio" in config else 3)
         assert all(value.isfinite().all() for value in weights.values())
     assert "test/accuracy" in capsys.readouterr().out
+
+
+def test_the_column_of_table_1_names_what_is_there() -> None:
+    study = read_study(CONFIGS / "ave/table1.yaml")
+    assert (study.seeds, study.epoch) == ([0, 1, 2, 3, 4], "best")
+    runs = [*teacher_runs(study).values(), *method_runs(study)]
+    assert len(runs) == 200
+    named = {arg for run in runs for arg in run.args if is_config(arg)}
+    assert all((CONFIGS.parent / path).is_file() for path in named)
+    assert {path for path in named if "/ave/" in path} == {
+        f"configs/ave/{role}_{modality}.yaml"
+        for role in ("unimodal", "distill")
+        for modality in ("audio", "visual")
+    }

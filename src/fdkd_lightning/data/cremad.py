@@ -36,7 +36,7 @@ class CREMAD(PairedDataModule):
 
     The lists have no validation split, and published codes choose the epoch on test data. Here a
     tenth of the training clips, of each emotion alike, is validation data, drawn by ``split_seed``:
-    6,028 clips remain. All 91 actors are in all splits: see :class:`CREMADSpeakerIndependent`.
+    about 6,030 remain. All 91 actors are in all splits: see :class:`CREMADSpeakerIndependent`.
 
     Files that are broken (1076_MTI_SAD_XX in every medium; three more as FLV) or git-LFS stubs are
     left out, with the reason in the manifest. A clip that is listed twice, within a list
