@@ -1,6 +1,8 @@
 """Data modules, and the transforms they run on the device."""
 
+from fdkd_lightning.data.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.cremad import CREMAD, CREMADSpeakerIndependent
 from fdkd_lightning.data.crisismmd import CrisisMMD, CrisisMMDInformative, CrisisMMDNonAgreed
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
@@ -39,12 +41,17 @@ from fdkd_lightning.data.vggsound import VGGSound, VGGSound50, VGGSoundC2KD
 from fdkd_lightning.data.waveforms import Excerpt, Resample, Tile
 
 __all__ = [
+    "AVE",
+    "CREMAD",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "AVDigits",
     "AVDigitsDataset",
+    "AVEFirstEvents",
+    "AVEWithoutLeaks",
     "AudioRecipe",
     "C2KDAVESpectrogram",
+    "CREMADSpeakerIndependent",
     "CoverageError",
     "CrisisMMD",
     "CrisisMMDInformative",
