@@ -204,6 +204,58 @@ def test_a_probe_gives_the_output_in_eval_mode_without_gradients() -> None:
     torch.testing.assert_close(output, net.eval()(x))
 
 
+class Nested(nn.Module):
+    """Takes values and whole numbers, and keeps what it got."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Any) -> Output:
+        self.got = x
+        values = x["values"] if isinstance(x, dict) else torch.stack(x)
+        return Output(values, self.fc(values))
+
+
+def test_a_probe_casts_the_values_within_a_dict_or_list_and_no_whole_numbers() -> None:
+    net = Nested().to(torch.bfloat16)
+    x = {"values": torch.randn(2, 4), "tokens": torch.ones(2, 4, dtype=torch.int64)}
+    assert probe(net, x).logits.dtype == torch.bfloat16
+    assert net.got["values"].dtype == torch.bfloat16
+    assert net.got["tokens"].dtype == torch.int64
+    assert x["values"].dtype == torch.float32
+    assert probe(net, [torch.randn(4), torch.randn(4)]).logits.shape == (2, 3)
+
+
+def test_a_probe_leaves_texts_to_the_model() -> None:
+    class Lengths(Net):
+        def forward(self, x: list[str]) -> Output:
+            return super().forward(torch.tensor([[float(len(text))] * 4 for text in x]))
+
+    assert probe(Lengths(), ["a", "dog"]).logits.shape == (2, 3)
+
+
+class Late(nn.Module):
+    """Makes its layer when it is first used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("fc", None)
+
+    def forward(self, x: Tensor) -> Output:
+        if self.fc is None:
+            self.fc = nn.Sequential(nn.Linear(4, 3)).train(self.training)
+        return Output(x, self.fc(x))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_a_probe_has_made_takes_the_mode_of_the_whole(training: bool) -> None:
+    net = Late().train(training)
+    probe(net, torch.randn(2, 4))
+    assert {part.training for part in net.modules()} == {training}
+    assert len(list(net.modules())) == 3
+
+
 def test_a_probe_moves_no_generator() -> None:
     net, x = Net(), torch.randn(2, 4)
     seed()

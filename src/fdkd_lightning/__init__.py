@@ -65,7 +65,7 @@ from fdkd_lightning.losses import (
     standardize,
 )
 from fdkd_lightning.lr_scheduler import PolyLR
-from fdkd_lightning.models import PretrainedModel, ResNet
+from fdkd_lightning.models import PretrainedModel, ResNet, TimmModel, TransformersModel
 from fdkd_lightning.predictions import PredictionTable
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
@@ -120,7 +120,9 @@ __all__ = [
     "ShuffledPairs",
     "TeacherWarning",
     "TextRecipe",
+    "TimmModel",
     "TrainedTeachers",
+    "TransformersModel",
     "UnimodalModule",
     "WarmUp",
     "WeightSchedule",

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -37,14 +38,17 @@ def probe(model: nn.Module, x: Any) -> Output:
     """The model's output for ``x`` in eval mode, without a trace in modes, gradients or RNG."""
     modes = {module: module.training for module in model.modules()}
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if weight is not None and isinstance(x, Tensor) and x.is_floating_point():
-        x = x.to(weight.dtype)  # a "true" precision leaves the networks in it
+    if weight is not None:
+        # A "true" precision leaves the networks in it; tokens stay whole numbers.
+        dtype = weight.dtype
+        x = apply_to_collection(x, Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t)
     try:
         with isolate_rng(), torch.no_grad():
             return as_output(model.eval()(x))
     finally:
-        for module, training in modes.items():
-            module.training = training
+        # A part that the first use built takes the whole's mode.
+        for module in model.modules():
+            module.training = modes.get(module, modes[model])
 
 
 def shapes_of(output: Output) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class FrozenTeachers(Mapping[str, nn.Module]):
         """Read the weights of those that are a ``PretrainedModel``."""
         for teacher in self._teachers.values():
             load_pretrained(teacher)
+            # Some build their parameters only now.
+            teacher.requires_grad_(False)
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
         """Move them to the device, and to ``dtype`` where the trainer converts its inputs."""

@@ -15,7 +15,7 @@ from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import FDKDLoss
-from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
+from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel, load_pretrained
 from fdkd_lightning.types import Output
 from fdkd_lightning.unimodal import UnimodalModule
 
@@ -289,3 +289,27 @@ def test_load_pretrained_loads_the_module_itself(tmp_path: Path) -> None:
     model = saved(tmp_path / "0.pt", net.state_dict())
     load_pretrained(model)
     assert_same(state(model.model), state(net))
+
+
+class Counting(DeferredModel):
+    """Counts how often it is loaded, and is one network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Net()
+        self.loads = 0
+
+    def load(self) -> None:
+        self.loads += 1
+
+    def forward(self, x: Tensor) -> Output:
+        output: Output = self.net(x)
+        return output
+
+
+def test_what_a_checkpoint_replaces_is_not_read_before(tmp_path: Path) -> None:
+    torch.save(Counting().state_dict(), tmp_path / "own.pt")
+    inner, alone = Counting(), Counting()
+    load_pretrained(nn.ModuleList([PretrainedModel(inner, tmp_path / "own.pt"), alone]))
+    assert (inner.loads, alone.loads) == (0, 1)
+    torch.testing.assert_close(state(inner), torch.load(tmp_path / "own.pt"))

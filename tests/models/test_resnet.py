@@ -111,7 +111,7 @@ def test_the_relu_removed_is_the_last_alone() -> None:
 def test_in_chans_is_the_number_of_input_channels(in_chans: int) -> None:
     model = small(in_chans=in_chans)
     assert output(model, in_chans=in_chans).features.shape == (2, 16)
-    with pytest.raises(RuntimeError, match="channels"):
+    with pytest.raises(ValueError, match=f"set in_chans={in_chans + 1}"):
         output(model, in_chans=in_chans + 1)
 
 
@@ -124,3 +124,51 @@ def test_layers_are_the_blocks_of_each_stage() -> None:
     net = small(layers=(1, 2, 3, 1)).net
     stages = (net.layer1, net.layer2, net.layer3, net.layer4)
     assert [len(stage) for stage in stages] == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_averaged_frames_are_the_mean_over_time_and_space_before_the_classifier(
+    training: bool,
+) -> None:
+    model = small().train(training)
+    clip = torch.randn(2, 3, 3, 32, 32)
+    frames = model(clip.flatten(0, 1))
+    model = small().train(training)  # its running statistics anew
+    result = model(clip)
+    assert result.features.shape == (2, 16)
+    torch.testing.assert_close(result.features, frames.features.view(2, 3, 16).mean(1))
+    # A linear layer of the mean is the mean of linear layers.
+    torch.testing.assert_close(result.logits, frames.logits.view(2, 3, 5).mean(1))
+    for stage, single in zip(result.maps, frames.maps, strict=True):
+        torch.testing.assert_close(stage, single.unflatten(0, (2, 3)).mean(1))
+    pooled = result.maps[-1].mean((2, 3))
+    torch.testing.assert_close(result.logits, model.net.fc(pooled))
+
+
+def test_the_order_of_averaged_frames_does_not_matter_and_that_of_stacked_ones_does() -> None:
+    clip = torch.randn(2, 3, 3, 32, 32)
+    average, stack = small(), small(in_chans=9, frames="stack")
+    torch.testing.assert_close(average(clip.flip(1)), average(clip))
+    assert not torch.allclose(stack(clip.flip(1)).features, stack(clip).features)
+
+
+def test_stacked_frames_are_a_picture_of_more_channels() -> None:
+    model, clip = small(in_chans=9, frames="stack"), torch.randn(2, 3, 3, 32, 32)
+    torch.testing.assert_close(model(clip), model(clip.flatten(1, 2)))
+
+
+def test_one_frame_is_a_picture() -> None:
+    model, x = small(), torch.randn(2, 1, 3, 32, 32)
+    torch.testing.assert_close(model(x), model(x[:, 0]))
+    stack = small(frames="stack")
+    torch.testing.assert_close(stack(x), model(x[:, 0]))
+
+
+def test_frames_leave_the_names_of_weights() -> None:
+    assert small().state_dict().keys() == small(frames="stack").state_dict().keys()
+    assert all(name.startswith("net.") for name in small().state_dict())
+
+
+def test_an_unknown_way_of_frames_is_an_error() -> None:
+    with pytest.raises(ValueError, match="frames='mean'"):
+        small(frames="mean")

@@ -33,6 +33,7 @@ from fdkd_lightning.data.spectrograms import (
     LogMelSpectrogram,
 )
 from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.tokens import Tokenize
 from fdkd_lightning.data.waveforms import Excerpt, Resample, Tile
 
 __all__ = [
@@ -67,4 +68,5 @@ __all__ = [
     "Sample",
     "TextRecipe",
     "Tile",
+    "Tokenize",
 ]

@@ -2,5 +2,7 @@
 
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.models.timm_model import TimmModel
+from fdkd_lightning.models.transformers_model import TransformersModel
 
-__all__ = ["PretrainedModel", "ResNet"]
+__all__ = ["PretrainedModel", "ResNet", "TimmModel", "TransformersModel"]

@@ -1,5 +1,6 @@
 """Weights that are read when training begins, and not before."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,21 @@ from torch import Tensor, nn
 from fdkd_lightning.types import Output
 
 
-class PretrainedModel(nn.Module):
+class DeferredModel(nn.Module, ABC):
+    """A network whose weights come from elsewhere, and are read when fit begins."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read all weights, those of the parts included."""
+
+
+class PretrainedModel(DeferredModel):
     """A model and the checkpoint that its weights come from.
 
     The file is read by :meth:`load`, which the modules call when fit begins, so that testing or
     exporting a distilled student needs no teacher file. Only weights are unpickled
-    (``weights_only=True``): a checkpoint cannot run code.
+    (``weights_only=True``): a checkpoint cannot run code. What the model itself would read or
+    download is not, for the checkpoint replaces it.
 
     Args:
         model: A network that returns :class:`~fdkd_lightning.types.Output`.
@@ -51,18 +61,20 @@ class PretrainedModel(nn.Module):
         _check_fit(self.checkpoint, weights, own)
         self.model.load_state_dict(weights)
 
-    def forward(self, x: Tensor) -> Output:
+    def forward(self, x: Any) -> Output:
         """The model's output."""
         output: Output = self.model(x)
         return output
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Load every :class:`PretrainedModel` inside ``module``."""
-    # Outer ones last: what they read holds the weights of those inside.
-    for part in reversed(list(module.modules())):
-        if isinstance(part, PretrainedModel):
-            part.load()
+    """Load every :class:`DeferredModel` inside ``module``, such as a ``PretrainedModel``."""
+    if isinstance(module, DeferredModel):
+        # What it reads holds the weights of those inside, which are spared a download.
+        module.load()
+        return
+    for part in module.children():
+        load_pretrained(part)
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from timm.models.resnet import BasicBlock
 from timm.models.resnet import ResNet as TimmResNet
 from torch import Tensor, nn
 
+from fdkd_lightning.models.frames import Frames, average_frames, check_frames, fold_frames
 from fdkd_lightning.types import Output
 
 
@@ -16,21 +17,34 @@ class ResNet(nn.Module):
     As in the published code of FD-CMKD the features are the last residual sum before its ReLU,
     averaged over space; the classifier sees the average after it, and so do losses of maps.
 
+    A clip of frames becomes one sample in one of two ways. ``"average"`` runs each frame and
+    averages over frames and space, before the classifier; each map is the mean of the frames'
+    maps, so that what a loss reads of a channel's mean is exact, and what it reads of places is
+    that of the mean frame. ``"stack"`` takes the frames for channels of one picture.
+
     Args:
         num_classes: K.
-        in_chans: Channels of the input: 3 for pictures, 1 for spectrograms.
+        in_chans: Channels of the input: 3 for pictures, 1 for spectrograms, 3 T for T stacked
+            frames.
         layers: Blocks per stage; (2, 2, 2, 2) is ResNet-18, (1, 1, 1, 1) ResNet-10.
         channels: Channels per stage; D is the last.
         stem_pool: Max-pool after the first convolution; leave it out for inputs of some 32 pixels.
+        frames: ``"average"``, as FD-CMKD's published code does and C2KD's for VGGSound, or
+            ``"stack"``, as C2KD's for CREMA-D and AVE.
 
     Shape:
-        - x: [N, in_chans, H, W]
+        - x: [N, in_chans, H, W]; or frames, [N, T, in_chans, H, W] where they are averaged,
+          [N, T, in_chans / T, H, W] where they are stacked
         - features: [N, D]
         - logits: [N, K]
         - maps: one per stage, [N, channels[i], H', W'], each after its ReLU
 
+    Raises:
+        ValueError: If ``frames`` is unknown, or the input's channels are not ``in_chans``.
+
     Reference:
-        timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (where the features are taken).
+        timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (where the features are taken);
+        ``huofushuo/C2KD`` (stacked frames).
 
     Example:
         >>> output = ResNet(10, in_chans=1, channels=(8, 8, 16, 16))(torch.randn(2, 1, 32, 32))
@@ -45,8 +59,10 @@ class ResNet(nn.Module):
         layers: tuple[int, int, int, int] = (2, 2, 2, 2),
         channels: tuple[int, int, int, int] = (64, 128, 256, 512),
         stem_pool: bool = True,
+        frames: Frames = "average",
     ) -> None:
         super().__init__()
+        check_frames(frames)
         block: Any = BasicBlock  # timm's annotation asks for an instance
         net: nn.Module = TimmResNet(
             block, layers, num_classes=num_classes, in_chans=in_chans, channels=channels
@@ -55,14 +71,22 @@ class ResNet(nn.Module):
             net.maxpool = nn.Identity()
         net.get_submodule("layer4")[-1].act2 = nn.Identity()  # type: ignore[index]  # a Sequential
         self.net: Any = net
+        self.in_chans = in_chans
+        self.frames = frames
 
     def forward(self, x: Tensor) -> Output:
         """Features, logits and the maps of the four stages."""
         net = self.net
+        x, parts = fold_frames(x, self.frames, self.in_chans)
         x = net.maxpool(net.act1(net.bn1(net.conv1(x))))
         maps = []
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             x = stage(x)
             maps.append(x)
         maps[-1] = torch.relu(x)
-        return Output(net.global_pool(x), net.fc(net.global_pool(maps[-1])), tuple(maps))
+        # Frame by frame before the mean: ReLU comes before it, as the classifier's does.
+        features, pooled = (
+            average_frames(net.global_pool(stage), parts) for stage in (x, maps[-1])
+        )
+        averaged = tuple(average_frames(stage, parts) for stage in maps)
+        return Output(features, net.fc(pooled), averaged)

@@ -1,0 +1,124 @@
+"""Networks of timm for pictures, frames and spectrograms."""
+
+import difflib
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from fdkd_lightning.models.frames import Frames, average_frames, check_frames, fold_frames
+from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.types import Output
+
+
+class TimmModel(DeferredModel):
+    """Any classifier of timm, by its name, with what it computes on the way.
+
+    Features are what its classifier gets. Maps are the last four stages', or, of a network that
+    keeps one resolution (ViT), those after each quarter of its blocks.
+
+    Pretrained weights are read by :meth:`load`, which the modules call when fit begins, from the
+    hub or timm's cache of it; they are all of the network's but the classifier's. So testing a
+    checkpoint downloads nothing. Without a module call it yourself.
+
+    Args:
+        name: A name of ``timm.list_models()``, such as ``mobilenetv2_100``; a tag after a dot
+            chooses weights: ``vit_base_patch16_224.augreg_in21k``.
+        num_classes: K.
+        in_chans: Channels of the input, as in :class:`~fdkd_lightning.models.ResNet`; timm adapts
+            pretrained weights to them.
+        pretrained: Begin with the published weights.
+        frames: ``"average"`` or ``"stack"``, as in :class:`~fdkd_lightning.models.ResNet`.
+
+    Shape:
+        - x: [N, in_chans, H, W]; or frames, [N, T, in_chans, H, W] where they are averaged,
+          [N, T, in_chans / T, H, W] where they are stacked
+        - features: [N, D]
+        - logits: [N, K]
+        - maps: up to four, [N, C, H', W']
+
+    Raises:
+        ValueError: If timm has no such network, it has no single classifier of pooled features,
+            ``frames`` is unknown, or the input's channels are not ``in_chans``.
+        RuntimeError: By :meth:`load`, if the published weights cannot be had.
+
+    Reference:
+        Wightman, "PyTorch Image Models", huggingface/pytorch-image-models.
+
+    Example:
+        >>> output = TimmModel("mobilenetv2_035", num_classes=5)(torch.randn(2, 3, 64, 64))
+        >>> output.features.shape, output.logits.shape, len(output.maps)
+        (torch.Size([2, 1280]), torch.Size([2, 5]), 4)
+    """
+
+    net: Any
+
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        in_chans: int = 3,
+        pretrained: bool = False,
+        frames: Frames = "average",
+    ) -> None:
+        super().__init__()
+        check_frames(frames)
+        self.name = name
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.pretrained = pretrained
+        self.frames = frames
+        self.net = self._create(pretrained=False)
+        self._stages = _stages(self.net)
+        if not isinstance(self.net.get_classifier(), nn.Module):
+            raise ValueError(
+                f"name={name!r} has more than one classifier: choose a network with one, such as "
+                f"{name.replace('_distilled', '')!r}"
+            )
+
+    def load(self) -> None:
+        """Read the published weights, if they are asked for."""
+        if not self.pretrained:
+            return
+        try:
+            # The classifier is drawn anew, without moving what comes after it.
+            with torch.random.fork_rng(devices=[]):
+                weights = self._create(pretrained=True).state_dict()
+        except Exception as error:  # of the network, the hub's or timm's own
+            raise RuntimeError(
+                f"the published weights of {self.name!r} cannot be read ({error}): run where the "
+                "hub can be reached, once, and they are kept in its cache (HF_HOME); or set "
+                "pretrained: false; or give a checkpoint of your own through PretrainedModel"
+            ) from error
+        self.net.load_state_dict(weights)
+
+    def forward(self, x: Tensor) -> Output:
+        """Features, logits and maps, in one pass."""
+        x, parts = fold_frames(x, self.frames, self.in_chans)
+        last, maps = self.net.forward_intermediates(x, indices=self._stages)
+        features = average_frames(self.net.forward_head(last, pre_logits=True), parts)
+        logits = self.net.get_classifier()(features)
+        return Output(features, logits, tuple(average_frames(stage, parts) for stage in maps))
+
+    def _create(self, pretrained: bool) -> Any:
+        if ":" not in self.name and not timm.is_model(self.name):
+            near = difflib.get_close_matches(self.name, timm.list_models(), n=3)
+            raise ValueError(
+                f"timm has no network name={self.name!r}"
+                + (f": do you mean {' or '.join(near)}?" if near else "")
+                + " (timm.list_models('*vit*') lists them)"
+            )
+        return timm.create_model(
+            self.name, pretrained, num_classes=self.num_classes, in_chans=self.in_chans
+        )
+
+
+def _stages(net: Any) -> list[int]:
+    """Which of the network's intermediate maps are taken."""
+    reductions = [stage["reduction"] for stage in net.feature_info]
+    total = len(reductions)
+    count = min(4, total)
+    if len(set(reductions)) == 1:
+        return [(i + 1) * total // count - 1 for i in range(count)]
+    return list(range(total - count, total))
