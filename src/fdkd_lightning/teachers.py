@@ -142,7 +142,7 @@ def check_teachers(
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
     loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
     right = {modality: torch.zeros((), device=device) for modality in teachers}
-    labels: list[Tensor] = []
+    per_class: Tensor | None = None
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
@@ -151,14 +151,16 @@ def check_teachers(
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
             target = batch["label"]
-            labels.append(target[target != IGNORE_INDEX])
             for modality, output in outputs.items():
                 check_output(f"{modality} teacher", output)
                 right[modality] += (output.logits.argmax(1) == target).sum()
-    if not labels:
+            # Counted batch by batch: there may be a label for each pixel.
+            labels = target[target != IGNORE_INDEX]
+            found = torch.bincount(labels, minlength=output.logits.shape[1])
+            per_class = found if per_class is None else per_class + found
+    if per_class is None:
         return {}
     # Under DDP each process has its own share of the validation data.
-    per_class = torch.bincount(torch.cat(labels), minlength=output.logits.shape[1])
     per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
     seen = int(per_class.sum())
     if not seen:
