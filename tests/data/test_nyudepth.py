@@ -276,6 +276,9 @@ def test_the_shipped_configurations_train_in_both_directions(
     for config in ("unimodal_visual", "unimodal_depth", "distill_visual", "distill_depth"):
         Path(f"{config}.yaml").write_text(small(config))
         arguments = [f"--config={config}.yaml", f"--data.root={root}"]
+        own = ["--prepare_workers=1", "--val_fraction=0.3"]
+        main(["prepare", f"{config}.yaml", f"--root={root}", *own])
+        assert "train: 6 of 6 samples" in capsys.readouterr().out
         main(["fit", *arguments, *SHORT])
         if config.startswith("distill"):
             capsys.readouterr()
