@@ -8,6 +8,7 @@ from torch import Tensor
 from fdkd_lightning.alignment import (
     SharedAlignmentHead,
     alignment_loss,
+    scores_at,
     soft_alignment_loss,
 )
 from fdkd_lightning.types import Bands
@@ -224,3 +225,26 @@ def test_soft_gradients() -> None:
         return soft_alignment_loss(*pairs, prediction, target, temperature=2.0)
 
     assert torch.autograd.gradcheck(loss, scores)
+
+
+def test_scores_of_fewer_places_than_labels_are_interpolated() -> None:
+    coarse = torch.tensor([[0.0, 8.0], [4.0, 4.0]]).repeat(1, 3, 1, 1)
+    fine = scores_at(coarse, torch.Size([4, 4]))
+    # Places lie in the middle of what they stand for: a quarter and three quarters between.
+    assert fine[0, 0, 0].tolist() == [0.0, 2.0, 6.0, 8.0]
+    assert fine[0, 0, -1].tolist() == [4.0, 4.0, 4.0, 4.0]
+    assert scores_at(coarse, torch.Size([2, 2])) is coarse
+    vectors = torch.zeros(2, 5)
+    assert scores_at(vectors, torch.Size([])) is vectors
+
+
+def test_a_map_of_scores_meets_a_finer_map_of_labels() -> None:
+    scores = Bands(*torch.randn(2, 2, 4, 3, 5))
+    target = torch.randint(0, 4, (2, 12, 20))
+    target[:, :3] = -100
+    fine = Bands(*(scores_at(band, torch.Size([12, 20])) for band in scores))
+    assert torch.equal(alignment_loss(scores, scores, target), alignment_loss(fine, fine, target))
+    prediction = torch.randn(2, 4, 12, 20)
+    found = soft_alignment_loss(scores, scores, prediction, target)
+    assert torch.equal(found, soft_alignment_loss(fine, fine, prediction, target))
+    assert found > 0

@@ -26,10 +26,13 @@ CONTENT: dict[str, Any] = {
     for path in sorted(CONFIGS.rglob("*.yaml"))
 }
 # Studies name runs, and a sweep is W&B's to parse.
-OURS = {
-    name: content for name, content in CONTENT.items() if "/" in name and "methods" not in content
-}
 STUDIES = sorted(name for name in CONTENT if name.startswith("study/"))
+TABLES = sorted(name for name in CONTENT if name.endswith("/table1.yaml"))
+OURS = {
+    name: content
+    for name, content in CONTENT.items()
+    if "/" in name and name not in STUDIES + TABLES
+}
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
 OVERLAYS = [name for name in OURS if name not in FULL]
@@ -268,6 +271,18 @@ def test_each_run_of_a_shipped_study_can_be_built(
         cli = built([*run.command(), folder])
         assert isinstance(cli.model, UnimodalModule)
         assert cli.trainer.max_epochs in range(1, 100)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_run_of_a_sets_table_can_be_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    study = read_study(CONFIGS / table, ["--seeds=[0]"])
+    assert study.epoch == "best"
+    for run in [*teacher_runs(study).values(), *method_runs(study)]:
+        model = built([*run.command(), f"--trainer.default_root_dir={tmp_path}"]).model
+        assert isinstance(model, UnimodalModule)
 
 
 def trained(

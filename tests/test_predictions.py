@@ -2,9 +2,11 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -109,3 +111,48 @@ def test_a_table_that_is_there_is_replaced(tmp_path: Path) -> None:
 def test_a_sample_that_comes_twice_is_one_row(tmp_path: Path) -> None:
     predict(tmp_path, loader(SAMPLES + SAMPLES[:2]))
     assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["4", "5", "17", "30"]
+
+
+def dense(classes: int, pixels: list[list[int]], index: int) -> dict[str, Any]:
+    """A picture each of whose pixels is of a class almost surely."""
+    logits = torch.full((classes, len(pixels), len(pixels[0])), -20.0)
+    logits.scatter_(0, torch.tensor(pixels)[None], 20.0)
+    label = torch.full((len(pixels), len(pixels[0])), -100)
+    return {"audio": logits, "label": label, "index": index}
+
+
+def test_a_class_for_each_pixel_is_a_picture_of_numbers(tmp_path: Path) -> None:
+    pictures = {7: [[0, 2, 2], [1, 2, 0]], 3: [[1, 1, 1], [1, 1, 1]]}
+    samples = [dense(3, pixels, index) for index, pixels in pictures.items()]
+    predict(tmp_path, loader(samples))
+    for index, pixels in pictures.items():
+        with Image.open(tmp_path / "predictions" / f"{index}.png") as image:
+            assert image.mode == "L"
+            assert np.asarray(image).tolist() == pixels
+
+
+def test_the_table_then_has_the_means_over_the_pixels(tmp_path: Path) -> None:
+    predict(tmp_path, loader([dense(3, [[0, 2, 2], [1, 2, 0]], 7)]))
+    (row,) = read(tmp_path / "predictions.csv")
+    assert row["class"] == "2"
+    assert [float(row[name]) for name in "012"] == pytest.approx([1 / 3, 1 / 6, 1 / 2], abs=1e-6)
+
+
+def test_many_classes_need_16_bits(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / "table.csv"
+    predict(tmp_path, loader([dense(300, [[299, 0]], 1)]), path)
+    with Image.open(path.parent / "predictions" / "1.png") as image:
+        assert np.asarray(image).tolist() == [[299, 0]]
+
+
+def test_pictures_are_not_kept_in_memory(tmp_path: Path) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        callbacks=[PredictionTable()],
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+    )
+    kept = trainer.predict(UnimodalModule(Echo(), "audio"), loader([dense(3, [[0, 1]], 1)]))
+    assert kept is not None
+    assert {*kept[0]} == {"index", "probabilities"}

@@ -237,6 +237,24 @@ def test_samples_without_a_label_do_not_count(tmp_path: Path) -> None:
     assert fit(tmp_path, Measure(audio=Oracle()), validation) == {"audio": 1.0}
 
 
+class Painter(nn.Module):
+    """Names the class of each pixel by its value."""
+
+    def forward(self, x: Tensor) -> Output:
+        logits = 9.0 * torch.nn.functional.one_hot(x, 4).movedim(-1, 1)
+        return Output(logits, logits)
+
+
+def test_where_each_pixel_has_a_label_each_counts(tmp_path: Path) -> None:
+    said = torch.tensor([[0, 1, 2], [3, 0, 0]])
+    label = torch.tensor([[0, 1, 3], [3, -100, 1]])
+    validation = DataLoader([{"audio": said, "label": label}] * 3, batch_size=2)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TeacherWarning)
+        accuracies = fit(tmp_path, Measure(audio=Painter()), validation)
+    assert accuracies == pytest.approx({"audio": 3 / 5})
+
+
 def test_validation_without_labels_measures_nothing_and_warns_of_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", TeacherWarning)

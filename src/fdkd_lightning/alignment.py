@@ -50,6 +50,24 @@ class SharedAlignmentHead(nn.Module):
         return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
 
 
+def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
+    """Class scores of a map, interpolated to ``size``, H and W, where they have another.
+
+    Features of a segmentation network have fewer places than its labels.
+
+    Shape:
+        - scores: [N, K, H, W]; or [N, K] with an empty size
+        - output: [N, K, *size]
+
+    Example:
+        >>> scores_at(torch.zeros(2, 5, 3, 4), torch.Size([12, 16])).shape
+        torch.Size([2, 5, 12, 16])
+    """
+    if scores.ndim != 4 or scores.shape[2:] == size:
+        return scores
+    return F.interpolate(scores, tuple(size), mode="bilinear")
+
+
 def alignment_loss(
     student: Bands, teacher: Bands | None, target: Tensor, teacher_target: Tensor | None = None
 ) -> Tensor:
@@ -68,7 +86,7 @@ def alignment_loss(
         The sum over bands and networks; each cross-entropy is a mean over labelled samples.
 
     Shape:
-        - student, teacher: [N, K, ...] each
+        - student, teacher: [N, K, ...] each; maps are interpolated to the target's size
         - target, teacher_target: [N, ...]
 
     Reference:
@@ -80,10 +98,12 @@ def alignment_loss(
         >>> round((loss / 4).exp().item(), 4)
         4.0
     """
-    loss = cross_entropy(student.low, target) + cross_entropy(student.high, target)
+    low, high = (scores_at(band, target.shape[1:]) for band in student)
+    loss = cross_entropy(low, target) + cross_entropy(high, target)
     if teacher is not None:
         target = target if teacher_target is None else teacher_target
-        loss = loss + cross_entropy(teacher.low, target) + cross_entropy(teacher.high, target)
+        low, high = (scores_at(band, target.shape[1:]) for band in teacher)
+        loss = loss + cross_entropy(low, target) + cross_entropy(high, target)
     return loss
 
 
@@ -114,7 +134,7 @@ def soft_alignment_loss(
         The sum over bands and networks of the means over all processes' unlabelled samples.
 
     Shape:
-        - student, teacher: [N, K, ...] each
+        - student, teacher: [N, K, ...] each; maps are interpolated to the target's size
         - prediction: [N, K, ...]
         - target, teacher_target: [N, ...]
 
@@ -131,7 +151,8 @@ def soft_alignment_loss(
     for scores, labels in ((student, target), (teacher, own)):
         unlabelled = labels == IGNORE_INDEX
         for band in scores:
-            log_band = F.log_softmax(band.to(dtype) / temperature, dim=1)
+            band = scores_at(band, labels.shape[1:]).to(dtype)
+            log_band = F.log_softmax(band / temperature, dim=1)
             divergence = F.kl_div(log_band, log_target, reduction="none", log_target=True).sum(1)
             total = (divergence * unlabelled).sum()
             loss = loss + mean_over_processes(total, unlabelled.sum().to(dtype))

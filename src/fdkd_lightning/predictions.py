@@ -1,21 +1,28 @@
-"""Predictions as a table."""
+"""Predictions as a table, and as pictures where each pixel has one."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
 
 
 class PredictionTable(BasePredictionWriter):
     """Writes what ``predict`` finds as a CSV table: index, class, and a probability per class.
 
     The rows are sorted by index; under DDP they come from all processes, each sample once.
+
+    Where each pixel has a class, its number becomes the pixel's value in a picture ``<index>.png``
+    in the folder ``predictions`` beside the table: of 8 bits, or 16 with more than 256 classes. The
+    table then has the means over a sample's pixels. What is in the pictures is not kept in memory,
+    nor returned by ``trainer.predict``.
 
     Args:
         path: Where to write; None: ``predictions.csv`` in the trainer's ``default_root_dir``.
@@ -25,8 +32,28 @@ class PredictionTable(BasePredictionWriter):
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        super().__init__(write_interval="epoch")
+        super().__init__(write_interval="batch_and_epoch")
         self.path = path
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the batch's pictures, and drop them."""
+        if "classes" not in prediction:
+            return
+        folder = self._table(trainer).parent / "predictions"
+        folder.mkdir(parents=True, exist_ok=True)
+        wide = prediction["probabilities"].shape[1] > 256
+        for index, numbers in zip(prediction["index"], prediction.pop("classes"), strict=True):
+            values = numbers.cpu().numpy().astype(np.uint16 if wide else np.uint8)
+            Image.fromarray(values).save(folder / f"{int(index)}.png")
 
     def write_on_epoch_end(
         self,
@@ -47,7 +74,7 @@ class PredictionTable(BasePredictionWriter):
             rows = {index: row for part in parts for index, row in part.items()}
         if not trainer.is_global_zero or not rows:
             return
-        path = Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
+        path = self._table(trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
         classes = len(next(iter(rows.values())))
         names = _class_names(trainer, classes)
@@ -58,6 +85,9 @@ class PredictionTable(BasePredictionWriter):
                 best = int(torch.tensor(rows[index]).argmax())
                 table.writerow([index, names[best], *(f"{p:.6f}" for p in rows[index])])
         rank_zero_info(f"{len(rows)} predictions written to {path}")
+
+    def _table(self, trainer: Trainer) -> Path:
+        return Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
 
 
 def _class_names(trainer: Trainer, classes: int) -> list[str]:

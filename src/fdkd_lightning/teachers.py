@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
@@ -164,9 +165,9 @@ def check_teachers(
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
     loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
     right = {modality: torch.zeros((), device=device) for modality in teachers}
-    # Each teacher's own: samples that lack its modality tell nothing of it.
-    labels = {modality: [torch.zeros(0, dtype=torch.int64, device=device)] for modality in teachers}
-    classes = 0
+    # Of the samples that have its modality, counted batch by batch: each pixel may have a label.
+    none = torch.zeros(0, dtype=torch.int64, device=device)
+    per_class = dict.fromkeys(teachers, none)
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
@@ -178,20 +179,24 @@ def check_teachers(
                 check_output(f"{modality} teacher", output)
                 has = having(batch, modality)
                 target = batch["label"] if has is None else batch["label"][has]
-                labels[modality].append(target[target != IGNORE_INDEX])
+                seen_before = per_class[modality]
+                size = max(len(seen_before), output.logits.shape[1])
+                found = torch.bincount(target[target != IGNORE_INDEX], minlength=size)
+                found[: len(seen_before)] += seen_before
+                per_class[modality] = found
                 right[modality] += (output.logits.argmax(1) == target).sum()
-                classes = max(classes, output.logits.shape[1])
-    # Under DDP each process has its own share of the validation data.
-    most = trainer.strategy.reduce(torch.tensor(classes, device=device), reduce_op="max")
+    # Under DDP each process has its own share of the validation data, and may lack a teacher's.
+    longest = max(map(len, per_class.values()))
+    classes = int(trainer.strategy.reduce(torch.tensor(longest, device=device), reduce_op="max"))
     accuracies: dict[str, float] = {}
     for modality, hits in right.items():
-        per_class = torch.bincount(torch.cat(labels[modality]), minlength=int(most))
-        per_class = trainer.strategy.reduce(per_class, reduce_op="sum")
+        counts = F.pad(per_class[modality], (0, classes - len(per_class[modality])))
+        counts = trainer.strategy.reduce(counts, reduce_op="sum")
         correct = float(trainer.strategy.reduce(hits, reduce_op="sum"))
-        seen = int(per_class.sum())
+        seen = int(counts.sum())
         if not seen:
             continue
-        chance = int(per_class.max()) / seen
+        chance = int(counts.max()) / seen
         # Two standard errors above always naming the most frequent class.
         near_chance = chance + 2 * math.sqrt(chance * (1 - chance) / seen)
         accuracy = correct / seen

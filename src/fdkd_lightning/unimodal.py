@@ -61,7 +61,8 @@ class UnimodalModule(LightningModule):
 
     Shape:
         - batch[modality]: [N, ...]
-        - batch["label"]: [N] int64, -100 where there is no label
+        - batch["label"]: [N] int64, or [N, H, W] where each pixel has a class; -100 where there is
+          no label
         - batch["present"]: modality -> [N] bool, whether the sample has it, for those that samples
           may lack; in all batches or in none
 
@@ -145,11 +146,19 @@ class UnimodalModule(LightningModule):
         return {"output": self._evaluate("test", self.test_loss, self.test_metrics, batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The samples' ids [N] and class probabilities [N, K] of the network alone."""
-        probabilities = self._infer(batch).logits.float().softmax(1)
+        """The samples' ids [N] and class probabilities [N, K] of the network alone.
+
+        Where each pixel has a class, the probabilities are means over the pixels, and ``classes``
+        [N, H, W] has each one's most probable class.
+        """
+        logits = self._infer(batch).logits.float()
         has = having(batch, self.modality)
         index = batch["index"] if has is None else batch["index"][has]
-        return {"index": index, "probabilities": probabilities}
+        predicted = {"index": index, "probabilities": logits.softmax(1)}
+        if logits.ndim > 2:
+            predicted["probabilities"] = predicted["probabilities"].flatten(2).mean(2)
+            predicted["classes"] = logits.argmax(1)
+        return predicted
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The injected optimizer over the trainable parameters, and its scheduler."""

@@ -3,12 +3,17 @@
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.io import savemat
+
+from fdkd_lightning.data.nyu_classes import NYU_40, SAME_NAME
 
 FPS = 10
 TONE = 440
@@ -98,3 +103,111 @@ def numbers_of() -> Callable[[list[Image.Image]], list[int]]:
         return [round((float(np.asarray(frame).mean()) - 20) / 6) for frame in frames]
 
     return read
+
+
+ROOM = {
+    # Of the 40 classes -> its value in the owner's file, color, distance in metres.
+    -100: (0, (0, 0, 0), 9.0),
+    0: (21, (250, 240, 20), 4.0),  # wall
+    1: (11, (20, 200, 60), 2.5),  # floor
+    3: (157, (200, 30, 40), 3.25),  # bed
+    39: (1, (30, 60, 250), 1.0002),  # book, of which there is otherprop
+}
+VALUE, COLOR, DISTANCE = range(3)
+
+
+def room(i: int, size: tuple[int, int]) -> NDArray[np.int64]:
+    """The classes of picture i: void above, wall, floor, a bed on the left and a book on it."""
+    height, width = size
+    classes = np.zeros(size, np.int64)
+    classes[: height // 12] = -100
+    classes[height // 2 + i % 4 :] = 1
+    classes[height // 2 : -height // 6, : width // 3 + i % 5] = 3
+    classes[height // 2 + 2 : height // 2 + 10, width // 8 : width // 4] = 39
+    return classes
+
+
+def look(classes: NDArray[np.int64], what: int) -> NDArray[Any]:
+    """A value, color or distance for each pixel."""
+    look_up = np.array([ROOM.get(k, ROOM[-100])[what] for k in range(-100, 40)])
+    found: NDArray[Any] = look_up[classes + 100]
+    return found
+
+
+def _cells(file: Any, name: str, texts: list[str]) -> None:
+    """A cell array of texts, as MATLAB writes it: references to arrays of UTF-16."""
+    held = {
+        text: file.create_dataset(
+            f"#refs#/{name}{n}", data=np.array([[ord(c)] for c in text], np.uint16)
+        )
+        for n, text in enumerate(dict.fromkeys(texts))
+    }
+    cells = file.create_dataset(name, (1, len(texts)), h5py.ref_dtype)
+    cells[0] = [held[text].ref for text in texts]
+
+
+def _write_labeled(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
+    def stored(what: int, dtype: Any) -> NDArray[Any]:
+        # MATLAB's files have the last axis first.
+        return np.stack([look(classes, what).T for classes in rooms]).astype(dtype)
+
+    names = 894 * ["thing"]
+    for value, name in zip(SAME_NAME, NYU_40[:37], strict=True):
+        names[value - 1] = name
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "w", userblock_size=512) as file:
+        file["images"] = stored(COLOR, np.uint8)
+        file["depths"] = stored(DISTANCE, np.float32)
+        raw = stored(DISTANCE, np.float32)
+        raw[:, :5] = 0  # the first columns
+        file["rawDepths"] = raw
+        file["labels"] = stored(VALUE, np.uint16)
+        _cells(file, "names", names)
+        # Three pictures of one scene follow upon each other.
+        _cells(file, "scenes", [f"scene_{i // 3:04d}" for i in range(len(rooms))])
+    numbers = np.arange(1, len(rooms) + 1, dtype=np.uint16)[:, None]
+    savemat(root / "splits.mat", {"trainNdxs": numbers[:split], "testNdxs": numbers[split:]})
+
+
+def _write_unpacked(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
+    for folder in ("RGB", "HHA", "Label"):
+        (root / folder).mkdir(parents=True)
+    for i, classes in enumerate(rooms):
+        color = look(classes, COLOR).astype(np.uint8)
+        Image.fromarray(color).save(root / f"RGB/{i}.jpg", quality=95)
+        Image.fromarray(255 - color).save(root / f"HHA/{i}.jpg", quality=95)
+        numbers = np.where(classes < 0, 0, classes + 1).astype(np.uint8)
+        Image.fromarray(numbers).save(root / f"Label/{i}.png")
+    (root / "train.txt").write_text("".join(f"{i}\n" for i in range(split)))
+    (root / "test.txt").write_text("".join(f"{i}\n" for i in range(split, len(rooms))))
+
+
+def _write_listed(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
+    for folder in ("rgb", "masks", "depth"):
+        (root / folder).mkdir(parents=True)
+    lines = []
+    for i, classes in enumerate(rooms):
+        Image.fromarray(look(classes, COLOR).astype(np.uint8)).save(root / f"rgb/{i}.png")
+        steps = np.rint(look(classes, DISTANCE) * 5000).astype(np.uint16)
+        Image.fromarray(steps).save(root / f"depth/{i}.png")
+        # Its masks leave out a margin.
+        mask = np.where(classes < 0, 255, classes)[4:-5, 6:-6].astype(np.uint8)
+        Image.fromarray(mask).save(root / f"masks/{i}.png")
+        lines.append(f"rgb/{i}.png\tmasks/{i}.png\tdepth/{i}.png\n")
+    (root / "train.txt").write_text("".join(lines[:split]))
+    (root / "val.txt").write_text("".join(lines[split:]))
+
+
+@pytest.fixture
+def write_nyu() -> Callable[..., list[NDArray[np.int64]]]:
+    """A miniature of NYU Depth V2 in one of its forms; returns the classes of its pictures."""
+
+    def write(
+        root: Path, form: str, count: int = 12, size: tuple[int, int] = (48, 64), split: int = 9
+    ) -> list[NDArray[np.int64]]:
+        root.mkdir(parents=True, exist_ok=True)
+        rooms = [room(i, size) for i in range(count)]
+        forms = {"labeled": _write_labeled, "unpacked": _write_unpacked, "listed": _write_listed}
+        forms[form](root, rooms, split)
+        return rooms
+
+    return write

@@ -694,3 +694,19 @@ def test_large_features_keep_their_high_band_logged_before() -> None:
     )
     # Logarithms of ever larger numbers are ever more alike, and far from vanishing.
     assert 0.2 * small < large < small
+
+
+def test_features_of_fewer_places_than_labels_have_shared_heads_too() -> None:
+    torch.manual_seed(0)
+    student, teacher = (
+        Output(torch.randn(2, 8, 3, 4), torch.randn(2, 3, 12, 16)) for _ in range(2)
+    )
+    target = torch.randint(0, 3, (2, 12, 16))
+    target[:, :2] = -100
+    loss = FDKDLoss(
+        FrequencyDecoupler(), SharedAlignmentHead(8, 3), band_heads=SharedAlignmentHead(8, 3)
+    )
+    assert {*loss(student, teacher, target)} == {"low", "high", "align", "heads"}
+    assert all(logits.shape == (2, 3, 12, 16) for logits in loss.heads(student).values())
+    void = torch.full_like(target, -100)
+    assert loss(student, teacher, void)["align"] == 0

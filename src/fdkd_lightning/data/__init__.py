@@ -9,16 +9,21 @@ from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
 from fdkd_lightning.data.fbank import KaldiFbank
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.media import MediaError
+from fdkd_lightning.data.normalize_depth import NormalizeDepth
+from fdkd_lightning.data.nyudepth import NYUDepthV2, NYUDepthV2Coarse
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.data.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     AudioRecipe,
+    DepthRecipe,
     FramesRecipe,
     ImageRecipe,
+    LabelMapRecipe,
     MediaRecipe,
     Part,
     Recipe,
+    SceneImageRecipe,
     TextRecipe,
 )
 from fdkd_lightning.data.recipes import (
@@ -56,12 +61,14 @@ __all__ = [
     "CrisisMMD",
     "CrisisMMDInformative",
     "CrisisMMDNonAgreed",
+    "DepthRecipe",
     "Excerpt",
     "FDCMKDShortSpectrogram",
     "FDCMKDSpectrogram",
     "FramesRecipe",
     "ImageRecipe",
     "KaldiFbank",
+    "LabelMapRecipe",
     "LogDensitySpectrogram",
     "LogMagnitudeSpectrogram",
     "LogMelSpectrogram",
@@ -69,6 +76,9 @@ __all__ = [
     "MediaError",
     "MediaRecipe",
     "MultimodalDataModule",
+    "NYUDepthV2",
+    "NYUDepthV2Coarse",
+    "NormalizeDepth",
     "OGMCREMADSpectrogram",
     "OGMVGGSoundSpectrogram",
     "PairedDataModule",
@@ -78,6 +88,7 @@ __all__ = [
     "Recipe",
     "Resample",
     "Sample",
+    "SceneImageRecipe",
     "TextRecipe",
     "Tile",
     "Tokenize",

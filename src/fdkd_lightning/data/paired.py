@@ -123,9 +123,9 @@ class PairedDataModule(MultimodalDataModule):
         if prepare_workers is not None:
             check_range("prepare_workers", prepare_workers, 1)
         check_range("min_coverage", min_coverage, 0, 1)
+        self.recipes = {name: chosen[name] for name in self.modalities}
         if balance and self.label_recipe() is not None:
             raise ValueError("balance=True needs one class per sample, and here each pixel has one")
-        self.recipes = {name: chosen[name] for name in self.modalities}
         self.optional_modalities = tuple(
             m for m in self.modalities if self.views.get(m, m) in optional_modalities
         )

@@ -4,7 +4,12 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_alignment_loss
+from fdkd_lightning.alignment import (
+    SharedAlignmentHead,
+    alignment_loss,
+    scores_at,
+    soft_alignment_loss,
+)
 from fdkd_lightning.decoupler import Decoupler
 from fdkd_lightning.losses.base import (
     PROJECTOR_REMEDY,
@@ -183,10 +188,10 @@ class FDKDLoss(DistillationLoss):
         return self.decoupler.record()
 
     def heads(self, student: Output) -> dict[str, Tensor]:
-        """Logits of the classifiers on the student's bands."""
+        """Logits of the classifiers on the student's bands, of the size of the student's own."""
         own = self.decoupler(student.features)
         return {
-            f"{name}_{band}": logits
+            f"{name}_{band}": scores_at(logits, student.logits.shape[2:])
             for name, head in (("align", self.alignment), ("heads", self.band_heads))
             if head is not None
             for band, logits in head(own)._asdict().items()

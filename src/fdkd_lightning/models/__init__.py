@@ -1,8 +1,9 @@
 """Networks that return :class:`~fdkd_lightning.types.Output`."""
 
+from fdkd_lightning.models.deeplab import DeepLabV3Plus
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.models.resnet import ResNet
 from fdkd_lightning.models.timm_model import TimmModel
 from fdkd_lightning.models.transformers_model import TransformersModel
 
-__all__ = ["PretrainedModel", "ResNet", "TimmModel", "TransformersModel"]
+__all__ = ["DeepLabV3Plus", "PretrainedModel", "ResNet", "TimmModel", "TransformersModel"]
