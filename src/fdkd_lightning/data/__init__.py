@@ -1,7 +1,10 @@
 """Data modules, and the transforms they run on the device."""
 
+from fdkd_lightning.data.affine import RandomAffine
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.byte_tokens import ByteTokens
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
+from fdkd_lightning.data.emoji import Emoji, EmojiDataset
 from fdkd_lightning.data.fbank import KaldiFbank
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.media import MediaError
@@ -36,8 +39,11 @@ __all__ = [
     "AVDigits",
     "AVDigitsDataset",
     "AudioRecipe",
+    "ByteTokens",
     "C2KDAVESpectrogram",
     "CoverageError",
+    "Emoji",
+    "EmojiDataset",
     "Excerpt",
     "FDCMKDShortSpectrogram",
     "FDCMKDSpectrogram",
@@ -57,6 +63,7 @@ __all__ = [
     "PairedDataset",
     "PairedManifest",
     "PictureTransform",
+    "RandomAffine",
     "Recipe",
     "Resample",
     "Sample",

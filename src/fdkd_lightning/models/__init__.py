@@ -2,5 +2,6 @@
 
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.models.text import NgramNet
 
-__all__ = ["PretrainedModel", "ResNet"]
+__all__ = ["NgramNet", "PretrainedModel", "ResNet"]
