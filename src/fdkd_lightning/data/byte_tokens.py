@@ -43,6 +43,8 @@ class ByteTokens(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """The tokens."""
+        if isinstance(texts, str):
+            raise TypeError(f"ByteTokens takes a list of strings, not one, {texts!r:.40}")
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(
