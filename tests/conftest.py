@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fdkd_lightning.data.digits import AVDigits
+from fdkd_lightning.data.emoji import Emoji
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,9 +19,21 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the audio-visual digits, made once per session."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # the workers' common one
+    folder = common_folder(tmp_path_factory) / "digits"
     # Workers may build at the same time: the file appears in whole.
-    AVDigits(folder / "digits").prepare_data()
-    return folder / "digits"
+    AVDigits(folder).prepare_data()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the emoji, drawn once per session."""
+    folder = common_folder(tmp_path_factory) / "emoji"
+    Emoji(folder).prepare_data()
+    return folder
+
+
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that the workers of this session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder

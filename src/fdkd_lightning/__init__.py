@@ -4,6 +4,7 @@ from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_a
 from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.digits import AVDigits
+from fdkd_lightning.data.emoji import Emoji
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, ImageRecipe, TextRecipe
 from fdkd_lightning.decoupler import (
@@ -65,7 +66,13 @@ from fdkd_lightning.losses import (
     standardize,
 )
 from fdkd_lightning.lr_scheduler import PolyLR
-from fdkd_lightning.models import PretrainedModel, ResNet, TimmModel, TransformersModel
+from fdkd_lightning.models import (
+    NgramNet,
+    PretrainedModel,
+    ResNet,
+    TimmModel,
+    TransformersModel,
+)
 from fdkd_lightning.predictions import PredictionTable
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
@@ -89,6 +96,7 @@ __all__ = [
     "Decoupler",
     "DistillationLoss",
     "DistillationModule",
+    "Emoji",
     "FDKDLoss",
     "FeatureLoss",
     "FramesRecipe",
@@ -104,6 +112,7 @@ __all__ = [
     "LogMSELoss",
     "MFHLoss",
     "MultimodalDataModule",
+    "NgramNet",
     "Output",
     "PKDLoss",
     "PairedManifest",

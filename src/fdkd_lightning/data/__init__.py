@@ -1,11 +1,14 @@
 """Data modules, and the transforms they run on the device."""
 
+from fdkd_lightning.data.affine import RandomAffine
 from fdkd_lightning.data.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.byte_tokens import ByteTokens
 from fdkd_lightning.data.cremad import CREMAD, CREMADSpeakerIndependent
 from fdkd_lightning.data.crisismmd import CrisisMMD, CrisisMMDInformative, CrisisMMDNonAgreed
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.digits import AVDigits, AVDigitsDataset
+from fdkd_lightning.data.emoji import Emoji, EmojiDataset
 from fdkd_lightning.data.fbank import KaldiFbank
 from fdkd_lightning.data.manifest import PairedManifest
 from fdkd_lightning.data.media import MediaError
@@ -55,6 +58,7 @@ __all__ = [
     "AVEFirstEvents",
     "AVEWithoutLeaks",
     "AudioRecipe",
+    "ByteTokens",
     "C2KDAVESpectrogram",
     "CREMADSpeakerIndependent",
     "CoverageError",
@@ -62,6 +66,8 @@ __all__ = [
     "CrisisMMDInformative",
     "CrisisMMDNonAgreed",
     "DepthRecipe",
+    "Emoji",
+    "EmojiDataset",
     "Excerpt",
     "FDCMKDShortSpectrogram",
     "FDCMKDSpectrogram",
@@ -85,6 +91,7 @@ __all__ = [
     "PairedDataset",
     "PairedManifest",
     "Part",
+    "RandomAffine",
     "Recipe",
     "Resample",
     "Sample",

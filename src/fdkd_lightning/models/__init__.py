@@ -3,7 +3,15 @@
 from fdkd_lightning.models.deeplab import DeepLabV3Plus
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.models.text import NgramNet
 from fdkd_lightning.models.timm_model import TimmModel
 from fdkd_lightning.models.transformers_model import TransformersModel
 
-__all__ = ["DeepLabV3Plus", "PretrainedModel", "ResNet", "TimmModel", "TransformersModel"]
+__all__ = [
+    "DeepLabV3Plus",
+    "NgramNet",
+    "PretrainedModel",
+    "ResNet",
+    "TimmModel",
+    "TransformersModel",
+]
