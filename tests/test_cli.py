@@ -128,6 +128,7 @@ def test_the_module_is_a_program(tmp_path: Path) -> None:
     assert done.stdout.startswith("usage: fdkd ")
     assert SUBCOMMANDS in done.stdout
     assert "fdkd study --help" in done.stdout
+    assert "fdkd prepare --help" in done.stdout
     assert not done.stderr
 
 

@@ -65,7 +65,7 @@ class FDKDCLI(LightningCLI):
             trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
             parser_kwargs={
                 "prog": "fdkd",
-                "epilog": "Also: fdkd study (many runs, one table), fdkd prepare (decode files).",
+                "epilog": "Also: fdkd study --help (many runs), fdkd prepare --help (decoding).",
             },
             auto_configure_optimizers=False,
             # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters

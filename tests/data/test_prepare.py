@@ -77,7 +77,7 @@ def test_the_manifest_names_a_compact_form_of_each_modality(
 ) -> None:
     report = run(tmp_path, samples)
     lines = report.manifest.read_text().splitlines()
-    assert lines[0] == "id,split,label,audio,visual,text,status,reason"
+    assert lines[0].replace('"', "") == "id,split,label,audio,visual,text,status,reason"
     assert len(lines) == 13
     rows = read_manifest(report.manifest, RECIPES)
     assert [row.id for row in rows] == [sample.id for sample in samples]
