@@ -107,6 +107,21 @@ def test_the_words_beside_the_table_are_true_of_it() -> None:
             assert not leader(found[direction, regime])[1]
 
 
+def test_the_words_on_the_ablation_are_true_of_it() -> None:
+    ((_, column),) = scores(*read_results(ROOT / "examples/results/ablation")).items()
+
+    def sign(method: str) -> int:
+        return paired_difference(column[method], column["FD-CMKD"]).sign
+
+    for method in ("no standardisation", "no frequency split"):
+        assert sign(method) == -1
+    assert sign("no shared classifiers") == 1
+    alike = ["cut at 1/4", "cut at 1/3", "learned cut-off", "cosine transform", "Haar wavelets"]
+    alike += ["random basis", "permuted channels", "MSE low, MSE high"]
+    alike += ["LogMSE low, LogMSE high", "LogMSE low, MSE high"]
+    assert [sign(method) for method in alike] == [0] * len(alike)
+
+
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     command = "python -m pip install nox && python -m nox -s tests"
     assert command in README

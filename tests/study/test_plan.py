@@ -111,6 +111,10 @@ def test_the_command_line_goes_over_the_file(write: Callable[..., Path]) -> None
             {"methods": {"alone": {"args": [], "controls": ["gone"]}}},
             ["methods.alone.controls='gone'", "(alone)"],
         ),
+        (
+            {"methods": {"alone": {"args": [], "references": ["alone"]}}},
+            ["methods.alone.references names 'alone' itself"],
+        ),
         ({"directions": {}}, ["directions is empty"]),
         ({"regimes": {}}, ["regimes is empty"]),
         ({"methods": {}}, ["methods is empty"]),

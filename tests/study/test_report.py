@@ -81,7 +81,7 @@ def test_the_numbers_of_the_table_worked_out_by_hand() -> None:
     # 2.776 * sqrt(2.5 / 5) = 1.96.
     fdkd = [a + d / 100 for a, d in zip(ALONE, [3, -1, 0, 2, 1], strict=True)]
     lines = table(*study({("a2v", "full"): {"alone": ALONE, "fdkd": fdkd}}))
-    assert "| method | accuracy | Δ alone | Δ controls |" in lines
+    assert "| method | accuracy | Δ alone | Δ controls and others |" in lines
     # 50 +- sqrt((0 + 4 + 4 + 1 + 1) / 4) = 1.6; 53, 51, 48, 53, 50: 51 +- sqrt(18 / 4) = 2.1.
     assert "| alone | 50.0 ± 1.6 | - | - |" in lines
     assert "| fdkd | 51.0 ± 2.1 | +1.0 [-1.0, +3.0] | - |" in lines
@@ -295,3 +295,21 @@ def test_without_results_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="give the folder of a study that was run"):
         report(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reference_is_compared_with_and_says_nothing_of_transfer() -> None:
+    column = {"alone": ALONE, "free": plus(ALONE, 0.01), "fdkd": plus(ALONE, 0.2)}
+    column |= {"variant": plus(ALONE, 0.1)}
+    settings, rows = study({("a2v", "full"): column})
+    settings["methods"]["variant"]["references"] = ["fdkd"]
+    below = by_hand(column["variant"], column["fdkd"])
+    assert any(f"| {below} (fdkd) |" in line for line in table(settings, rows))
+    (sentence,) = [line for line in words(settings, rows) if line.startswith("- variant")]
+    assert sentence == (
+        f"- variant is above alone ({by_hand(column['variant'], ALONE)}, n = 5); "
+        f"it is below fdkd ({below}, n = 5)."
+    )
+    # Beside a control it does not weaken what the control shows.
+    settings["methods"]["variant"]["controls"] = ["free"]
+    (sentence,) = [line for line in words(settings, rows) if line.startswith("- variant")]
+    assert sentence.endswith(": the teacher adds to what heads and batches alone give.")

@@ -164,7 +164,11 @@ def test_what_is_written_is_read_again(make_study: Callable[..., Study], pretend
     assert settings["epoch"] == "best"
     assert settings["tune"] == TUNE
     assert list(settings["methods"]) == ["alone", "fdkd", "free"]
-    assert settings["methods"]["fdkd"] == {"args": ["distill_$student.yaml"], "controls": ["free"]}
+    assert settings["methods"]["fdkd"] == {
+        "args": ["distill_$student.yaml"],
+        "controls": ["free"],
+        "references": [],
+    }
 
 
 def test_the_table_of_results_has_a_column_per_value(

@@ -46,10 +46,12 @@ class Method:
             the other, and ``--key=value``.
         controls: The methods that have the same batches, steps and heads, but nothing to learn
             from a teacher; none where it is a control itself.
+        references: Other methods that it is compared with, such as that of which it is a variant.
     """
 
     args: list[str]
     controls: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -98,9 +100,13 @@ class Study:
             raise ValueError(f"seeds={self.seeds} names one twice: each seed is one run")
         references = [("baseline", self.baseline)]
         for name, method in self.methods.items():
-            references += [(f"methods.{name}.controls", control) for control in method.controls]
-            if name in method.controls:
-                raise ValueError(f"methods.{name}.controls names {name!r} itself")
+            for kind, others in (
+                ("controls", method.controls),
+                ("references", method.references),
+            ):
+                references += [(f"methods.{name}.{kind}", other) for other in others]
+                if name in others:
+                    raise ValueError(f"methods.{name}.{kind} names {name!r} itself")
         for key, reference in references:
             if reference not in self.methods:
                 known = ", ".join(self.methods)

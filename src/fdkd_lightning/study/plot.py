@@ -29,7 +29,8 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
             panel.axvline(baseline, color="0.6", linewidth=1, linestyle="--")
             for place, method in enumerate(methods):
                 # Grey: what the methods are measured by.
-                own = bool(settings["methods"][method]["controls"])
+                named = settings["methods"][method]
+                own = bool(named["controls"] or named.get("references"))
                 color = "C0" if own else "0.45"
                 values = [100 * value for value in column[method]]
                 spread = stdev(values) if len(values) > 1 else 0

@@ -43,18 +43,19 @@ def table(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
                 "",
                 f"### {direction}",
                 "",
-                f"| method | {settings['metric']} | Δ {settings['baseline']} | Δ controls |",
+                f"| method | {settings['metric']} | Δ {settings['baseline']} "
+                "| Δ controls and others |",
                 "|---|---|---|---|",
             ]
             for method in column:
                 to_baseline = _difference(column, method, settings["baseline"])
-                to_controls = [
-                    f"{_cell(_difference(column, method, control))} ({control})"
-                    for control in settings["methods"][method]["controls"]
+                to_others = [
+                    f"{_cell(_difference(column, method, other))} ({other})"
+                    for other in _compared(settings, method)
                 ]
                 lines.append(
                     f"| {method} | {_score(column[method])} | {_cell(to_baseline)} | "
-                    f"{'; '.join(to_controls) or '-'} |"
+                    f"{'; '.join(to_others) or '-'} |"
                 )
     teachers = _teachers(settings, rows)
     return [*lines, "", f"Teachers, on their own modality: {teachers}."] if teachers else lines
@@ -71,7 +72,7 @@ def words(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
         for method in column:
             if method != settings["baseline"]:
                 lines.append(f"- {_sentence(settings, column, method)}")
-                intervals += len({settings["baseline"], *settings["methods"][method]["controls"]})
+                intervals += len({settings["baseline"], *_compared(settings, method)})
         if len(column) > 1:
             best, wins = leader(column)
             claim = (
@@ -93,18 +94,25 @@ def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: 
     assert gain is not None  # the method is not the baseline
     parts = [f"{method} {_relation(gain, baseline)}"]
     signs = []
-    for control in controls:
-        difference = _difference(column, method, control)
-        assert difference is not None  # no method controls itself
-        signs.append(difference.sign)
-        if control != baseline:
-            parts.append(f"it {_relation(difference, control)}")
+    for other in _compared(settings, method):
+        difference = _difference(column, method, other)
+        assert difference is not None  # no method is compared with itself
+        if other in controls:
+            signs.append(difference.sign)
+        if other != baseline:
+            parts.append(f"it {_relation(difference, other)}")
     text = "; ".join(parts)
     if not signs or gain.sign < 1:
         return f"{text}."
     if min(signs) > 0:
         return f"{text}: the teacher adds to what heads and batches alone give."
     return f"{text}: this gain is not shown to be transfer."
+
+
+def _compared(settings: dict[str, Any], method: str) -> list[str]:
+    """A method's controls, then its references, which results of old do not have."""
+    named = settings["methods"][method]
+    return [*named["controls"], *named.get("references", [])]
 
 
 def _relation(difference: Difference, reference: str) -> str:
