@@ -17,6 +17,7 @@ from fdkd_lightning.cli import main
 from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.models.resnet import ResNet
 from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.types import Output
 from fdkd_lightning.unimodal import UnimodalModule
 
 ROOT = Path(__file__).parents[1]
@@ -282,6 +283,23 @@ def test_each_run_of_a_shipped_study_can_be_built(
         assert cli.trainer.max_epochs in range(1, 100)
 
 
+# What reaches the ResNets of the audio-visual sets.
+INPUTS = {
+    "cremad": {"audio": (1, 257, 1004), "visual": (1, 3, 224, 224)},
+    "ave": {"audio": (1, 257, 1004), "visual": (1, 3, 224, 224)},
+    "vggsound": {"audio": (1, 129, 626), "visual": (1, 3, 224, 224)},
+}
+
+
+@functools.cache
+def of_real_size(shape: tuple[int, ...]) -> Output:
+    """A ResNet-18's output of three such inputs, narrow."""
+    torch.manual_seed(0)
+    network = ResNet(6, in_chans=shape[-3], channels=(8, 8, 256, 16))
+    output: Output = network(torch.randn(3, *shape))
+    return output._replace(index=torch.arange(3))
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_each_run_of_a_sets_table_can_be_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str
@@ -292,9 +310,18 @@ def test_each_run_of_a_sets_table_can_be_built(
     # Each method in one of the two directions, in turn: what is below it differs, and no more.
     runs, half = method_runs(study), len(method_runs(study)) // 2
     chosen = [runs[k if k % 2 else half + k] for k in range(half)]
+    inputs = INPUTS.get(Path(table).parent.name)
     for run in [*teacher_runs(study).values(), *chosen]:
         model = built([*run.command(), f"--trainer.default_root_dir={tmp_path}"]).model
         assert isinstance(model, UnimodalModule)
+        if inputs and isinstance(model, DistillationModule):
+            # Maps of the real sizes, which a criterion may be unable to compare.
+            others = {"audio": "visual", "visual": "audio"}
+            student = of_real_size(inputs[model.modality])
+            teacher = of_real_size(inputs[others[model.modality]]) if model.teachers else None
+            model.criterion.build(student, teacher)
+            terms = model.criterion(student, teacher, torch.tensor([0, 1, 0]))
+            assert all(term.isfinite() for term in terms.values()), run.name
 
 
 def trained(

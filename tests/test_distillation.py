@@ -413,6 +413,28 @@ def test_a_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
     assert all(p.requires_grad for p in student.parameters())
 
 
+def test_a_control_s_projector_may_keep_the_width_of_what_it_controls(tmp_path: Path) -> None:
+    module = distillation(teachers={}, projector=ProbedLinear(out_features=11))
+    trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
+    assert module.projector is not None
+    assert (module.projector.in_features, module.projector.out_features) == (WIDTH, 11)
+
+
+def test_a_projector_that_the_criterion_leaves_out_gets_a_zero_gradient(tmp_path: Path) -> None:
+    """DDP waits for the gradient of every parameter."""
+    module = distillation(criterion=KDLoss(), projector=ProbedLinear())
+    gradients: list[Tensor | None] = []
+
+    class Look(Callback):
+        def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            assert module.projector is not None
+            gradients.extend(p.grad for p in module.projector.parameters())
+
+    trainer(tmp_path, Look()).fit(module, datamodule=Pairs(batch_size=4))
+    assert gradients
+    assert all(g is not None and not g.any() for g in gradients)
+
+
 @pytest.mark.parametrize("criterion", [FeatureLoss, fdkd])
 def test_other_widths_without_a_projector_are_an_error(
     tmp_path: Path, criterion: Callable[[], DistillationLoss]

@@ -216,6 +216,9 @@ class DistillationModule(UnimodalModule):
         if not self._all_taught:
             # A network did not run here, or no criterion: it may have run in other processes.
             summands.append(zero_of(self))
+        elif self.projector is not None:
+            # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
+            summands.append(zero_of(self.projector))
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, summands)
         self._log_terms({"loss": loss, **terms, **record}, batch)
@@ -227,8 +230,9 @@ class DistillationModule(UnimodalModule):
         self._shapes = {"student": shapes_of(student), "teacher": teacher and shapes_of(teacher)}
         if self.projector is not None:
             size = student.features.shape[1]
-            target = student if teacher is None else teacher
-            self.projector.build(size, target.features.shape[1])
+            # Without a teacher it has the width that it was given, so that the heads are the same.
+            width = self.projector.out_features or size
+            self.projector.build(size, width if teacher is None else teacher.features.shape[1])
             with torch.no_grad():
                 student = self._projected(student)
         self.criterion.build(student, teacher)

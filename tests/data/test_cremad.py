@@ -124,9 +124,9 @@ def test_other_published_spectrograms_are_a_transform_away(root: Path) -> None:
 
 def test_broken_clips_are_left_out_with_the_reason(root: Path) -> None:
     first, second, third, fourth, fifth = names(range(1001, 1011))[:5]
-    broken(root, f"AudioWAV/{first}.wav", 4000)  # as 1076_MTI_SAD_XX, in every medium
+    broken(root, f"AudioWAV/{first}.wav", 4000)
     broken(root, f"VideoFlash/{first}.flv", 2000)
-    broken(root, f"VideoFlash/{second}.flv", 2000)  # as 1064_IEO_DIS_MD
+    broken(root, f"VideoFlash/{second}.flv", 2000)
     (root / f"VideoFlash/{third}.flv").write_text("version https://git-lfs.github.com/spec/v1\n")
     (root / f"VideoFlash/{fourth}.flv").unlink()
     (root / f"VideoFlash/{fifth}.flv").write_bytes(b"no video at all, and 40 bytes of it....")
@@ -151,6 +151,27 @@ def test_broken_clips_are_left_out_with_the_reason(root: Path) -> None:
     assert sum(len(dataset(audio, split)) for split in ("train", "val", "test")) == 19
     with pytest.raises(CoverageError, match="train"):
         cremad(root, min_coverage=0.9).prepare_data()
+
+
+def test_clips_that_their_owner_calls_bad_are_left_out_though_they_can_be_decoded(
+    root: Path, write_wav: Write, write_clip: Write
+) -> None:
+    bad = ("1076_MTI_SAD_XX", "1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX")
+    for name in bad:
+        write_wav(root / f"AudioWAV/{name}.wav", 0.3, 16_000)
+        write_clip(root / f"VideoFlash/{name}.flv", seconds=0.5)
+    with (root / "train.csv").open("a") as file:
+        file.writelines(f"{name},{name.split('_')[2]}\n" for name in bad)
+    data = cremad(root)
+    found = rows(data)
+    assert [found[name]["status"] for name in bad] == ["refused", "absent", "absent", "absent"]
+    assert "bad in every medium" in found[bad[0]]["reason"]
+    assert not any(found[name]["visual"] for name in bad)
+    # Their sound is good.
+    audio = cremad(root, modalities=["audio"])
+    audio.prepare_data()
+    assert sum(len(dataset(audio, split)) for split in ("train", "val", "test")) == 20 + 3
+    assert sum(len(dataset(data, split)) for split in ("train", "val", "test")) == 20
 
 
 def test_lists_that_contradict_themselves_are_refused_with_file_and_line(root: Path) -> None:
@@ -252,6 +273,12 @@ def test_the_shipped_configurations_train_in_both_directions(
         assert weights["model.net.conv1.weight"].shape[1] == (1 if "audio" in config else 3)
         assert all(value.isfinite().all() for value in weights.values())
     assert "test/accuracy" in capsys.readouterr().out
+    # Another published input, as the README has it.
+    other = "--data.transforms.audio=fdkd_lightning.data.OGMCREMADSpectrogram"
+    arguments = ["--config=unimodal_audio.yaml", f"--data.root={root}", *SHORT]
+    arguments += [other, "--data.transforms.audio.sample_rate=16000"]
+    main(["fit", *arguments, "--trainer.default_root_dir=other"])
+    assert "OGMCREMADSpectrogram" in Path("other/logs/version_0/config.yaml").read_text()
 
 
 def test_the_column_of_table_1_names_what_is_there() -> None:

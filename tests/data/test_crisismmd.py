@@ -284,7 +284,9 @@ def shipped(config: str, root: Path, bert: str, folder: Path) -> list[str]:
     if role == "distill":
         other = "visual" if modality == "text" else "text"
         teacher = {"init_args": {"model": networks[other]}}
+        width = {"text": 8, "visual": 1280}[other]
         model = {"student": networks[modality], "teachers": {other: teacher}}
+        model["projector"] = {"init_args": {"out_features": width}}
     trainer = {
         "accelerator": "cpu",
         "max_epochs": 1,

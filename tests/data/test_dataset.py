@@ -58,6 +58,18 @@ def test_views_are_drawn_for_each_modality_or_for_all_alike(tmp_path: Path) -> N
         assert float(data[3, 0]["left"][0]) == float(pairs[3]["left"][0])
 
 
+class Cropped(TextRecipe):
+    """Larger in evaluation than in training, as pictures that are cropped are."""
+
+    def blank(self, rng: np.random.Generator | None = None) -> str:
+        return "whole" if rng is None else "part"
+
+
+def test_a_blank_has_the_size_of_training_or_of_evaluation(tmp_path: Path) -> None:
+    data = made(tmp_path, {"text": Cropped()}, optional=["text"])
+    assert (data[0]["text"], data[4, 0]["text"]) == ("whole", "part")
+
+
 def test_a_damaged_compact_form_is_named_with_the_remedy(tmp_path: Path) -> None:
     data = made(tmp_path, {"audio": AudioRecipe()})
     (tmp_path / "1.npy").write_bytes(b"none")

@@ -88,3 +88,26 @@ def test_a_file_that_is_cut_off_or_none_is_told(labeled: Path) -> None:
         with pytest.raises(MediaError) as caught:
             read()
         assert caught.value.status == "undecodable"
+
+
+def test_arrays_that_lie_in_another_file_are_not_read(tmp_path: Path) -> None:
+    """HDF5 has three ways to keep them there."""
+    secret = tmp_path / "elsewhere" / "secret.mat"
+    secret.parent.mkdir()
+    with h5py.File(secret, "w") as file:
+        file["images"] = np.full((2, 3), 7)
+    raw = secret.with_suffix(".raw")
+    raw.write_bytes(b"7" * 6)
+    path = tmp_path / "set" / "linked.mat"
+    path.parent.mkdir()
+    with h5py.File(path, "w") as file:
+        file["linked"] = h5py.ExternalLink(str(secret), "images")
+        file.create_dataset("external", (2, 3), np.uint8, external=[(str(raw), 0, 6)])
+        layout = h5py.VirtualLayout((2, 3), int)
+        layout[:] = h5py.VirtualSource(str(secret), "images", (2, 3))
+        file.create_virtual_dataset("virtual", layout)
+        file["own"] = np.ones((2, 3))
+    for name in ("linked", "external", "virtual"):
+        with pytest.raises(MediaError, match=f"'{name}' is no array of the file's own"):
+            read_member(path, f"{name}/0")
+    assert read_member(path, "own/1").tolist() == [1, 1, 1]

@@ -254,8 +254,10 @@ def small(config: str) -> str:
     text = re.sub("pretrained: true", "pretrained: false", text)
     content = yaml.safe_load(text)
     size = {"size": [*SIZE]}
+    image = {"class_path": "fdkd_lightning.data.SceneImageRecipe", "init_args": size}
     content["data"]["init_args"]["recipes"] = {
-        "visual": {"class_path": "fdkd_lightning.data.SceneImageRecipe", "init_args": size},
+        "visual": image,
+        "hha": image,
         "depth": {
             "class_path": "fdkd_lightning.data.DepthRecipe",
             "init_args": size | {"unit": 0.0002},
@@ -264,7 +266,18 @@ def small(config: str) -> str:
     return yaml.safe_dump(content)
 
 
+@pytest.mark.parametrize(
+    ("form", "modality", "from_it"),
+    [
+        ("labeled", "depth", "distill_visual"),
+        ("listed", "depth", "distill_visual"),
+        ("unpacked", "hha", "distill_visual_from_hha"),
+    ],
+)
 def test_the_shipped_configurations_train_in_both_directions(
+    form: str,
+    modality: str,
+    from_it: str,
     tmp_path: Path,
     write_nyu: Write,
     monkeypatch: pytest.MonkeyPatch,
@@ -272,8 +285,9 @@ def test_the_shipped_configurations_train_in_both_directions(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "nyu"
-    write_nyu(root, "labeled")
-    for config in ("unimodal_visual", "unimodal_depth", "distill_visual", "distill_depth"):
+    write_nyu(root, form)
+    of_it = f"distill_{modality}"
+    for config in ("unimodal_visual", f"unimodal_{modality}", from_it, of_it):
         Path(f"{config}.yaml").write_text(small(config))
         arguments = [f"--config={config}.yaml", f"--data.root={root}"]
         own = ["--prepare_workers=1", "--val_fraction=0.3"]
@@ -284,18 +298,18 @@ def test_the_shipped_configurations_train_in_both_directions(
             capsys.readouterr()
             main(["test", *arguments, *SHORT])
             assert "test/mean_iou" in capsys.readouterr().out
-        kept = torch.load(f"runs/nyudepth/{config}/checkpoints/best.ckpt", weights_only=True)
-        weights = kept["state_dict"]
+        stored = torch.load(f"runs/nyudepth/{config}/checkpoints/best.ckpt", weights_only=True)
+        weights = stored["state_dict"]
         assert all(value.isfinite().all() for value in weights.values())
         channels = weights["model.net.encoder.model.conv_stem.weight"].shape[1]
-        assert channels == (3 if config.endswith("visual") else 1)
-        monitored = [v for v in kept["callbacks"].values() if v.get("monitor")]
+        assert channels == (1 if config.endswith("_depth") else 3)
+        monitored = [v for v in stored["callbacks"].values() if v.get("monitor")]
         assert monitored[0]["monitor"] == "val/mean_iou"
-    logged = Path("runs/nyudepth/distill_depth/logs/version_0/metrics.csv").read_text()
+    logged = Path(f"runs/nyudepth/{of_it}/logs/version_0/metrics.csv").read_text()
     assert "train/low" in logged
     assert "train/align" not in logged
     main(["predict", *arguments, *SHORT])
-    predicted = Path("runs/nyudepth/distill_depth/predictions")
+    predicted = Path(f"runs/nyudepth/{of_it}/predictions")
     assert sorted(path.name for path in predicted.iterdir()) == ["10.png", "11.png", "9.png"]
     assert np.asarray(Image.open(predicted / "9.png")).shape == SIZE
 

@@ -449,7 +449,7 @@ class LabelMap(ImageRecipe):
     def load(self, source: Path, rng: np.random.Generator | None) -> Tensor:
         return (super().load(source, rng)[0] * 255).round().long()
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: np.random.Generator | None = None) -> Tensor:
         return torch.full((self.size, self.size), -100)
 
 

@@ -24,8 +24,13 @@ def test_each_split_is_counted_and_its_faults_are_told() -> None:
         "  line 4: why",
     ]
     check_coverage(report, 0.5)
-    with pytest.raises(CoverageError, match=r"split 'train' has 2 of 4 samples, less than "):
+    with pytest.raises(CoverageError, match=r"split 'test' has 1 of 2 samples, less than "):
         check_coverage(report, 0.51)
+    # Of the train split's four one is refused by the lists themselves.
+    alone = report._replace(statuses={"train": report.statuses["train"]})
+    check_coverage(alone, 0.66)
+    with pytest.raises(CoverageError, match=r"split 'train' has 2 of 3 samples, less than "):
+        check_coverage(alone, 0.67)
 
 
 def split_label(pair: tuple[str, str]) -> tuple[str, str]:

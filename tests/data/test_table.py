@@ -9,6 +9,7 @@ from fdkd_lightning.data.table import (
     draw_validation,
     leaves,
     read_table,
+    within,
 )
 
 HEADER = "id,split,label,audio,text\n"
@@ -211,3 +212,19 @@ def test_a_part_that_is_nothing_or_all_is_refused() -> None:
 def test_a_sample_without_group_among_others_is_named() -> None:
     with pytest.raises(ValueError, match=r"t.csv, line 2: the group is empty"):
         draw_validation([sample(1, group="g"), sample(2)], 0.5, 0)
+
+
+def test_a_list_lies_below_the_root_and_is_no_link_to_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "list.csv").touch()
+    (root / "linked.csv").symlink_to(tmp_path / "list.csv")
+    for name in ("../list.csv", str(tmp_path / "list.csv"), "linked.csv"):
+        with pytest.raises(ValueError, match="leaves root="):
+            within(root, name)
+    # A root that is a link itself, and links within it, are followed.
+    (root / "own.csv").touch()
+    (root / "again.csv").symlink_to(root / "own.csv")
+    (tmp_path / "alias").symlink_to(root)
+    for name in ("own.csv", "again.csv", "not/there.csv"):
+        assert within(tmp_path / "alias", name) == tmp_path / "alias" / name

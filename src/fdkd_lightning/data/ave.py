@@ -18,7 +18,7 @@ from fdkd_lightning.data.recipe import (
     Recipe,
 )
 from fdkd_lightning.data.recipes import C2KDAVESpectrogram
-from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.table import Sample, within
 
 LISTS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 """Split -> list, in ``root``."""
@@ -142,7 +142,9 @@ class AVE(PairedDataModule):
     def read_samples(self) -> list[Sample]:
         """The rows of the three lists."""
         events = [
-            event for split, name in LISTS.items() for event in _read_list(self.root / name, split)
+            event
+            for split, name in LISTS.items()
+            for event in _read_list(within(self.root, name), split)
         ]
         faults = self.faults(events)
         kept = leaks(events).keys() - faults.keys()

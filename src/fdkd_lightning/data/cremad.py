@@ -16,13 +16,19 @@ from fdkd_lightning.data.recipe import (
     Recipe,
 )
 from fdkd_lightning.data.recipes import FDCMKDSpectrogram
-from fdkd_lightning.data.table import Sample, draw_validation
+from fdkd_lightning.data.table import Sample, draw_validation, within
 
 LISTS = {"train": "train.csv", "test": "test.csv"}
 """Split -> list, in ``root``."""
 
 HELD_OUT = 0.1
 """Part of the clips, or of the actors' clips, that becomes test or validation split."""
+
+SILENT = "1076_MTI_SAD_XX"
+"""A clip that the owner's page calls bad in every medium; the file can be decoded."""
+
+BAD_VIDEO = ("1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX")
+"""Clips that the owner's page calls bad as FLV and MP3, but not as WAV."""
 
 
 class CREMAD(PairedDataModule):
@@ -38,8 +44,10 @@ class CREMAD(PairedDataModule):
     tenth of the training clips, of each emotion alike, is validation data, drawn by ``split_seed``:
     about 6,030 remain. All 91 actors are in all splits: see :class:`CREMADSpeakerIndependent`.
 
-    Files that are broken (1076_MTI_SAD_XX in every medium; three more as FLV) or git-LFS stubs are
-    left out, with the reason in the manifest. A clip that is listed twice, within a list
+    The clip 1076_MTI_SAD_XX, which its owner calls bad in every medium, is left out by its name,
+    and so are the frames of 1064_IEO_DIS_MD, 1064_TIE_SAD_XX and 1076_MTI_NEU_XX: some of these
+    files can be decoded, and show something else. Files that are broken or git-LFS stubs are left
+    out too. The manifest has the reasons. A clip that is listed twice, within a list
     or in both, and an emotion that is none of the six are errors.
 
     Shape:
@@ -85,7 +93,7 @@ class CREMAD(PairedDataModule):
         return [
             sample
             for split, name in LISTS.items()
-            for sample in _read_list(self.root / name, split)
+            for sample in _read_list(within(self.root, name), split)
         ]
 
 
@@ -125,7 +133,10 @@ class CREMADSpeakerIndependent(CREMAD):
 
 def _sample(name: str, split: str, emotion: str, where: str) -> Sample:
     sources = {"audio": f"AudioWAV/{name}.wav", "visual": f"VideoFlash/{name}.flv"}
-    return Sample(name, split, emotion, sources, where=where)
+    if name in BAD_VIDEO:
+        del sources["visual"]
+    fault = "its owner calls it bad in every medium" if name == SILENT else ""
+    return Sample(name, split, emotion, sources, where=where, fault=fault)
 
 
 def _read_list(path: Path, split: str) -> Iterator[Sample]:

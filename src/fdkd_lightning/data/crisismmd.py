@@ -14,7 +14,7 @@ from fdkd_lightning.data.recipe import (
     Recipe,
     TextRecipe,
 )
-from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.table import Sample, within
 from fdkd_lightning.data.tokens import Tokenize
 
 LISTS = {"train": "train", "val": "dev", "test": "test"}
@@ -99,7 +99,7 @@ class CrisisMMD(PairedDataModule):
         samples = [
             self._sample(row, split, where)
             for split, name in LISTS.items()
-            for where, row in _read_list(self.root / self.lists.format(name))
+            for where, row in _read_list(within(self.root, self.lists.format(name)))
         ]
         return _without_leaks(samples)
 

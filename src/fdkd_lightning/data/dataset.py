@@ -83,18 +83,18 @@ class PairedDataset(Dataset[Batch]):
             if name in self.optional:
                 present[name] = source != ""
             if not source:
-                sample[name] = recipe.blank()
+                sample[name] = recipe.blank(self._rng(epoch, i, name))
                 continue
             sample[name] = self._load(recipe, source, self._rng(epoch, i, name))
         if present:
             sample["present"] = present
         if self.label_recipe is not None:
             source = self.sources[LABEL_MAP][i]
+            rng = self._rng(epoch, i, LABEL_MAP)
             if source and self.label[i] != IGNORE_INDEX:
-                rng = self._rng(epoch, i, LABEL_MAP)
                 sample["label"] = self._load(self.label_recipe, source, rng)
             else:
-                sample["label"] = self.label_recipe.blank()
+                sample["label"] = self.label_recipe.blank(rng)
         return sample
 
     def _rng(self, epoch: int | None, i: int, name: str) -> np.random.Generator | None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.data.recipe import Recipe
-from fdkd_lightning.data.table import Sample, read_table
+from fdkd_lightning.data.table import Sample, read_table, within
 
 
 class PairedManifest(PairedDataModule):
@@ -127,4 +127,4 @@ class PairedManifest(PairedDataModule):
     def read_samples(self) -> list[Sample]:
         """The table's rows."""
         named = [modality for modality in self.modalities if modality not in self.views]
-        return read_table(self.root / self.table, named, self.group)
+        return read_table(within(self.root, self.table), named, self.group)

@@ -92,4 +92,9 @@ def _opened(path: Path) -> Iterator[Any]:
 def _array(file: Any, name: str) -> Any:
     if name not in file:
         raise MediaError("undecodable", f"there is no {name!r} in it, only {', '.join(file)}")
-    return file[name]
+    link = file.get(name, getlink=True)
+    array = file[name] if isinstance(link, h5py.HardLink) else None
+    # HDF5 can keep an array, or a part of it, in another file, which would be read anywhere.
+    if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+        raise MediaError("undecodable", f"{name!r} is no array of the file's own")
+    return array

@@ -9,7 +9,7 @@ from fdkd_lightning.data.dataset import LABEL_MAP
 from fdkd_lightning.data.matlab import read_numbers, read_shape, read_texts
 from fdkd_lightning.data.media import MediaError
 from fdkd_lightning.data.nyu_classes import NYU_40, SAME_NAME, classes_of_894
-from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.table import Sample, within
 from fdkd_lightning.types import IGNORE_INDEX
 
 LABELED = "nyu_depth_v2_labeled.mat"
@@ -61,7 +61,7 @@ def find_layout(root: Path) -> Layout:
 
 
 def _labeled(root: Path) -> list[Sample]:
-    path = root / LABELED
+    path = within(root, LABELED)
     try:
         count = read_shape(path, "images")[0]
         scenes = read_texts(path, "scenes")
@@ -76,7 +76,7 @@ def _labeled(root: Path) -> list[Sample]:
                 f"{value} is {found!r}, not {NYU_40[number]!r}. Give the owner's file, version 2"
             )
     try:
-        parts = read_numbers(root / SPLITS, ("trainNdxs", "testNdxs"))
+        parts = read_numbers(within(root, SPLITS), ("trainNdxs", "testNdxs"))
     except MediaError as error:
         raise ValueError(
             f"{root / SPLITS}: {error}; it is on the owner's page, beside {LABELED}"
@@ -103,7 +103,7 @@ def _labeled(root: Path) -> list[Sample]:
 def _unpacked(root: Path, folder: str) -> list[Sample]:
     samples = []
     for split in ("train", "test"):
-        for where, name in _lines(root / folder / f"{split}.txt"):
+        for where, name in _lines(within(root, f"{folder}{split}.txt")):
             sources = {
                 "visual": f"{folder}RGB/{name}.jpg",
                 "hha": f"{folder}HHA/{name}.jpg",
@@ -117,7 +117,7 @@ def _listed(root: Path) -> list[Sample]:
     samples = []
     # What its code calls validation is the set's test split.
     for split, table in (("train", "train.txt"), ("test", "val.txt")):
-        for where, line in _lines(root / table):
+        for where, line in _lines(within(root, table)):
             paths = line.split("\t")
             if len(paths) != 3:
                 raise ValueError(

@@ -68,7 +68,9 @@ def make_report(
 def check_coverage(report: Report, least: float) -> None:
     """Raise if less than that share of a split is there."""
     for split in report.statuses:
-        found, expected = report.found(split), report.expected(split)
+        # Those that the lists themselves rule out cannot be mended.
+        found = report.found(split)
+        expected = report.expected(split) - report.statuses[split]["refused"]
         if found < least * expected:
             raise CoverageError(
                 f"split {split!r} has {found:,} of {expected:,} samples, less than "

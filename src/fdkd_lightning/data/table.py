@@ -191,6 +191,25 @@ def draw_validation(samples: Sequence[Sample], fraction: float, seed: int) -> li
     return [s._replace(split="val") if s.id in drawn else s for s in samples]
 
 
+def within(root: Path, name: str) -> Path:
+    """A file of the set's own, such as a list, below the root.
+
+    Raises:
+        ValueError: If it lies elsewhere, or is a link to elsewhere.
+
+    Example:
+        >>> within(Path("data"), "../list.csv")
+        Traceback (most recent call last):
+        ValueError: ../list.csv leaves root=data: it must be below it, and no link to elsewhere
+    """
+    path = root / name
+    if leaves(name) or not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"{name} leaves root={root}: it must be below it, and no link to elsewhere"
+        )
+    return path
+
+
 def leaves(path: str) -> bool:
     """Whether a path may leave the folder it is relative to; links are not looked at.
 

@@ -18,7 +18,7 @@ from fdkd_lightning.data.recipe import (
     Recipe,
 )
 from fdkd_lightning.data.recipes import OGMVGGSoundSpectrogram
-from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.table import Sample, within
 
 C2KD_LISTS = {"train": "train_tiny.csv", "test": "test_tiny.csv"}
 """Split -> C2KD's list, in ``root``."""
@@ -72,7 +72,8 @@ class VGGSound(PairedDataModule):
 
     Raises:
         FileNotFoundError: Once samples are read, if a list is not there.
-        ValueError: Once samples are read, if a row is not of that form.
+        ValueError: Once samples are read, if a row is not of that form, or a label is in one of
+            the splits alone.
 
     Reference:
         Chen et al., "VGGSound: A Large-scale Audio-Visual Dataset" (arXiv:2004.14368),
@@ -105,7 +106,7 @@ class VGGSound(PairedDataModule):
 
     def read_clips(self) -> list[Clip]:
         """The rows of the list."""
-        path = self.root / "vggsound.csv"
+        path = within(self.root, "vggsound.csv")
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is not there: get it from data/ of https://github.com/hche11/VGGSound and "
@@ -116,6 +117,7 @@ class VGGSound(PairedDataModule):
     def read_samples(self) -> list[Sample]:
         """The clips, those that are not to be used with the reason."""
         clips = self.read_clips()
+        _check_labels(self.root, clips)
         faults = _faults(clips)
         wav = (self.root / "audio").is_dir()
         samples: dict[str, Sample] = {}
@@ -159,7 +161,7 @@ class VGGSoundC2KD(VGGSound):
         """The rows of the two lists."""
         clips: list[Clip] = []
         for split, name in C2KD_LISTS.items():
-            path = self.root / name
+            path = within(self.root, name)
             if not path.is_file():
                 raise FileNotFoundError(
                     f"{path} is not there: unpack vggsound/datasplit.zip of "
@@ -198,6 +200,22 @@ class VGGSound50(VGGSound):
 
 def _lot(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
+
+
+def _check_labels(root: Path, clips: Sequence[Clip]) -> None:
+    """Raise at a label that is in one split alone: a slip would be a class, and number others anew.
+
+    The owner's classes are those that occur; each has clips in both splits.
+    """
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        splits.setdefault(clip.label, set()).add(clip.split)
+    for clip in clips:
+        if len(splits[clip.label]) == 1:
+            raise ValueError(
+                f"{root / clip.place}: label {clip.label!r} is in the {clip.split} split alone, "
+                "which no class of the set is: mend it"
+            )
 
 
 def _faults(clips: Sequence[Clip]) -> dict[str, str]:

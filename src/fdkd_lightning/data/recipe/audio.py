@@ -83,6 +83,6 @@ class AudioRecipe(MediaRecipe):
             sound = np.pad(sound, (0, -rest))
         return torch.from_numpy(sound.astype(np.float32) / 32768)
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """Silence, a second of it where the length is the clip's own."""
         return torch.zeros(self.rate if self.samples is None else self.samples)

@@ -40,7 +40,7 @@ class Recipe(ABC):
         """What goes into the batch; of the same shape for each sample."""
 
     @abstractmethod
-    def blank(self) -> Any:
+    def blank(self, rng: Generator = None) -> Any:
         """The same for a sample that lacks the modality."""
 
 

@@ -81,9 +81,9 @@ class DepthRecipe(SceneRecipe):
             millimetres = self.draw(rng).nearest(np.asarray(image), 0)
         return torch.from_numpy(millimetres.astype(np.float32) / 1000)[None]
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """One hole."""
-        return torch.zeros(1, *self.loaded)
+        return torch.zeros(1, *self.seen(rng))
 
     def _metres(self, path: Path, member: str) -> NDArray[np.float64]:
         if member:

@@ -100,7 +100,7 @@ class FramesRecipe(MediaRecipe):
             pictures = [archive.read(name) for name in chosen]
         return load_views(pictures, self.size, rng if self.augment else None, self.per_frame)
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """Black."""
         return torch.zeros(self.count, 3, self.size, self.size)
 

@@ -96,9 +96,9 @@ class LabelMapRecipe(SceneRecipe):
         numbers[numbers == VOID] = IGNORE_INDEX
         return torch.from_numpy(numbers)
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """Void."""
-        return torch.full(self.loaded, IGNORE_INDEX)
+        return torch.full(self.seen(rng), IGNORE_INDEX)
 
     def _centred(self, numbers: Any) -> Any:
         margins = [whole - part for whole, part in zip(self.size, numbers.shape, strict=True)]

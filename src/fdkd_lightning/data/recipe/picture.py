@@ -74,7 +74,7 @@ class ImageRecipe(MediaRecipe):
         """A picture."""
         return load_views([source.read_bytes()], self.size, rng if self.augment else None)[0]
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """Black."""
         return torch.zeros(3, self.size, self.size)
 

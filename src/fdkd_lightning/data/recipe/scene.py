@@ -99,8 +99,8 @@ class SceneRecipe(MediaRecipe):
         self.mirror = mirror
 
     @abstractmethod
-    def blank(self) -> Any:
-        """Nothing, of the size that is loaded in training."""
+    def blank(self, rng: Generator = None) -> Any:
+        """Nothing, of the size that is loaded."""
 
     @property
     def view_arguments(self) -> dict[str, Any]:
@@ -116,6 +116,10 @@ class SceneRecipe(MediaRecipe):
     def loaded(self) -> tuple[int, int]:
         """H and W of what is loaded in training."""
         return self.crop or self.size
+
+    def seen(self, rng: Generator) -> tuple[int, int]:
+        """H and W of what is loaded with this generator, or without one in evaluation."""
+        return self.size if rng is None else self.loaded
 
     def draw(self, rng: Generator) -> View:
         """A view; without ``rng`` all."""

@@ -41,8 +41,9 @@ class SceneImageRecipe(SceneRecipe):
         dataloader/dataloader.py, config.py (scales and crop).
 
     Example:
-        >>> SceneImageRecipe(crop=(320, 320)).blank().shape
-        torch.Size([3, 320, 320])
+        >>> recipe, rng = SceneImageRecipe(crop=(320, 320)), np.random.default_rng(0)
+        >>> recipe.blank().shape, recipe.blank(rng).shape
+        (torch.Size([3, 480, 640]), torch.Size([3, 320, 320]))
     """
 
     suffix: ClassVar[str] = ".jpg"
@@ -89,6 +90,6 @@ class SceneImageRecipe(SceneRecipe):
         channels_first = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         return channels_first.float() / 255
 
-    def blank(self) -> Tensor:
+    def blank(self, rng: Generator = None) -> Tensor:
         """ImageNet's mean colour."""
-        return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.loaded)
+        return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.seen(rng))

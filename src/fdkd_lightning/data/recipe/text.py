@@ -15,6 +15,6 @@ class TextRecipe(Recipe):
         """The text."""
         return source
 
-    def blank(self) -> str:
+    def blank(self, rng: Generator = None) -> str:
         """The empty text."""
         return ""
