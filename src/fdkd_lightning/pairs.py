@@ -137,7 +137,7 @@ def _gathered(x: Tensor, counts: Sequence[int]) -> Tensor:
         # which DDP takes, would otherwise hold each sample's once where the mean needs it whole.
         own = x.view_as(x)
         scale = len(counts)
-        own.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]
+        own.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
         parts[dist.get_rank()] = own
     return torch.cat(parts)
 

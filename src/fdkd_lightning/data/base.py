@@ -98,6 +98,7 @@ class MultimodalDataModule(LightningDataModule):
 
     def make_dataset(self, split: str) -> Dataset[Batch]:
         """The samples of ``"train"``, ``"val"`` or ``"test"``, with the selected modalities."""
+        # Not abstract: a data module may override the loaders instead.
         raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
 
     def make_sampler(

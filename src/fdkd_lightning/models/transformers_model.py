@@ -267,7 +267,7 @@ class TransformersModel(DeferredModel):
         # The angles of rotary positions are products with a position: rounded to bfloat16, those
         # of position 100 would be wrong by half a radian. So they stay float32.
         kept = {name: b for name, b in self.named_buffers() if name.endswith("inv_freq")}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's
         for name, frequencies in kept.items():
             part, _, leaf = name.rpartition(".")
             owner = self.get_submodule(part)
