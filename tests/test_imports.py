@@ -30,13 +30,15 @@ MAY_IMPORT = {
     "pairs": "types present",
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
-    "distillation": "types losses probe linear pairs present teachers unimodal",
+    "projection": "linear",
+    "distiller": "types losses probe pairs projection",
+    "distillation": "types losses probe pairs present projection distiller teachers unimodal",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data teachers unimodal distillation",
+    "models data teachers unimodal projection distillation",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -49,6 +51,7 @@ WITHOUT_LIGHTNING = {
     "analysis",
     "present",
     "pairs",
+    "projection",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

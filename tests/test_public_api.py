@@ -51,6 +51,7 @@ PUBLIC = [
     "PredictionTable",
     "PretrainedModel",
     "ProbedLinear",
+    "Projector",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
     "ResNet",

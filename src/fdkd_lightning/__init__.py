@@ -74,6 +74,7 @@ from fdkd_lightning.models import (
     TransformersModel,
 )
 from fdkd_lightning.predictions import PredictionTable
+from fdkd_lightning.projection import Projector
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule
@@ -121,6 +122,7 @@ __all__ = [
     "PredictionTable",
     "PretrainedModel",
     "ProbedLinear",
+    "Projector",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
     "ResNet",

@@ -134,6 +134,17 @@ def _inputs(
             yield modality, take(x, has, modality)
 
 
+def check_apart(student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
+    """Raise if a teacher has weights of the student, which would be frozen with it."""
+    own = {id(p) for p in student.parameters()}
+    for modality, teacher in teachers.items():
+        if any(id(p) in own for p in teacher.parameters()):
+            raise ValueError(
+                f"teachers[{modality!r}] shares weights with the student and would freeze it: "
+                "give it a copy (copy.deepcopy)"
+            )
+
+
 def check_teachers(
     teachers: FrozenTeachers | TrainedTeachers,
     trainer: Trainer,
