@@ -1,4 +1,5 @@
 import copy
+import itertools
 import subprocess
 import sys
 import warnings
@@ -29,6 +30,7 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     KDLoss,
     MFHLoss,
+    MutualLoss,
     ShuffledPairs,
     WarmUp,
 )
@@ -37,6 +39,7 @@ from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.pairs import Pair
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import ConfidenceWeights, LearnedWeights
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
@@ -742,16 +745,27 @@ RARE, MOST = {0, 7, 9, 17}, {*range(24)} - {3, 11}
 def fit_on(processes: int, folder: Path) -> None:
     """Three epochs on batches of 8, shared between the processes; weights and metrics to a file."""
     results = []
-    for have in (
-        {},
-        {"audio": RARE.__contains__, "text": lambda i: i % 2, "visual": MOST.__contains__},
-    ):
+    lacking = {"audio": RARE.__contains__, "text": lambda i: i % 2, "visual": MOST.__contains__}
+    settings: list[Callable[[], dict[str, Any]]] = [
+        lambda: {"teachers": {"audio": Knowing(), "text": Net("text", seed=2)}},
+        lambda: {
+            "teachers": {"audio": Knowing(), "text": Net("text", seed=2)},
+            "teacher_weights": ConfidenceWeights(),
+        },
+        lambda: {
+            "teachers": {"audio": Net("audio", seed=1), "text": Net("text", seed=2)},
+            "criterion": MutualLoss(fdkd()),
+            "train_teachers": True,
+            "teacher_weights": LearnedWeights(),
+        },
+    ]
+    for make, have in itertools.product(settings, ({}, lacking)):
         torch.manual_seed(0)
         module = distillation(
             student=Net("visual", width=6),
-            teachers={"audio": Knowing(), "text": Net("text", seed=2)},
             projector=Projector(),
             teacher_check_batches=2,
+            **make(),
         )
         data = partial_pairs(8 // processes, **have)
         data.eval_have = {"audio": lambda i: i > 5, "text": lambda i: i == 2} if have else {}

@@ -31,14 +31,16 @@ MAY_IMPORT = {
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
     "projection": "linear",
-    "distiller": "types losses probe pairs projection",
-    "distillation": "types losses probe pairs present projection distiller teachers unimodal",
+    "teacher_weights": "cross_entropy alignment pairs",
+    "distiller": "types losses probe pairs projection teacher_weights",
+    "distillation": "types losses probe pairs present projection distiller teacher_weights "
+    "teachers unimodal",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data teachers unimodal projection distillation",
+    "models data teachers unimodal projection teacher_weights distillation",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -52,6 +54,7 @@ WITHOUT_LIGHTNING = {
     "present",
     "pairs",
     "projection",
+    "teacher_weights",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

@@ -38,6 +38,7 @@ from fdkd_lightning.losses import (
     LabelSmoothingLoss,
     LogMSELoss,
     MFHLoss,
+    MutualLoss,
     PKDLoss,
     RKDLoss,
     ShuffledPairs,
@@ -75,6 +76,12 @@ from fdkd_lightning.models import (
 )
 from fdkd_lightning.predictions import PredictionTable
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import (
+    ConfidenceWeights,
+    FixedWeights,
+    LearnedWeights,
+    TeacherWeights,
+)
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule
@@ -90,6 +97,7 @@ __all__ = [
     "C2KDLoss",
     "CRDLoss",
     "CompositeLoss",
+    "ConfidenceWeights",
     "CosineDecay",
     "DCTDecoupler",
     "DISTLoss",
@@ -100,6 +108,7 @@ __all__ = [
     "Emoji",
     "FDKDLoss",
     "FeatureLoss",
+    "FixedWeights",
     "FramesRecipe",
     "FreeKDLoss",
     "FrequencyDecoupler",
@@ -110,9 +119,11 @@ __all__ = [
     "KDLoss",
     "LabelSmoothingLoss",
     "LearnableFrequencyDecoupler",
+    "LearnedWeights",
     "LogMSELoss",
     "MFHLoss",
     "MultimodalDataModule",
+    "MutualLoss",
     "NgramNet",
     "Output",
     "PKDLoss",
@@ -130,6 +141,7 @@ __all__ = [
     "SharedAlignmentHead",
     "ShuffledPairs",
     "TeacherWarning",
+    "TeacherWeights",
     "TextRecipe",
     "TimmModel",
     "TrainedTeachers",

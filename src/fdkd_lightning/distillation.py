@@ -16,6 +16,7 @@ from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import samples_with, zero_of
 from fdkd_lightning.probe import example_batch, modality_input, probe
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import TeacherWeights
 from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_apart, check_teachers
 from fdkd_lightning.types import Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule, published_sgd
@@ -58,11 +59,14 @@ class DistillationModule(UnimodalModule):
         train_teachers: Train the teachers too, from the weights they have, with what gradients
             the criterion lets through to them (C2KD's published form). They are then optimised
             and in the checkpoint; what is evaluated remains the student alone.
+        teacher_weights: How several teachers are averaged; None: all alike. What it learns is
+            trained along, and logged as ``train/weight/audio``.
 
     Raises:
         ValueError: If a teacher shares weights with the student, several meet a criterion for
-            one, features do not fit without a projector, ``train_teachers`` meets a criterion that
-            teaches them nothing, or on the first batch as in :class:`UnimodalModule`.
+            one or weights for others, features do not fit without a projector, ``train_teachers``
+            meets a criterion that teaches them nothing, or on the first batch as in
+            :class:`UnimodalModule`.
 
     Reference:
         FD-CMKD (arXiv 2511.19887).
@@ -93,11 +97,12 @@ class DistillationModule(UnimodalModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         teacher_check_batches: int = 50,
         train_teachers: bool = False,
+        teacher_weights: TeacherWeights | None = None,
     ) -> None:
         super().__init__(student, student_modality, metrics, optimizer, lr_scheduler)
         check_apart(student, teachers)
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
-        self.distiller = Distiller(criterion, teachers, projector)
+        self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
         self._all_taught = True
@@ -174,7 +179,7 @@ class DistillationModule(UnimodalModule):
             raise ValueError(
                 f"train_teachers=True, but no gradient of {type(self.criterion).__name__} reaches "
                 "the teachers: leave it out, or use a criterion that trains them, such as "
-                "C2KDLoss(train_teacher=True)"
+                "MutualLoss or C2KDLoss(train_teacher=True)"
             )
 
     def on_train_epoch_start(self) -> None:

@@ -10,6 +10,7 @@ from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.pairs import Pair
 from fdkd_lightning.probe import output_of, shapes_of
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import TeacherWeights
 from fdkd_lightning.types import Output
 
 
@@ -17,7 +18,7 @@ class Distiller(nn.Module):
     r"""A criterion, what fits the student's features to it, and the average over the teachers.
 
     .. math::
-        L = \frac{1}{M} \sum_m L_m(\mathrm{projector}(X^s), X^t_m)
+        L = \sum_m w_m L_m(\mathrm{projector}(X^s), X^t_m), \quad w_m = \frac{1}{M}
 
     All that is trained beside the student is in here; nothing of it is needed afterwards.
 
@@ -25,9 +26,11 @@ class Distiller(nn.Module):
         criterion: What the student learns from a teacher.
         teachers: Their modalities.
         projector: Maps the student's features to each teacher's; None: as they are.
+        weights: How the teachers are averaged; None: all alike, as above. Without teachers it has
+            no part.
 
     Raises:
-        ValueError: If several teachers meet a criterion for one.
+        ValueError: If several teachers meet a criterion for one, or the weights are for others.
 
     Example:
         >>> from fdkd_lightning import FeatureLoss
@@ -44,6 +47,7 @@ class Distiller(nn.Module):
         criterion: DistillationLoss,
         teachers: Collection[str],
         projector: Projector | None = None,
+        weights: TeacherWeights | None = None,
     ) -> None:
         super().__init__()
         if len(teachers) > 1 and criterion.keeps_to_one_teacher():
@@ -53,6 +57,10 @@ class Distiller(nn.Module):
             )
         self.criterion = criterion
         self.projector = projector
+        self.modalities = tuple(teachers)
+        self.weights = weights if teachers else None
+        if self.weights is not None:
+            self.weights.build(teachers)
         self.shapes: dict[str, Any] | None = None
 
     def build(self, student: Output, teachers: Mapping[str, Output]) -> None:
@@ -85,15 +93,12 @@ class Distiller(nn.Module):
                 teacher that has nothing to teach: zero in the average, so that what the others
                 teach does not depend on it.
         """
-        terms: dict[str, Tensor] = {}
-        for pair in pairs:
-            if pair is None:
-                continue
-            outputs = self._projected(pair.student, pair.teacher)
-            for name, term in self.criterion(*outputs, pair.target).items():
-                share = term / len(pairs)
-                terms[name] = terms[name] + share if name in terms else share
-        return terms
+        if self.weights is None:
+            return self._averaged(pairs, None)
+        by_name = dict(zip(self.modalities, pairs, strict=True))
+        weights = self.weights(by_name)
+        terms = self._averaged(pairs, [weights[modality] for modality in self.modalities])
+        return self._joined(terms, self.weights.terms(by_name))
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """Logits of the classifiers that the criterion trains beside the student's own."""
@@ -101,7 +106,29 @@ class Distiller(nn.Module):
 
     def record(self) -> dict[str, Tensor]:
         """What is learned here and has to be shown, by name."""
-        return self.criterion.record()
+        record = self.criterion.record()
+        return record if self.weights is None else self._joined(record, self.weights.record())
+
+    def _averaged(
+        self, pairs: Sequence[Pair | None], weights: Sequence[float | Tensor] | None
+    ) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        for m, pair in enumerate(pairs):
+            if pair is None:
+                continue
+            outputs = self._projected(pair.student, pair.teacher)
+            for name, term in self.criterion(*outputs, pair.target).items():
+                share = term / len(pairs) if weights is None else weights[m] * term
+                terms[name] = terms[name] + share if name in terms else share
+        return terms
+
+    def _joined(self, own: dict[str, Tensor], of_weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        if taken := own.keys() & of_weights.keys():
+            raise ValueError(
+                f"{type(self.weights).__name__} and {type(self.criterion).__name__} both name "
+                f"{', '.join(sorted(taken))}: give one of them another name"
+            )
+        return own | of_weights
 
     def _projected(self, student: Output, teacher: Output | None) -> tuple[Output, Output | None]:
         if self.projector is None:

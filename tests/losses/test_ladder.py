@@ -22,6 +22,7 @@ from fdkd_lightning.losses import (
     FreeKDLoss,
     HintLoss,
     KDLoss,
+    MutualLoss,
     PKDLoss,
     RKDLoss,
     ShuffledPairs,
@@ -90,9 +91,12 @@ class Row(NamedTuple):
     batch_norm: bool = False
     # Terms that hold a moving target fixed have another gradient than their value's.
     stops: bool = False
+    # The teacher learns, too.
+    mutual: bool = False
 
 
-CROSS_ENTROPIES = ("align", "heads", "classifier", "fdkd/align")
+CROSS_ENTROPIES = ("align", "heads", "classifier", "fdkd/align", "teacher/task")
+CROSS_ENTROPIES += ("student/fdkd/align", "teacher/fdkd/align")
 METHODS = [
     Row("kd", KDLoss, lambda s, t, _: {"kd": kd_loss(s.logits, t.logits)}),
     Row("feature", FeatureLoss, lambda s, t, _: {"feature": feature_loss(s.features, t.features)}),
@@ -143,6 +147,13 @@ METHODS = [
         teacher_free=True,
         batch_norm=True,
         stops=True,
+    ),
+    Row(
+        "mutual",
+        lambda: MutualLoss(CompositeLoss({"kd": KDLoss(), "fdkd": fdkd(alignment=True)})),
+        teacher_free=True,
+        stops=True,
+        mutual=True,
     ),
     Row("dkd", lambda: DKDLoss(warmup=0), dkd, labels=("tckd", "nckd"), weight=9),
     Row("dkd warm-up", DKDLoss, labels=("tckd", "nckd")),
@@ -237,7 +248,11 @@ def test_terms_are_named_finite_scalars_with_gradients(
     gradients = [x.grad for x in leaves(student) if x.grad is not None]
     assert any(gradient.count_nonzero() for gradient in gradients) or shape
     assert all(gradient.isfinite().all() for gradient in gradients)
-    assert all(x.grad is None for x in leaves(teacher))
+    if row.mutual:
+        assert teacher.logits.grad is not None
+        assert teacher.logits.grad.isfinite().all()
+    else:
+        assert all(x.grad is None for x in leaves(teacher))
 
 
 @every_loss

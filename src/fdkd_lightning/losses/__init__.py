@@ -17,6 +17,7 @@ from fdkd_lightning.losses.hint import HintLoss
 from fdkd_lightning.losses.kd import KDLoss, kd_loss
 from fdkd_lightning.losses.log_mse import LogMSELoss, log_mse_loss, signed_log1p
 from fdkd_lightning.losses.mfh import MFHLoss, mfh_saliency
+from fdkd_lightning.losses.mutual import MutualLoss
 from fdkd_lightning.losses.normalize import l2_normalize, standardize
 from fdkd_lightning.losses.pkd import PKDLoss, pkd_loss
 from fdkd_lightning.losses.rkd import RKDLoss, rkd_loss
@@ -41,6 +42,7 @@ __all__ = [
     "LabelSmoothingLoss",
     "LogMSELoss",
     "MFHLoss",
+    "MutualLoss",
     "PKDLoss",
     "RKDLoss",
     "SPLoss",
