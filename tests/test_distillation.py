@@ -740,33 +740,40 @@ def partial_pairs(batch_size: int, **have: Callable[[int], bool]) -> Partial:
 # In the order of seed 0 the processes have one and one of the audio's, two and none, one and none,
 # or none at all; the student's are never all missing.
 RARE, MOST = {0, 7, 9, 17}, {*range(24)} - {3, 11}
+# Of these a process has two at least, which a teacher that is trained needs to see any.
+MANY = {*range(24)} - {5, 14}
+
+
+def to_be_fit() -> Iterator[tuple[DistillationModule, dict[str, Callable[[int], bool]]]]:
+    """Modules, and which training samples have which modality."""
+    rare = {"audio": RARE.__contains__, "text": lambda i: bool(i % 2)}
+    many = {"audio": MANY.__contains__, "text": MOST.__contains__}
+    for kind, have in itertools.product(("plain", "confidence", "mutual"), (None, rare, many)):
+        torch.manual_seed(0)
+        settings: dict[str, Any] = {"teachers": {"audio": Knowing(), "text": Net("text", seed=2)}}
+        if kind == "confidence":
+            settings["teacher_weights"] = ConfidenceWeights()
+        if kind == "mutual":
+            settings = {
+                "teachers": {"audio": Net("audio", seed=1), "text": Net("text", seed=2)},
+                "criterion": MutualLoss(fdkd()),
+                "train_teachers": True,
+                "teacher_weights": LearnedWeights(),
+            }
+        if have is not (many if kind != "mutual" else rare):
+            module = distillation(
+                student=Net("visual", width=6),
+                projector=Projector(),
+                teacher_check_batches=2,
+                **settings,
+            )
+            yield module, {} if have is None else have | {"visual": MOST.__contains__}
 
 
 def fit_on(processes: int, folder: Path) -> None:
     """Three epochs on batches of 8, shared between the processes; weights and metrics to a file."""
     results = []
-    lacking = {"audio": RARE.__contains__, "text": lambda i: i % 2, "visual": MOST.__contains__}
-    settings: list[Callable[[], dict[str, Any]]] = [
-        lambda: {"teachers": {"audio": Knowing(), "text": Net("text", seed=2)}},
-        lambda: {
-            "teachers": {"audio": Knowing(), "text": Net("text", seed=2)},
-            "teacher_weights": ConfidenceWeights(),
-        },
-        lambda: {
-            "teachers": {"audio": Net("audio", seed=1), "text": Net("text", seed=2)},
-            "criterion": MutualLoss(fdkd()),
-            "train_teachers": True,
-            "teacher_weights": LearnedWeights(),
-        },
-    ]
-    for make, have in itertools.product(settings, ({}, lacking)):
-        torch.manual_seed(0)
-        module = distillation(
-            student=Net("visual", width=6),
-            projector=Projector(),
-            teacher_check_batches=2,
-            **make(),
-        )
+    for module, have in to_be_fit():
         data = partial_pairs(8 // processes, **have)
         data.eval_have = {"audio": lambda i: i > 5, "text": lambda i: i == 2} if have else {}
         # Few labels: in most batches one process has more of them than the other.
