@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule
-from fdkd_lightning.losses import FDKDLoss
+from fdkd_lightning.losses import FDKDLoss, KDLoss, MutualLoss
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel, load_pretrained
 from fdkd_lightning.projection import Projector
 from fdkd_lightning.types import Output
@@ -313,3 +313,88 @@ def test_what_a_checkpoint_replaces_is_not_read_before(tmp_path: Path) -> None:
     load_pretrained(nn.ModuleList([PretrainedModel(inner, tmp_path / "own.pt"), alone]))
     assert (inner.loads, alone.loads) == (0, 1)
     torch.testing.assert_close(state(inner), torch.load(tmp_path / "own.pt"))
+
+
+class Theirs(LightningModule):
+    """As somebody else writes one: another name for the network, a head, hyper-parameters."""
+
+    def __init__(self, size: int = 4, lr: float = 0.1, name: str = "theirs", **more: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone = Net(size)
+        self.ema = nn.ModuleDict({"copy": Net(size)})
+        self.classifier = nn.Linear(3, 2)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss: Tensor = self.classifier(self.backbone(batch["audio"]).logits).square().mean()
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=self.hparams["lr"])
+
+
+def loaded(path: Path, prefix: str | None) -> dict[str, Tensor]:
+    model = PretrainedModel(Net(), path, prefix)
+    model.load()
+    return state(model.model)
+
+
+@pytest.mark.parametrize("prefix", ["backbone", "backbone."])
+def test_a_part_of_a_foreign_lightning_module_can_teach(tmp_path: Path, prefix: str) -> None:
+    theirs = Theirs(sizes=[1, 2], schedule={"steps": (3, 4)}, warm=None)
+    fitted(theirs, tmp_path / "theirs.ckpt")
+    stored = torch.load(tmp_path / "theirs.ckpt", weights_only=True)
+    assert stored["hyper_parameters"]["schedule"] == {"steps": (3, 4)}
+    assert_same(loaded(tmp_path / "theirs.ckpt", prefix), state(theirs.backbone))
+    assert_same(loaded(tmp_path / "theirs.ckpt", "ema.copy"), state(theirs.ema["copy"]))
+    assert not torch.equal(theirs.backbone.fc.weight, theirs.ema["copy"].fc.weight)
+
+
+@pytest.mark.parametrize("prefix", [None, "encoder", "back", "teachers.audio."])
+def test_where_the_weights_are_is_said(tmp_path: Path, prefix: str | None) -> None:
+    fitted(Theirs(), tmp_path / "theirs.ckpt")
+    with pytest.raises(ValueError, match=r"prefix='backbone' or prefix='ema\.copy'"):
+        loaded(tmp_path / "theirs.ckpt", prefix)
+
+
+def test_what_names_there_are_is_said_where_no_part_fits(tmp_path: Path) -> None:
+    fitted(Theirs(), tmp_path / "theirs.ckpt")
+    names = "the names there begin with backbone, ema, classifier"
+    # A classifier's weights are below "classifier" and elsewhere, an embedding's nowhere.
+    other = nn.ModuleDict({"embedding": nn.Embedding(2, 2)})
+    with pytest.raises(ValueError, match=f"holds nothing below prefix='encoder': {names}"):
+        PretrainedModel(other, tmp_path / "theirs.ckpt", "encoder").load()
+    with pytest.raises(ValueError, match=f"1 weights are missing.*or a prefix: {names}"):
+        PretrainedModel(other, tmp_path / "theirs.ckpt").load()
+
+
+def test_what_a_foreign_checkpoint_holds_besides_weights_is_named(tmp_path: Path) -> None:
+    fitted(Theirs(root=Path("data")), tmp_path / "theirs.ckpt")
+    with pytest.raises(ValueError, match=r"pickled code .*\(pathlib.*Path\)") as error:
+        loaded(tmp_path / "theirs.ckpt", "backbone")
+    # The way out that the message shows is one.
+    assert "torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pt')" in str(
+        error.value
+    )
+    theirs = torch.load(tmp_path / "theirs.ckpt", weights_only=False)["state_dict"]
+    torch.save(theirs, tmp_path / "weights.pt")
+    found = loaded(tmp_path / "weights.pt", "backbone")
+    assert torch.equal(found["fc.weight"], theirs["backbone.fc.weight"])
+
+
+def test_a_teacher_that_was_trained_along_is_taken_out_of_the_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "first.pt"
+    torch.save(Net().state_dict(), file)
+    for teacher in (Net(), PretrainedModel(Net(), file)):
+        module = DistillationModule(
+            Net(),
+            {"visual": teacher},
+            MutualLoss(KDLoss()),
+            student_modality="audio",
+            teacher_check_batches=0,
+            train_teachers=True,
+        )
+        fitted(module, tmp_path / "both.ckpt")
+        trained = teacher.model if isinstance(teacher, PretrainedModel) else teacher
+        assert_same(loaded(tmp_path / "both.ckpt", "teachers.visual"), state(trained))
+        assert_same(loaded(tmp_path / "both.ckpt", None), state(module.model))

@@ -1,6 +1,8 @@
 """Weights that are read when training begins, and not before."""
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +31,44 @@ class PretrainedModel(DeferredModel):
     Args:
         model: A network that returns :class:`~fdkd_lightning.types.Output`.
         checkpoint: A checkpoint of ``UnimodalModule`` or ``DistillationModule`` (its trained
-            network is taken), or a plain state dict of the model.
+            network is taken), a plain state dict of the model, or any Lightning checkpoint.
+        prefix: Take what lies below this name instead: ``teachers.audio`` of a
+            ``DistillationModule`` that trains its teachers, or ``backbone`` of a module that
+            somebody else wrote.
 
     Raises:
         FileNotFoundError: By :meth:`load`, if there is no such file.
-        ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, or its
-            weights do not fit the model.
+        ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, has
+            nothing below the prefix, or its weights do not fit the model.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
         >>> teacher = PretrainedModel(ResNet(10), "runs/teacher/checkpoints/best.ckpt")
+        >>> foreign = PretrainedModel(ResNet(10), "theirs/last.ckpt", prefix="backbone")
     """
 
-    def __init__(self, model: nn.Module, checkpoint: str | Path) -> None:
+    def __init__(self, model: nn.Module, checkpoint: str | Path, prefix: str | None = None) -> None:
         super().__init__()
         self.model = model
         self.checkpoint = Path(checkpoint)
+        self.prefix = prefix
 
     def load(self) -> None:
         """Read the weights into the model; all of them must fit."""
-        weights = read_weights(self.checkpoint)
+        stored = read_weights(self.checkpoint)
         own = self.model.state_dict()
-        # A network is stored below "model." by our modules, and below another one when it was
-        # itself a PretrainedModel there.
-        while weights and not weights.keys() & own.keys() and any(map(_is_nested, weights)):
-            weights = {
-                key.removeprefix("model."): value
-                for key, value in weights.items()
-                if _is_nested(key)
-            }
-        _check_fit(self.checkpoint, weights, own)
+        found = [stored if self.prefix is None else below(self.prefix, stored)]
+        if not found[0]:
+            raise ValueError(
+                f"checkpoint={str(self.checkpoint)!r} holds nothing below prefix={self.prefix!r}: "
+                f"{_places(stored, own)}"
+            )
+        # A network is stored below "model" by our modules, beside criterion and projector, and
+        # below another one when it was itself a PretrainedModel there.
+        while nested := below("model", found[-1]):
+            found.append(nested)
+        weights = max(found, key=lambda weights: len(weights.keys() & own.keys()))
+        _check_fit(self.checkpoint, weights, own, _places(stored, own))
         self.model.load_state_dict(weights)
 
     def forward(self, x: Any) -> Output:
@@ -92,17 +102,21 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise whatever their bytes lead to
-        if "GLOBAL" in str(error):  # the pickle opcode that names a class or function
+        # The pickle opcode that names a class or function.
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code is not None:
             raise ValueError(
-                f"checkpoint={str(checkpoint)!r} holds pickled code besides weights, which is "
-                "never run: save `model.state_dict()` instead of the model"
+                f"checkpoint={str(checkpoint)!r} holds pickled code besides weights "
+                f"({code[1]}), which is never run: save `model.state_dict()` instead of the model, "
+                "and plain numbers and strings as hyper-parameters. If you trust where the file "
+                "comes from, take its weights out once: torch.save(torch.load(path, "
+                "weights_only=False)['state_dict'], 'weights.pt')"
             ) from error
         raise ValueError(
             f"checkpoint={str(checkpoint)!r} is not a checkpoint, or a damaged one: "
             "it must be written by torch.save or by Lightning"
         ) from error
-    of_lightning = isinstance(content, dict) and "state_dict" in content
-    if of_lightning:
+    if isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
@@ -111,18 +125,33 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
             f"checkpoint={str(checkpoint)!r} holds {type(content).__name__}, not a state dict "
             "of names and tensors: save `model.state_dict()`"
         )
-    if of_lightning:
-        # Our modules keep the trained network under this name, beside criterion and projector.
-        nested = {k.removeprefix("model."): v for k, v in content.items() if _is_nested(k)}
-        return nested or content
     return content
 
 
-def _is_nested(key: str) -> bool:
-    return key.startswith("model.")
+def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the part that has this name, under the names that it gives them itself.
+
+    Example:
+        >>> below("teachers.audio", {"teachers.audio.fc.bias": torch.zeros(1)})
+        {'fc.bias': tensor([0.])}
+    """
+    start = prefix.removesuffix(".") + "."
+    return {name.removeprefix(start): w for name, w in weights.items() if name.startswith(start)}
 
 
-def _check_fit(checkpoint: Path, weights: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+def _places(stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """Where the file may hold the model's weights."""
+    name = next(iter(own), "")
+    starts = {key.removesuffix(f".{name}") for key in stored if key.endswith(f".{name}")}
+    if fitting := sorted(start for start in starts if below(start, stored).keys() == own.keys()):
+        return "its weights are there with " + " or ".join(f"prefix={x!r}" for x in fitting)
+    parts = dict.fromkeys(key.partition(".")[0] for key in stored)
+    return f"the names there begin with {', '.join(parts)}"
+
+
+def _check_fit(
+    checkpoint: Path, weights: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str
+) -> None:
     missing = sorted(own.keys() - weights.keys())
     unexpected = sorted(weights.keys() - own.keys())
     shapes = [
@@ -143,4 +172,5 @@ def _check_fit(checkpoint: Path, weights: dict[str, Tensor], own: dict[str, Tens
         raise ValueError(
             f"checkpoint={str(checkpoint)!r} does not fit the model: {'; '.join(problems)}. "
             "Give the model the arguments it was trained with"
+            + ("" if weights.keys() & own.keys() else f", or a prefix: {where}")
         )
