@@ -3,25 +3,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from fdkd_lightning.data import digits
+from fdkd_lightning.data.degrade import degrade_picture
+from fdkd_lightning.data.digit_names import NAMES
 from fdkd_lightning.data.digits import AVDigits
+from fdkd_lightning.data.store import read_arrays
 
 CLEAN: dict[str, Any] = {"image_shift": 0, "image_noise": 0, "occluder": 0, "audio_snr": None}
 
 
-def samples(root: Path, split: str = "train", **arguments: Any) -> dict[str, Tensor]:
+def samples(root: Path, split: str = "train", **arguments: Any) -> dict[str, Any]:
     """All of a split's samples, stacked."""
     data = AVDigits(root, **arguments)
     data.setup("test" if split == "test" else "fit")
-    stacked: dict[str, Tensor] = data.datasets[split].samples  # type: ignore[attr-defined]  # of ours
+    stacked: dict[str, Any] = data.datasets[split].samples  # type: ignore[attr-defined]  # of ours
     return stacked
 
 
-def by_index(samples: dict[str, Tensor], name: str) -> dict[int, bytes]:
+def by_index(samples: dict[str, Any], name: str) -> dict[int, bytes]:
     pairs = zip(samples["index"].tolist(), samples[name], strict=True)
     return {i: value.numpy().tobytes() for i, value in pairs}
 
@@ -50,7 +53,7 @@ def test_sizes_of_the_splits(digits_root: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("modality", ["audio", "visual"])
+@pytest.mark.parametrize("modality", ["audio", "visual", "text"])
 def test_only_the_selected_modality_is_loaded(
     digits_root: Path, modality: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +63,8 @@ def test_only_the_selected_modality_is_loaded(
         digits, "read_arrays", lambda path, names: read.extend(names) or real(path, names)
     )
     assert set(samples(digits_root, "test", modalities=[modality])) == {modality, "label", "index"}
-    assert read == ["test_label", "test_index", f"test_{modality}"]
+    stored = [] if modality == "text" else [f"test_{modality}"]
+    assert read == ["test_label", "test_index", *stored]
 
 
 def test_training_pairs_are_stratified_and_nested(digits_root: Path) -> None:
@@ -116,6 +120,80 @@ def test_the_waveform_has_the_asked_snr(digits_root: Path) -> None:
             assert 10 * power.log10() == pytest.approx(snr, abs=0.05)
 
 
+def test_names_are_not_made_unless_they_are_asked_for(
+    digits_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(digits, "digit_name")
+    assert set(samples(digits_root, "val")) == {"audio", "visual", "label", "index"}
+    assert AVDigits(digits_root).transforms.keys() == {"audio"}
+
+
+def test_names_leave_sound_and_picture_as_they_were(digits_root: Path) -> None:
+    drawn: dict[str, Any] = {"train_size": 300, "labelled": 50, "seed": 2}
+    two = samples(digits_root, **drawn)
+    three = samples(digits_root, modalities=["text", "visual", "audio"], **drawn)
+    assert three.keys() == {*two, "text"}
+    for name, values in two.items():
+        assert torch.equal(values, three[name])
+    # Each by its own generator, from what is stored.
+    data = AVDigits(digits_root)
+    stored = read_arrays(data.path, ["train_visual"])["train_visual"]
+    for i, picture in zip(two["index"].tolist()[:20], two["visual"][:20], strict=True):
+        by_hand = degrade_picture(stored[i] / np.float32(255), np.random.default_rng((0, 0, i)))
+        assert np.array_equal(picture[0].numpy(), by_hand)
+
+
+def names(root: Path, split: str = "train", **arguments: Any) -> dict[int, str]:
+    drawn = samples(root, split, modalities=["text"], **arguments)
+    return dict(zip(drawn["index"].tolist(), drawn["text"], strict=True))
+
+
+def test_a_name_is_that_of_the_pairs_class_with_or_without_its_label(digits_root: Path) -> None:
+    clean = names(digits_root, train_size=2000, text_noise=0)
+    labels = samples(digits_root, train_size=2000, modalities=["visual"])
+    of_class: dict[int, set[str]] = {k: set() for k in range(10)}
+    for i, k in zip(labels["index"].tolist(), labels["label"].tolist(), strict=True):
+        of_class[k].add(clean[i])
+    for k, found in of_class.items():
+        assert found == {words[k] for words in NAMES.values()}
+    few = names(digits_root, train_size=500, labelled=10, seed=4, text_noise=0)
+    assert few.items() < clean.items()
+
+
+def test_names_are_the_same_each_time_and_of_no_other_split(digits_root: Path) -> None:
+    one, two = (names(digits_root, "test") for _ in range(2))
+    assert one == two
+    assert len(one) == 2500
+    assert names(digits_root, "val").keys().isdisjoint(one)
+
+
+def test_no_reader_of_names_can_be_sure(digits_root: Path) -> None:
+    """Whoever remembers each spelling's most frequent class errs on others."""
+    seen: dict[str, list[int]] = {}
+    train = samples(digits_root, train_size=2000, modalities=["text"])
+    test = samples(digits_root, "test", modalities=["text"])
+    for name, k in zip(train["text"], train["label"].tolist(), strict=True):
+        seen.setdefault(name, []).append(k)
+    right = [
+        max(set(seen[name]), key=seen[name].count) == k if name in seen else None
+        for name, k in zip(test["text"], test["label"].tolist(), strict=True)
+    ]
+    known = [hit for hit in right if hit is not None]
+    assert 0.2 < len(known) / len(right) < 0.7  # most of the others' spellings are new
+    assert 0.8 < sum(known) / len(known) < 0.99
+
+
+def test_names_reach_a_network_as_bytes(digits_root: Path) -> None:
+    data = AVDigits(digits_root, batch_size=4, modalities=["text"], text_noise=0)
+    data.setup("test")
+    batch = next(iter(data.test_dataloader()))
+    written = [name.encode() for name in batch["text"]]
+    tokens = data.on_after_batch_transfer(batch, 0)["text"]
+    assert tokens.dtype == torch.int64
+    assert tokens.shape == (4, max(map(len, written)))
+    assert [bytes(t - 1 for t in row if t) for row in tokens.tolist()] == written
+
+
 def test_clean_samples_are_in_range(digits_root: Path) -> None:
     clean = samples(digits_root, "val", **CLEAN)
     assert (clean["visual"].min(), clean["visual"].max()) == (0, 1)
@@ -149,7 +227,8 @@ def test_each_setting_is_heard_or_seen(digits_root: Path) -> None:
         ({"image_noise": -0.1}, r"image_noise=-0.1 must be at least 0"),
         ({"occluder": 33}, "occluder=33 must be from 0 to 32"),
         ({"build_seed": -1}, "build_seed=-1 must be at least 0"),
-        ({"modalities": ["text"]}, r"modalities=\['text'\] must be"),
+        ({"text_noise": 1.1}, "text_noise=1.1 must be from 0 to 1"),
+        ({"modalities": ["depth"]}, r"modalities=\['depth'\] must be"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Audio-visual digits: handwritten ones (MNIST) paired with spoken ones (eSpeak NG), offline."""
+"""Handwritten digits (MNIST), spoken ones (eSpeak NG) and their written names, offline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fdkd_lightning.data.base import MultimodalDataModule, check_range
+from fdkd_lightning.data.byte_tokens import ByteTokens
 from fdkd_lightning.data.degrade import babble_noise, degrade_picture
+from fdkd_lightning.data.digit_names import digit_name
 from fdkd_lightning.data.digits_file import (
     FORMAT_VERSION,
     PER_CLASS,
@@ -36,7 +38,7 @@ class AVDigitsDataset(Dataset[Batch]):
     Args:
         path: The file that :func:`build_digits` wrote.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        modalities: ``"audio"``, ``"visual"`` or both.
+        modalities: One or more of ``"audio"``, ``"visual"`` and ``"text"``.
         rows: Positions of the selected samples in the split, in order; None: all.
         labelled: How many of these, from the first on, keep their label; None: all.
         image_shift: See :class:`AVDigits`, as for the following.
@@ -44,10 +46,12 @@ class AVDigitsDataset(Dataset[Batch]):
         occluder: Pixels.
         audio_snr: dB.
         build_seed: The file's.
+        text_noise: A share of the letters.
 
     Shape:
         - sample["audio"]: [S] float32, S = 8000
         - sample["visual"]: [1, 32, 32] float32
+        - sample["text"]: a str
         - sample["label"], sample["index"]: [] int64
 
     Raises:
@@ -67,10 +71,19 @@ class AVDigitsDataset(Dataset[Batch]):
         occluder: int = 6,
         audio_snr: float | None = 5.0,
         build_seed: int = 0,
+        text_noise: float = 0.4,
     ) -> None:
-        stored = read_arrays(path, [f"{split}_{name}" for name in ("label", "index", *modalities)])
+        kept = [name for name in modalities if name != "text"]
+        stored = read_arrays(path, [f"{split}_{name}" for name in ("label", "index", *kept)])
         rows = np.arange(len(stored[f"{split}_label"])) if rows is None else rows
         label, index = stored[f"{split}_label"][rows], stored[f"{split}_index"][rows]
+        names: list[str] = []
+        if "text" in modalities:
+            # By the true class, as the others are, whether or not the label is kept.
+            names = [
+                digit_name(k, _rng(build_seed, 2, i), text_noise)
+                for k, i in zip(label, index, strict=True)
+            ]
         if labelled is not None:
             label[labelled:] = IGNORE_INDEX
         samples = {"label": label, "index": index}
@@ -91,7 +104,11 @@ class AVDigitsDataset(Dataset[Batch]):
             if audio_snr is not None:
                 for clip, row, i in zip(samples["audio"], rows, index, strict=True):
                     clip += babble_noise(clips, row, audio_snr, _rng(build_seed, 1, i))
-        self.samples = {name: torch.from_numpy(array) for name, array in samples.items()}
+        self.samples: dict[str, torch.Tensor | list[str]] = {
+            name: torch.from_numpy(array) for name, array in samples.items()
+        }
+        if names:
+            self.samples["text"] = names
 
     def __len__(self) -> int:
         return len(self.samples["label"])
@@ -109,15 +126,22 @@ class AVDigits(MultimodalDataModule):
     test. They are made once, in a few seconds, and kept in ``root``. Both packages come with the
     extra ``demo``; data that is made already needs neither.
 
+    A third modality, the digit's name as it is written, is there where ``modalities`` asks for it.
+    As the plain name would be the label itself, it is in one of eight languages (English, German,
+    Dutch, Swedish, French, Spanish, Italian, Portuguese), drawn for each sample, and misspelt:
+    letters are left out, doubled or replaced by others. It is made when the data is loaded, the
+    same each time; the file holds none of it.
+
     Args:
         root: Folder of the data; None: the user's cache folder.
         batch_size: Samples per batch and process.
         eval_batch_size: The same where nothing is trained; None: ``batch_size``.
         num_workers: Loader processes; 0 loads in the process that trains.
-        modalities: ``audio``, ``visual`` or both; None: both.
+        modalities: One or more of ``audio``, ``visual`` and ``text``; None: the first two.
         seed: Draws the training pairs, those that keep their label, and their order.
         transforms: Modality -> module applied to its batch; None: a
-            :class:`~fdkd_lightning.data.spectrograms.LogMelSpectrogram` for audio.
+            :class:`~fdkd_lightning.data.spectrograms.LogMelSpectrogram` for audio and
+            :class:`~fdkd_lightning.data.byte_tokens.ByteTokens` for text.
         train_size: Training pairs, from 10 to 2,000, the same number of each class (within 1).
             Under one seed fewer are always among more.
         labelled: Training pairs that keep their label, drawn likewise; the others get -100.
@@ -128,10 +152,12 @@ class AVDigits(MultimodalDataModule):
         audio_snr: Power of the word over that of the noise, dB; the noise is other utterances of
             the split and white noise. None: no noise.
         build_seed: Draws speakers, splits, pairs and what the difficulty settings draw.
+        text_noise: The share of a name's letters that are misspelt.
 
     Shape:
         - batch["audio"]: [N, 1, F, T], F = 32, T = 32 (waveforms [N, S] without a transform)
         - batch["visual"]: [N, 1, 32, 32]
+        - batch["text"]: [N, L] int64 (a list of N strings without a transform)
 
     Raises:
         ValueError: If an argument is out of range.
@@ -148,7 +174,7 @@ class AVDigits(MultimodalDataModule):
     """
 
     class_names: tuple[str, ...] = WORDS
-    available_modalities: tuple[str, ...] = ("audio", "visual")
+    available_modalities: tuple[str, ...] = ("audio", "visual", "text")
 
     def __init__(
         self,
@@ -166,10 +192,10 @@ class AVDigits(MultimodalDataModule):
         occluder: int = 6,
         audio_snr: float | None = 5.0,
         build_seed: int = 0,
+        text_noise: float = 0.4,
     ) -> None:
-        super().__init__(
-            root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms
-        )
+        chosen = ("audio", "visual") if modalities is None else modalities
+        super().__init__(root, batch_size, eval_batch_size, num_workers, chosen, seed, transforms)
         check_range("train_size", train_size, len(WORDS), len(WORDS) * PER_CLASS["train"])
         if labelled is not None:
             check_range("labelled", labelled, len(WORDS), train_size)
@@ -177,6 +203,7 @@ class AVDigits(MultimodalDataModule):
         check_range("image_shift", image_shift, 0, (CANVAS - 28) // 2)
         check_range("image_noise", image_noise, 0)
         check_range("occluder", occluder, 0, CANVAS)
+        check_range("text_noise", text_noise, 0, 1)
         self.train_size = train_size
         self.labelled = labelled
         self.image_shift = image_shift
@@ -184,6 +211,7 @@ class AVDigits(MultimodalDataModule):
         self.occluder = occluder
         self.audio_snr = audio_snr
         self.build_seed = build_seed
+        self.text_noise = text_noise
 
     @property
     def path(self) -> Path:
@@ -191,8 +219,9 @@ class AVDigits(MultimodalDataModule):
         return self.root / f"avdigits-v{FORMAT_VERSION}-seed{self.build_seed}.npz"
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """A log-mel spectrogram for audio; a network's BatchNorm serves the pictures."""
-        return {"audio": LogMelSpectrogram(SAMPLE_RATE, n_fft=512, hop_length=256)}
+        """A log-mel spectrogram for audio, bytes for text; BatchNorm serves the pictures."""
+        audio = LogMelSpectrogram(SAMPLE_RATE, n_fft=512, hop_length=256)
+        return {"audio": audio, "text": ByteTokens()}
 
     def prepare_data(self) -> None:
         """Make the data where it is not there yet."""
@@ -217,6 +246,7 @@ class AVDigits(MultimodalDataModule):
             occluder=self.occluder,
             audio_snr=self.audio_snr,
             build_seed=self.build_seed,
+            text_noise=self.text_noise,
         )
 
 
