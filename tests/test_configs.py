@@ -16,7 +16,9 @@ from lightning.pytorch.cli import LightningCLI
 from fdkd_lightning.cli import main
 from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.models.text import NgramNet
 from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.teacher_weights import FixedWeights
 from fdkd_lightning.types import Output
 from fdkd_lightning.unimodal import UnimodalModule
 
@@ -34,7 +36,7 @@ OURS = {
     if "/" in name and "study/" not in name and name not in TABLES
 }
 # One over the other.
-STUDIES = [["demo"], ["demo", "ablation"], ["demo", "published"], ["emoji"]]
+STUDIES = [["demo"], ["demo", "ablation"], ["demo", "published"], ["emoji"], ["teachers"]]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
 OVERLAYS = [name for name in OURS if name not in FULL]
@@ -43,9 +45,18 @@ CRITERIA = [
 ]
 
 
+def modalities(config: str) -> list[str]:
+    found: list[str] = OURS[config]["data"]["init_args"].get("modalities", [])
+    return found
+
+
 def bases_of(overlay: str) -> list[str]:
     """All of the demo's, and another set's in turn: every pair would be thousands of networks."""
     bases = DISTILLATION if "model" in OURS[overlay] else FULL
+    # Its third modality's would be more of the same, and two teachers do not suit every method.
+    bases = [
+        base for base in bases if not (base.startswith("demo/") and "text" in modalities(base))
+    ]
     demo = [base for base in bases if base.startswith("demo/")]
     others = [base for base in bases if base not in demo]
     return [*demo, others[OVERLAYS.index(overlay) % len(others)]]
@@ -199,6 +210,25 @@ def test_a_configuration_says_first_what_it_is_for(config: str) -> None:
         assert (ROOT / name).is_file(), name
 
 
+@pytest.mark.parametrize("overlay", ["criterion/kd.yaml", "criterion/mutual_kd.yaml"])
+def test_two_teachers_take_a_criterion_that_keeps_nothing_of_one(overlay: str) -> None:
+    model = build("demo/distill_visual_two_teachers.yaml", overlay).model
+    assert isinstance(model, DistillationModule)
+    assert [*model.teachers] == ["audio", "text"]
+    assert isinstance(model.distiller.weights, FixedWeights)
+    alone = model_arguments("demo/distill_visual.yaml", overlay)["criterion"]
+    arguments = model_arguments("demo/distill_visual_two_teachers.yaml", overlay)
+    assert arguments["criterion"] == alone
+
+
+def test_two_teachers_refuse_a_criterion_with_parts_for_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        build("demo/distill_visual_two_teachers.yaml", "criterion/hint.yaml")
+    assert "HintLoss keeps parts that belong to one: give one teacher" in capsys.readouterr().err
+
+
 def test_a_demo_configuration_fits_on_a_screen() -> None:
     lines = {path.name: len(path.read_text().splitlines()) for path in CONFIGS.glob("demo/*.yaml")}
     assert lines
@@ -346,6 +376,27 @@ def trained(
     return found["state_dict"]
 
 
+@pytest.mark.usefixtures("both_teachers")
+@pytest.mark.parametrize("weights", ["Fixed", "Learned", "Confidence"])
+def test_two_teachers_of_three_modalities_train_a_student(digits_root: Path, weights: str) -> None:
+    more = (
+        [] if weights == "Fixed" else [f"--model.teacher_weights=fdkd_lightning.{weights}Weights"]
+    )
+    overlay, student = "criterion/fdkd_sum.yaml", "visual_two_teachers"
+    state = trained(digits_root, overlay, student, "whole", 2, *more)
+    trained(digits_root, overlay, student, "resumed", 1, *more)
+    resumed = trained(digits_root, overlay, student, "resumed", 2, *more, "--ckpt_path=last")
+    assert state.keys() == resumed.keys()
+    assert all(torch.equal(value, resumed[name]) for name, value in state.items())
+    # One pair of classifiers for all three modalities.
+    heads = [name for name in state if name.startswith("distiller.criterion")]
+    assert len(heads) == 4
+    learned = [name for name in state if name.startswith("distiller.weights")]
+    assert len(learned) == (2 if weights == "Learned" else 0)
+    logs = Path("whole/logs/version_0/metrics.csv").read_text()
+    assert ("train/weight/text" in logs) == (weights != "Fixed")
+
+
 # Variants of FD-CMKD, which share its code.
 VARIANTS = [name for name in CRITERIA if "/fdkd_" in name and name != "criterion/fdkd_sum.yaml"]
 
@@ -358,6 +409,9 @@ def both_teachers(tmp_path: Path) -> None:
         path = tmp_path / f"runs/demo/unimodal_{modality}/checkpoints/best.ckpt"
         path.parent.mkdir(parents=True)
         torch.save(network.state_dict(), path)
+    path = tmp_path / "runs/demo/unimodal_text/checkpoints/best.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save(NgramNet(10, width=64).state_dict(), path)
 
 
 @pytest.mark.usefixtures("both_teachers")
