@@ -33,12 +33,16 @@ MAY_IMPORT = {
     "projection": "linear",
     "distiller": "types losses probe pairs projection",
     "distillation": "types losses probe pairs present projection distiller teachers unimodal",
+    "batch_access": "",
+    "optimizers": "",
+    "callback": "types models losses linear probe present pairs teachers projection distiller "
+    "batch_access optimizers",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data teachers unimodal projection distillation",
+    "models data teachers unimodal projection distillation callback",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -52,6 +56,8 @@ WITHOUT_LIGHTNING = {
     "present",
     "pairs",
     "projection",
+    "batch_access",
+    "optimizers",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
