@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "batch_access": "",
     "optimizers": "",
     "callback": "types models losses linear probe present pairs teachers projection distiller "
-    "batch_access optimizers",
+    "batch_access optimizers host",
+    "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fdkd_lightning.batch_access import BatchKey, entry
 from fdkd_lightning.distiller import Distiller
+from fdkd_lightning.host import Host
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
-from fdkd_lightning.models.layers import LayerReader, Layers
+from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.optimizers import join_parameters, optimizers_of, put_states, take_states
 from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import zero_of
@@ -23,9 +24,6 @@ from fdkd_lightning.probe import check_output, check_target, example_batch, prob
 from fdkd_lightning.projection import Projector
 from fdkd_lightning.teachers import FrozenTeachers, check_apart, check_teachers
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
-
-PARTS = "fdkd_distiller"
-"""The name under which what is trained beside the student is part of the host while it trains."""
 
 
 class DistillationCallback(Callback):
@@ -42,8 +40,8 @@ class DistillationCallback(Callback):
     nothing of it is left in the host. In validation, test and prediction it does nothing.
 
     It works with automatic and manual optimization, accumulated gradients, mixed precision, DDP,
-    ``configure_model`` and ``torch.compile``. Of several calls of ``manual_backward`` in a step, the
-    first at which the student's features have a gradient gets the terms. All samples need all
+    ``configure_model`` and ``torch.compile``. Of several calls of ``manual_backward`` in a step,
+    the first at which the student's features have a gradient gets the terms. All samples need all
     modalities.
 
     Logs each term as ``distillation/<term>``.
@@ -108,8 +106,8 @@ class DistillationCallback(Callback):
             )
         if target is None and teacher_check_batches:
             raise ValueError(
-                f"teacher_check_batches={teacher_check_batches} measures the teachers by labels, and "
-                "target=None says that there are none: leave one of them out"
+                f"teacher_check_batches={teacher_check_batches} measures the teachers by labels, "
+                "and target=None says that there are none: leave one of them out"
             )
         self.teachers = FrozenTeachers(teachers)
         self.distiller = Distiller(criterion, teachers, projector)
@@ -121,9 +119,7 @@ class DistillationCallback(Callback):
         self.optimizer = optimizer
         self.backward = backward
         self.teacher_check_batches = teacher_check_batches
-        self._host: LightningModule | None = None
-        self._reader: LayerReader | None = None
-        self._replaced: dict[str, Any] = {}
+        self._host: Host | None = None
         self._step: _Step | None = None
         self._checked = False
         self._resumed: dict[str, Any] | None = None
@@ -134,33 +130,21 @@ class DistillationCallback(Callback):
         """Wait for the host's own setup."""
         if stage != "fit":
             return
-        self._detach()
-        if hasattr(pl_module, PARTS):
-            raise ValueError(
-                "the trainer has two DistillationCallbacks: give one of them all teachers, and "
-                "several criteria as a CompositeLoss"
-            )
-        self._host, self._checked, self._resumed = pl_module, False, None
+        self._leave()
+        self._checked, self._resumed = False, None
+        host = self._host = Host(pl_module)
         last = "configure_model" if is_overridden("configure_model", pl_module) else "setup"
-
-        def attach(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            result = own(*args, **kwargs)
-            # Those hooks may come several times.
-            if self._reader is None:
-                self._attach(trainer, pl_module)
-            return result
-
-        self._replace(last, attach)
+        host.replace(last, functools.partial(self._after_setup, host, trainer))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the host as it was."""
-        self._detach()
+        self._leave()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Leave the host as it was."""
-        self._detach()
+        self._leave()
 
     def state_dict(self) -> dict[str, Any]:
         """What is trained beside the student, and the shapes that it was sized by."""
@@ -168,14 +152,14 @@ class DistillationCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again, where training goes on."""
-        if self._reader is not None:
+        if self._host is not None:
             self.distiller.load_state_dict(state_dict["distiller"])
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take the parts out of the optimizers' states, into the callback's own."""
-        if self._reader is not None and "optimizer_states" in checkpoint:
+        if self._host is not None and "optimizer_states" in checkpoint:
             states = checkpoint["optimizer_states"]
             taken = take_states(trainer.optimizers, states, [*self.distiller.parameters()])
             checkpoint["callbacks"][self.state_key]["optimizers"] = taken
@@ -207,71 +191,51 @@ class DistillationCallback(Callback):
         """Tell the criterion the epoch."""
         self.distiller.criterion.set_epoch(trainer.current_epoch)
 
-    def _attach(self, trainer: Trainer, host: LightningModule) -> None:
-        if is_param_in_hook_signature(host.training_step, "dataloader_iter", explicit=True):
+    def _after_setup(
+        self, host: Host, trainer: Trainer, own: Callable[..., None], *args: Any, **kwargs: Any
+    ) -> None:
+        own(*args, **kwargs)
+        # The host itself may call its configure_model again.
+        if host.is_read:
+            return
+        module = host.module
+        if is_param_in_hook_signature(module.training_step, "dataloader_iter", explicit=True):
             raise ValueError(
-                f"{type(host).__name__}.training_step takes dataloader_iter, so that nobody else "
+                f"{type(module).__name__}.training_step takes dataloader_iter, so that nobody else "
                 "sees its batches: let it take (batch, batch_idx)"
             )
-        check_apart(host, self.teachers)
+        check_apart(module, self.teachers)
         self.teachers.load()
-        if _compiled(host):
-            # What is compiled already would never call a new hook.
-            torch.compiler.reset()
-        reader = self.student.of(host, returns_logits=False)
-        self._reader = reader
+        host.read(self.student)
         if self.student_input is not None:
-            self._build(trainer, host, reader)
-        bare = [m for m in self.distiller.modules() if isinstance(m, ProbedLinear)]
-        if any(layer.weight is None for layer in bare):
-            raise ValueError(
-                f"parts of {type(self.distiller.criterion).__name__} have no size yet: say where "
-                "the batch has what the host's forward takes, such as student_input='image' (or "
-                "0), or give their sizes, such as SharedAlignmentHead(512, 10)"
-            )
-        host.add_module(PARTS, _Parts(self.distiller))
-        self._replace("training_step", self._training_step)
-        self._replace("configure_optimizers", self._configure_optimizers)
-        if not host.automatic_optimization:
-            self._replace("manual_backward", self._manual_backward)
+            self._build(host, trainer)
+        self._check_sizes()
+        host.add(self.distiller)
+        host.replace("training_step", functools.partial(self._training_step, host))
+        host.replace("configure_optimizers", self._configure_optimizers)
+        if not module.automatic_optimization:
+            host.replace("manual_backward", functools.partial(self._manual_backward, host))
 
-    def _detach(self) -> None:
-        host, self._host = self._host, None
-        self._step = self._resumed = None
-        if self._reader is not None:
-            self._reader.remove()
-            self._reader = None
-        if host is None:
-            return
-        for name, own in self._replaced.items():
-            if own is None:
-                delattr(host, name)
-            else:
-                setattr(host, name, own)
-        self._replaced = {}
-        if PARTS in host._modules:
-            delattr(host, PARTS)
-        self.distiller.cpu()
-        self.teachers.to(torch.device("cpu"))
+    def _leave(self) -> None:
+        self._step = None
+        if self._host is not None:
+            self._host.leave()
+            self._host = None
+            # As Lightning does with the host.
+            self.distiller.cpu()
+            self.teachers.to(torch.device("cpu"))
 
-    def _replace(self, name: str, by: Callable[..., Any]) -> None:
-        """Let a method of this one host be called by ours."""
-        assert self._host is not None
-        self._replaced[name] = self._host.__dict__.get(name)
-        own = getattr(self._host, name)
-        # Lightning looks at the signature, and at whether it is the host's own.
-        setattr(self._host, name, functools.wraps(own)(functools.partial(by, own)))
-
-    def _build(self, trainer: Trainer, host: LightningModule, reader: LayerReader) -> None:
+    def _build(self, host: Host, trainer: Trainer) -> None:
         batch = example_batch(trainer)
         assert self.student_input is not None
         x = entry(batch, self.student_input, "student_input")
         try:
-            student = probe(_Probed(host, reader), x)
+            student = probe(host.as_model(), x)
         except NotImplementedError as error:
             raise ValueError(
-                f"{type(host).__name__} has no forward that takes student_input: leave it out, "
-                "and give the sizes of the criterion's parts, such as SharedAlignmentHead(512, 10)"
+                f"{type(host.module).__name__} has no forward that takes student_input: leave it "
+                "out, and give the sizes of the criterion's parts, such as "
+                "SharedAlignmentHead(512, 10)"
             ) from error
         outputs = {
             modality: probe(teacher, self._teacher_input(batch, modality))
@@ -279,47 +243,50 @@ class DistillationCallback(Callback):
         }
         self.distiller.build(student, outputs)
 
+    def _check_sizes(self) -> None:
+        layers = [part for part in self.distiller.modules() if isinstance(part, ProbedLinear)]
+        # A projector has none at all before it is built.
+        projector = self.distiller.projector
+        if any(x.weight is None for x in layers) or (projector and not projector.linear):
+            raise ValueError(
+                f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
+                "yet: say where the batch has what the host's forward takes, such as "
+                "student_input='image' (or 0), or give sizes, such as SharedAlignmentHead(512, 10)"
+            )
+
     # Each step.
 
-    def _training_step(self, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        host, reader = self._host, self._reader
-        assert host is not None
-        assert reader is not None
-        self._step = _Step(args[0] if args else next(iter(kwargs.values())))
-        with reader.reading():
+    def _training_step(self, host: Host, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        step = self._step = _Step(args[0] if args else next(iter(kwargs.values())))
+        with host.reader.reading():
             result = own(*args, **kwargs)
-            if not host.automatic_optimization:
-                self._check_manual(reader)
-        step, self._step = self._step, None
-        if host.automatic_optimization and result is not None:
-            # Lightning itself says what is wrong with a dict without a loss.
-            if isinstance(result, Tensor):
-                result = self._added(result, step.batch)
-            elif isinstance(result, Mapping) and "loss" in result:
-                result = {**result, "loss": self._added(result["loss"], step.batch)}
-        reader.forget()
+        self._step = None
+        if not host.module.automatic_optimization:
+            if not step.backwards and host.reader.has_gradient():
+                raise RuntimeError(
+                    f"{type(host.module).__name__} optimizes by hand, and calls no manual_backward "
+                    "that could take the terms: call self.manual_backward(loss), not "
+                    "loss.backward()"
+                )
+        elif isinstance(result, Tensor):
+            result = self._added(host, result, step.batch)
+        elif isinstance(result, Mapping) and "loss" in result:
+            result = {**result, "loss": self._added(host, result["loss"], step.batch)}
+        # Else it skips the batch, or Lightning says what is wrong with it.
+        host.reader.forget()
         return result
 
     def _manual_backward(
-        self, own: Callable[..., Any], loss: Tensor, *args: Any, **kwargs: Any
+        self, host: Host, own: Callable[..., Any], loss: Tensor, *args: Any, **kwargs: Any
     ) -> Any:
-        step, reader = self._step, self._reader
-        assert reader is not None
+        step = self._step
         if step is not None:
             chosen = self.backward is None or self.backward == step.backwards
             step.backwards += 1
-            if chosen and not step.taken and reader.has_gradient():
+            if chosen and not step.taken and host.reader.has_gradient():
                 step.taken = True
-                loss = self._added(loss, step.batch)
+                loss = self._added(host, loss, step.batch)
         return own(loss, *args, **kwargs)
-
-    def _check_manual(self, reader: LayerReader) -> None:
-        assert self._step is not None
-        if not self._step.backwards and reader.has_gradient():
-            raise RuntimeError(
-                f"{type(self._host).__name__} optimizes by hand, and calls no manual_backward "
-                "that could take the terms: call self.manual_backward(loss), not loss.backward()"
-            )
 
     def _configure_optimizers(self, own: Callable[..., Any]) -> Any:
         configured = own()
@@ -327,34 +294,33 @@ class DistillationCallback(Callback):
         join_parameters(optimizers_of(configured), parameters, self.optimizer)
         return configured
 
-    def _added(self, loss: Tensor, batch: Any) -> Tensor:
+    def _added(self, host: Host, loss: Tensor, batch: Any) -> Tensor:
         """The loss with the criterion's terms, and these logged."""
-        host, reader = self._host, self._reader
-        assert host is not None
-        assert reader is not None
-        student = reader.take()
-        seen = self._batch(batch, len(student.features))
-        student = student._replace(index=seen.get("index"))
+        student = host.reader.take()
+        size = len(student.features)
+        seen = self._batch(batch)
+        if self.target is None:
+            seen["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
         outputs = self.teachers(seen)
         if not self._checked:
             self._check(seen, student, outputs)
-        pairs = make_pairs(student, outputs, seen, len(student.features))
+        pairs = make_pairs(student._replace(index=seen.get("index")), outputs, seen, size)
         terms, record = self.distiller(pairs), self.distiller.record()
         summands = [loss, *terms.values()]
         if self.distiller.projector is not None:
             # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
             summands.append(zero_of(self.distiller.projector))
-        host.log_dict(
+        host.module.log_dict(
             {f"distillation/{name}": x.detach() for name, x in {**terms, **record}.items()},
             on_step=False,
             on_epoch=True,
             sync_dist=True,
-            batch_size=len(student.features),
+            batch_size=size,
         )
         total: Tensor = functools.reduce(operator.add, summands)
         return total
 
-    def _batch(self, batch: Any, size: int | None = None) -> Batch:
+    def _batch(self, batch: Any) -> Batch:
         """The batch as teachers and criterion know it."""
         found: Batch = {name: self._teacher_input(batch, name) for name in self.teachers}
         if self.index is not None:
@@ -363,12 +329,8 @@ class DistillationCallback(Callback):
             try:
                 found["label"] = entry(batch, self.target, "target")
             except KeyError as error:
-                raise KeyError(
-                    f"{error.args[0]}; or set target=None, if it has no labels"
-                ) from None
-        elif size is not None:
-            device = None if self._host is None else self._host.device
-            found["label"] = torch.full((size,), IGNORE_INDEX, device=device)
+                message = f"{error.args[0]}; or set target=None, if it has no labels"
+                raise KeyError(message) from None
         return found
 
     def _teacher_input(self, batch: Any, modality: str) -> Any:
@@ -380,7 +342,8 @@ class DistillationCallback(Callback):
         check_output("student", student)
         for modality, output in teachers.items():
             check_output(f"{modality} teacher", output)
-        check_target(batch["label"], student.logits)
+        if self.target is not None:
+            check_target(batch["label"], student.logits)
 
 
 class _Step:
@@ -390,42 +353,3 @@ class _Step:
         self.batch = batch
         self.backwards = 0
         self.taken = False
-
-
-class _Parts(nn.Module):
-    """What is trained beside the student, as a part of the host that its files do not show."""
-
-    def __init__(self, distiller: Distiller) -> None:
-        super().__init__()
-        self.distiller = distiller
-        self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]  # torch's
-
-    def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
-        """Nothing: the callback has a state of its own."""
-        return {} if destination is None else destination
-
-
-def _not_missing(parts: nn.Module, keys: Any) -> None:
-    own = f"{PARTS}."
-    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.startswith(own)]
-
-
-class _Probed(nn.Module):
-    """The host as a network that returns an Output."""
-
-    def __init__(self, host: nn.Module, reader: LayerReader) -> None:
-        super().__init__()
-        self.host = host
-        self.reader = reader
-
-    def forward(self, x: Any) -> Output:
-        with self.reader.reading():
-            self.host(x)
-        return self.reader.take()
-
-
-def _compiled(host: LightningModule) -> bool:
-    return host._compiler_ctx is not None or any(
-        isinstance(part, torch._dynamo.OptimizedModule) or part._compiled_call_impl is not None
-        for part in host.modules()
-    )

@@ -7,6 +7,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
+from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.types import Output
 
@@ -64,7 +65,7 @@ class FeatureModel(nn.Module):
             )
         self.model = model
         self.classifier = classifier
-        self._reader = layers.of(model)
+        self._reader = LayerReader(model, layers)
 
     def forward(self, x: Any) -> Output:
         """The network's output, and what its layers gave on the way."""
