@@ -35,12 +35,17 @@ MAY_IMPORT = {
     "distiller": "types losses probe pairs projection teacher_weights",
     "distillation": "types losses probe pairs present projection distiller teacher_weights "
     "teachers unimodal",
+    "batch_access": "",
+    "optimizers": "",
+    "callback": "types models losses linear probe present pairs teachers projection distiller "
+    "batch_access optimizers host",
+    "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data teachers unimodal projection teacher_weights distillation",
+    "models data teachers unimodal projection teacher_weights distillation callback",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -55,6 +60,8 @@ WITHOUT_LIGHTNING = {
     "pairs",
     "projection",
     "teacher_weights",
+    "batch_access",
+    "optimizers",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

@@ -1,6 +1,7 @@
 """Cross-modal knowledge distillation for PyTorch Lightning."""
 
 from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_alignment_loss
+from fdkd_lightning.callback import DistillationCallback
 from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.digits import AVDigits
@@ -68,6 +69,8 @@ from fdkd_lightning.losses import (
 )
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models import (
+    FeatureModel,
+    Layers,
     NgramNet,
     PretrainedModel,
     ResNet,
@@ -103,11 +106,13 @@ __all__ = [
     "DISTLoss",
     "DKDLoss",
     "Decoupler",
+    "DistillationCallback",
     "DistillationLoss",
     "DistillationModule",
     "Emoji",
     "FDKDLoss",
     "FeatureLoss",
+    "FeatureModel",
     "FixedWeights",
     "FramesRecipe",
     "FreeKDLoss",
@@ -118,6 +123,7 @@ __all__ = [
     "ImageRecipe",
     "KDLoss",
     "LabelSmoothingLoss",
+    "Layers",
     "LearnableFrequencyDecoupler",
     "LearnedWeights",
     "LogMSELoss",

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -156,16 +155,9 @@ class DistillationModule(UnimodalModule):
 
     def on_train_start(self) -> None:
         """Measure the teachers, then take up a resumed run's random generators and epoch."""
-        # Within an epoch Lightning goes on without telling its start.
-        self.criterion.set_epoch(self.current_epoch)
-        epochs, whole = self.trainer.max_epochs, self.criterion.whole_from()
-        if epochs is not None and 0 <= epochs <= whole:
-            rank_zero_warn(
-                f"{type(self.criterion).__name__} is not whole before epoch {whole + 1}, and "
-                f"training ends after trainer.max_epochs={epochs}: shorten its warm-up or first "
-                "stage, or train longer"
-            )
-        check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
+        self.distiller.start(self.current_epoch, self.trainer.max_epochs)
+        batches = self.teacher_check_batches
+        check_teachers(self.teachers, self.trainer, self.device, batches, lambda batch: batch)
         super().on_train_start()
 
     def on_after_backward(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss
@@ -99,6 +100,20 @@ class Distiller(nn.Module):
         weights = self.weights(by_name)
         terms = self._averaged(pairs, [weights[modality] for modality in self.modalities])
         return self._joined(terms, self.weights.terms(by_name))
+
+    def start(self, epoch: int, max_epochs: int | None) -> None:
+        """Tell the criterion where training starts, and warn if it ends before all of it is there.
+
+        A resumed run may start within an epoch.
+        """
+        self.criterion.set_epoch(epoch)
+        whole = self.criterion.whole_from()
+        if max_epochs is not None and 0 <= max_epochs <= whole:
+            rank_zero_warn(
+                f"{type(self.criterion).__name__} is not whole before epoch {whole + 1}, and "
+                f"training ends after trainer.max_epochs={max_epochs}: shorten its warm-up or "
+                "first stage, or train longer"
+            )
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """Logits of the classifiers that the criterion trains beside the student's own."""

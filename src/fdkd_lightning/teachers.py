@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,6 +150,7 @@ def check_teachers(
     trainer: Trainer,
     device: torch.device,
     max_batches: int,
+    read: Callable[[Any], Batch],
 ) -> dict[str, float]:
     """Measure each teacher's accuracy on validation batches; warn of one that is near chance.
 
@@ -161,6 +162,7 @@ def check_teachers(
         trainer: A trainer whose fit has begun, for the validation data, precision and loggers.
         device: Where the teachers are.
         max_batches: How many batches are looked at; 0 measures nothing.
+        read: Finds the teachers' inputs and the labels in a batch.
 
     Returns:
         Modality -> share that it classifies rightly of the labelled samples that have it; without
@@ -183,7 +185,7 @@ def check_teachers(
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
             batch = trainer.precision_plugin.convert_input(batch)
-            batch = trainer.strategy.batch_to_device(batch, device)
+            batch = read(trainer.strategy.batch_to_device(batch, device))
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
             for modality, output in outputs.items():
