@@ -37,6 +37,7 @@ from fdkd_lightning.losses import (
 from fdkd_lightning.models.feature_model import FeatureModel
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import LearnedWeights
 from fdkd_lightning.teachers import TeacherWarning
 from fdkd_lightning.types import Batch, Output
 
@@ -204,6 +205,7 @@ def by_module(
         projector=projector,
         metrics={},
         teacher_check_batches=0,
+        teacher_weights=settings.pop("teacher_weights", None),
     )
     trainer(folder, **settings).fit(module, data)
     return module
@@ -697,6 +699,19 @@ def test_several_teachers_are_averaged(tmp_path: Path) -> None:
         logged.append(float(run.callback_metrics["distillation/feature"]))
     assert logged[0] != pytest.approx(logged[1], rel=0.01)
     assert logged[2] == pytest.approx((logged[0] + logged[1]) / 2, rel=1e-6)
+
+
+def test_teachers_are_weighed_as_in_the_module(tmp_path: Path) -> None:
+    module = by_module(tmp_path, fdkd(), loader(), teacher_weights=LearnedWeights())
+    torch.manual_seed(0)
+    own, added = Own(), callback(teacher_weights=LearnedWeights())
+    run = trainer(tmp_path, added)
+    run.fit(own, loader())
+    assert isinstance(module.model, FeatureModel)
+    assert equal(values(own.net), values(module.model.model))
+    assert equal(values(added.distiller), values(module.distiller))
+    assert values(added.distiller)["weights.log_variance.audio"] != 0
+    assert {"distillation/weight/audio", "distillation/uncertainty"} <= run.callback_metrics.keys()
 
 
 def test_without_a_teacher_it_is_the_control(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "teachers unimodal",
     "batch_access": "",
     "optimizers": "",
-    "callback": "types models losses linear probe present pairs teachers projection distiller "
-    "batch_access optimizers host",
+    "callback": "types models losses linear probe present pairs teachers projection "
+    "teacher_weights distiller batch_access optimizers host",
     "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",

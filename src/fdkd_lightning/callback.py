@@ -29,6 +29,7 @@ from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import zero_of
 from fdkd_lightning.probe import check_output, check_target, example_batch, probe
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.teacher_weights import TeacherWeights
 from fdkd_lightning.teachers import FrozenTeachers, check_apart, check_teachers
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
@@ -73,6 +74,7 @@ class DistillationCallback(Callback):
             above.
         teacher_check_batches: Over how many validation batches each teacher's accuracy is
             measured when fit begins, with a warning near chance; they must hold its input.
+        teacher_weights: As in :class:`~fdkd_lightning.DistillationModule`.
 
     Raises:
         ValueError: If a layer does not exist, a teacher shares weights with the host, parts have
@@ -104,6 +106,7 @@ class DistillationCallback(Callback):
         optimizer: int | None = None,
         backward: int | None = None,
         teacher_check_batches: int = 0,
+        teacher_weights: TeacherWeights | None = None,
     ) -> None:
         unknown = sorted((teacher_inputs or {}).keys() - teachers.keys())
         if unknown:
@@ -117,7 +120,7 @@ class DistillationCallback(Callback):
                 "and target=None says that there are none: leave one of them out"
             )
         self.teachers = FrozenTeachers(teachers)
-        self.distiller = Distiller(criterion, teachers, projector)
+        self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
         self.student = student or Layers()
         self.target = target
         self.student_input = student_input
