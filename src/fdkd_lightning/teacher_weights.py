@@ -93,11 +93,11 @@ class LearnedWeights(TeacherWeights):
         L = \frac{1}{M} \sum_m \big( e^{-s_m} L_m + s_m \big)
 
     with one :math:`s_m = \log \sigma_m^2` per teacher. All start at 0, where L is the plain average
-    of the teachers; for a given :math:`L_m` the best is :math:`e^{-s_m} = 1 / L_m`. So a
-    teacher that is easily followed counts more: this balances losses of different size, and says
-    nothing of how good a teacher is. The sum of the s is the term ``uncertainty``, which may be
-    negative; the weights :math:`e^{-s_m} / M` are logged. A teacher that teaches nothing in a step
-    leaves its s alone.
+    of the teachers; for a given :math:`L_m > 0` the best is :math:`e^{-s_m} = 1 / L_m`. So a teacher
+    that is easily followed counts more, which says nothing of how good it is; and the terms are
+    brought to about 1 in all, whatever their own weights are and however large the task's loss
+    is. The mean of the s is the term ``uncertainty``, which may be negative; the weights
+    :math:`e^{-s_m} / M` are logged. A teacher that teaches nothing in a step leaves its s alone.
 
     The s are trained by the module's optimizer: its weight decay pulls them back to 0, and they
     move by its learning rate. They are saved in the checkpoint.
@@ -146,10 +146,10 @@ class ConfidenceWeights(TeacherWeights):
         w_m = \frac{1}{M - 1} \Big( 1 - \frac{e^{C_m}}{\sum_j e^{C_j}} \Big)
 
     with :math:`C_m` the cross-entropy of teacher m on the labelled samples of the batch, of all
-    processes together. The weights have no gradient and sum to 1. The published method does so
-    sample by sample, with weights that are constant where no sample has a label; here a batch has
-    one weight per teacher, which all its samples get, those without a label too, as a criterion
-    gives scalars. Its second part, for features, is left out.
+    processes together. The weights have no gradient and sum to 1. The published method weighs
+    sample by sample; here a batch has one weight per teacher, which all its samples get, those
+    without a label too, as a criterion gives scalars. Its second part, weights for features, is
+    left out.
 
     One teacher has weight 1. Where a teacher's pairs hold no label there is nothing to compare,
     and all count alike: in a batch without labels this is the plain average. Among M teachers of
