@@ -93,11 +93,12 @@ class LearnedWeights(TeacherWeights):
         L = \frac{1}{M} \sum_m \big( e^{-s_m} L_m + s_m \big)
 
     with one :math:`s_m = \log \sigma_m^2` per teacher. All start at 0, where L is the plain average
-    of the teachers; for a given :math:`L_m > 0` the best is :math:`e^{-s_m} = 1 / L_m`. So a teacher
-    that is easily followed counts more, which says nothing of how good it is; and the terms are
-    brought to about 1 in all, whatever their own weights are and however large the task's loss
-    is. The mean of the s is the term ``uncertainty``, which may be negative; the weights
-    :math:`e^{-s_m} / M` are logged. A teacher that teaches nothing in a step leaves its s alone.
+    of the teachers; for a given :math:`L_m > 0` the best is :math:`e^{-s_m} = 1 / L_m`. So a
+    teacher that is easily followed counts more, which says nothing of how good it is; and the
+    terms are brought to about 1 in all, whatever their own weights are and however large the
+    task's loss is. The mean of the s is the term ``uncertainty``, which may be negative; the
+    weights :math:`e^{-s_m} / M` are logged. A teacher that teaches nothing in a step leaves its s
+    alone.
 
     The s are trained by the module's optimizer: its weight decay pulls them back to 0, and they
     move by its learning rate. They are saved in the checkpoint.
