@@ -18,16 +18,18 @@ MAY_IMPORT = {
     "lr_scheduler": "",
     "rng": "",
     "predictions": "",
+    "processes": "",
+    "retrieval": "",
     "cross_entropy": "types",
     "decoupler": "types",
     "analysis": "types decoupler",
     "alignment": "types linear cross_entropy",
-    "losses": "types linear cross_entropy decoupler alignment",
+    "losses": "types linear cross_entropy decoupler alignment processes",
     "models": "types",
     "data": "types",
     "probe": "types",
     "present": "types",
-    "pairs": "types present",
+    "pairs": "types present processes",
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
     "distillation": "types losses probe linear pairs present teachers unimodal",
@@ -36,7 +38,7 @@ MAY_IMPORT = {
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data teachers unimodal distillation",
+    "models data retrieval teachers unimodal distillation",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -49,6 +51,8 @@ WITHOUT_LIGHTNING = {
     "analysis",
     "present",
     "pairs",
+    "processes",
+    "retrieval",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

@@ -34,8 +34,10 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     FreeKDLoss,
     HintLoss,
+    InfoNCELoss,
     KDLoss,
     LabelSmoothingLoss,
+    LayerwiseLoss,
     LogMSELoss,
     MFHLoss,
     PKDLoss,
@@ -52,6 +54,7 @@ from fdkd_lightning.losses import (
     freekd_prompts,
     haar_dwt,
     haar_idwt,
+    info_nce_loss,
     kd_loss,
     l2_normalize,
     log_mse_loss,
@@ -74,6 +77,7 @@ from fdkd_lightning.models import (
     TransformersModel,
 )
 from fdkd_lightning.predictions import PredictionTable
+from fdkd_lightning.retrieval import RecallAtK, recall_at_k
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule
@@ -106,8 +110,10 @@ __all__ = [
     "HaarDecoupler",
     "HintLoss",
     "ImageRecipe",
+    "InfoNCELoss",
     "KDLoss",
     "LabelSmoothingLoss",
+    "LayerwiseLoss",
     "LearnableFrequencyDecoupler",
     "LogMSELoss",
     "MFHLoss",
@@ -123,6 +129,7 @@ __all__ = [
     "ProbedLinear",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
+    "RecallAtK",
     "ResNet",
     "SPLoss",
     "SharedAlignmentHead",
@@ -147,6 +154,7 @@ __all__ = [
     "frequency_split",
     "haar_dwt",
     "haar_idwt",
+    "info_nce_loss",
     "kd_loss",
     "l2_normalize",
     "log_mse_loss",
@@ -154,6 +162,7 @@ __all__ = [
     "non_target_kl",
     "pkd_loss",
     "rank_agreement",
+    "recall_at_k",
     "require_teacher",
     "rkd_loss",
     "signed_log1p",
