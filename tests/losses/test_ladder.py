@@ -189,9 +189,8 @@ METHODS = [
         dense=False,
         weight=1 / 0.07,
     ),
-    Row("layerwise", lambda: LayerwiseLoss(fdkd(), stages=[1, 3])),
     Row(
-        "layerwise classifiers",
+        "layerwise",
         lambda: LayerwiseLoss(fdkd(alignment=True, heads=True), stages=[1, 3], weights=[0.5, 2]),
         dense=False,
         teacher_free=True,

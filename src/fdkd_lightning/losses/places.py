@@ -1,7 +1,6 @@
 """The places of a map: a grid's, or the tokens of a sequence, some of which are padding."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -34,39 +33,45 @@ def mean_place(x: Tensor) -> Tensor:
 def resize(x: Tensor, size: torch.Size) -> Tensor:
     r"""Bring a map to another grid, bilinearly; where it has fewer places, with antialiasing.
 
-    Of a sequence, each sample's tokens that are not padding (zero) are brought to the whole
-    length. With n of them, the places j of L' are
+    Along each axis, n places become n' by
 
     .. math::
         x'_j = \frac{\sum_k w_{jk} x_k}{\sum_k w_{jk}}, \quad
-        w_{jk} = \max\Big(0, 1 - \frac{|k - c_j|}{\max(1, n / L')}\Big), \quad
-        c_j = \Big(j + \frac{1}{2}\Big) \frac{n}{L'} - \frac{1}{2}, \quad k, j = 0, 1, \dots
+        w_{jk} = \max\Big(0, 1 - \frac{|k - c_j|}{\max(1, n / n')}\Big), \quad
+        c_j = \Big(j + \frac{1}{2}\Big) \frac{n}{n'} - \frac{1}{2}, \quad k, j = 0, 1, \dots
 
-    which is also what ``torch.nn.functional.interpolate`` does with ``antialias=True``.
+    Of a sequence, n and k count a sample's tokens that are not padding (zero): each is brought to
+    the whole length by itself. Otherwise this is ``torch.nn.functional.interpolate`` with
+    ``antialias=True``, whose gradient is not deterministic on a GPU, as this one is.
 
     Shape:
-        - x: [N, C, H, W]; or a sequence [N, C, 1, L]
-        - size: H' and W'; of a sequence 1 and L'
-        - output: [N, C, *size]
+        - x: [N, C, H, W]
+        - size: H' and W'
+        - output: [N, C, H', W']
 
     Example:
         >>> tokens = torch.tensor([1.0, 3.0, 0.0, 0.0]).view(1, 1, 1, 4)
         >>> resize(tokens, torch.Size([1, 4])).flatten().tolist()
         [1.0, 1.5, 2.5, 3.0]
     """
-    if not is_sequence(x.shape[2:]):
-        if x.shape[2:] == size:
-            return x
-        return F.interpolate(x, tuple(size), mode="bilinear", antialias=True)
-    there = _tokens(x)
-    ratio = there.sum(1).view(-1, 1, 1).to(x.dtype) / size[1]
-    centre = (torch.arange(size[1], dtype=x.dtype, device=x.device) + 0.5) * ratio - 0.5
+    sequence = is_sequence(x.shape[2:])
+    if x.shape[2:] == size and not sequence:
+        return x
+    rows, columns = (torch.ones(1, n, dtype=torch.bool, device=x.device) for n in x.shape[2:])
+    # Autocast would take the products to bf16.
+    with torch.autocast(x.device.type, enabled=False):
+        x = x @ _weights(_tokens(x) if sequence else columns, size[1], x.dtype)
+        return _weights(rows, size[0], x.dtype).mT @ x
+
+
+def _weights(there: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """What each old place (a row) gives to each new one (a column): [N, 1, L, L'] of [N, L]."""
+    ratio = there.sum(1).view(-1, 1, 1).to(dtype) / size
+    centre = (torch.arange(size, dtype=dtype, device=there.device) + 0.5) * ratio - 0.5
     rank = there.cumsum(1).unsqueeze(2) - 1
     weight = (1 - (rank - centre).abs() / ratio.clamp_min(1)).clamp_min(0) * there.unsqueeze(2)
-    weight = weight / weight.sum(1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
-    # Autocast would take the product to bf16.
-    with torch.autocast(x.device.type, enabled=False):
-        return x.flatten(2).matmul(weight).unsqueeze(2)
+    total = weight.sum(1, keepdim=True).clamp_min(torch.finfo(dtype).tiny)
+    return (weight / total).unsqueeze(1)
 
 
 def _tokens(x: Tensor) -> Tensor:
