@@ -108,6 +108,17 @@ def test_only_the_low_bands_are_compared() -> None:
     )
 
 
+def test_a_low_band_of_residue_resembles_nothing() -> None:
+    student, teacher = (x.float() for x in random(5, 16))
+    features = frequency_split(student).high.requires_grad_()
+    outputs = (Output(x, torch.zeros(5, 3)) for x in (features, teacher))
+    term = InfoNCELoss(decoupler=FrequencyDecoupler())(*outputs, torch.zeros(5))["infonce"]
+    term.backward()
+    assert term.item() == pytest.approx(np.log(5), rel=1e-6)
+    assert features.grad is not None
+    assert features.grad.count_nonzero() == 0
+
+
 def test_a_decouplers_own_term_and_record_are_there() -> None:
     student, teacher = (Output(x, torch.zeros(4, 3)) for x in random(4, 8))
     decoupler = LearnableFrequencyDecoupler(0.25)

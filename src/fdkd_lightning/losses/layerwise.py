@@ -98,12 +98,10 @@ class LayerwiseLoss(DistillationLoss):
         for stage, criterion in self._each():
             name = f"stage{stage}"
             if teacher is not None and name not in self.projections:
-                own, its = (
-                    stage_map("student", student, stage),
-                    stage_map("teacher", teacher, stage),
-                )
-                if own.shape[1] != its.shape[1]:
-                    self.projections[name] = ProbedLinear(own.shape[1], its.shape[1])
+                own = stage_map("student", student, stage).shape[1]
+                its = stage_map("teacher", teacher, stage).shape[1]
+                if own != its:
+                    self.projections[name] = ProbedLinear(own, its)
             with torch.no_grad():
                 criterion.build(*self._at(stage, student, teacher))
 
