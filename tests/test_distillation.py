@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
-from fdkd_lightning.distillation import DistillationModule, distillation_terms
+from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import (
     DistillationLoss,
@@ -36,6 +36,7 @@ from fdkd_lightning.losses.base import require_teacher
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.pairs import Pair
+from fdkd_lightning.projection import Projector
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
@@ -274,15 +275,16 @@ def tensors(content: Any) -> Iterator[Tensor]:
 def test_no_teacher_is_in_the_state_the_checkpoint_or_the_optimizer(tmp_path: Path) -> None:
     teacher = Net("audio", width=11)
     module = distillation(
-        teachers={"audio": teacher}, projector=ProbedLinear(), optimizer=torch.optim.Adam
+        teachers={"audio": teacher}, projector=Projector(), optimizer=torch.optim.Adam
     )
     fit = trainer(tmp_path)
     fit.fit(module, datamodule=Pairs(batch_size=4))
     fit.save_checkpoint(tmp_path / "fit.ckpt")
     # weights_only: the file holds no pickled code either.
     stored = torch.load(tmp_path / "fit.ckpt", weights_only=True)
-    layers = ["model.body", "model.head", "criterion.alignment.low", "criterion.alignment.high"]
-    names = {f"{layer}.{p}" for layer in [*layers, "projector"] for p in ("weight", "bias")}
+    parts = ["criterion.alignment.low", "criterion.alignment.high", "projector.linear.11"]
+    layers = ["model.body", "model.head", *(f"distiller.{part}" for part in parts)]
+    names = {f"{layer}.{p}" for layer in layers for p in ("weight", "bias")}
     assert set(module.state_dict()) == set(stored["state_dict"]) == names
     shapes = {tuple(x.shape) for x in tensors(stored)}
     assert (11, WIDTH) in shapes  # the projector
@@ -310,12 +312,12 @@ def test_a_pretrained_teacher_is_read_when_fit_begins_and_never_again(tmp_path: 
 
 
 def test_a_checkpoint_is_tested_without_the_teachers_file(tmp_path: Path) -> None:
-    module, fit, stored = distillation(projector=ProbedLinear()), trainer(tmp_path), "fit.ckpt"
+    module, fit, stored = distillation(projector=Projector()), trainer(tmp_path), "fit.ckpt"
     fit.fit(module, datamodule=Pairs(batch_size=4))
     fit.save_checkpoint(tmp_path / stored)
     teacher = PretrainedModel(Net("audio", seed=6), tmp_path / "nowhere.pt")
     fresh = distillation(
-        student=Net("visual", seed=3), teachers={"audio": teacher}, projector=ProbedLinear()
+        student=Net("visual", seed=3), teachers={"audio": teacher}, projector=Projector()
     )
     test = trainer(tmp_path)
     test.test(fresh, datamodule=Pairs(), ckpt_path=tmp_path / stored, verbose=False)
@@ -390,11 +392,17 @@ def test_without_teachers_the_same_criterion_gives_its_teacher_free_terms(tmp_pa
     assert found["loss"] == pytest.approx(found["task"] + found["align"], rel=1e-5)
 
 
+def sizes(module: DistillationModule) -> tuple[int | None, int | None]:
+    assert module.distiller.projector is not None
+    (layer,) = module.distiller.projector.linear.values()
+    assert isinstance(layer, ProbedLinear)
+    return layer.in_features, layer.out_features
+
+
 def test_without_teachers_a_projector_keeps_the_width(tmp_path: Path) -> None:
-    module = distillation(teachers={}, projector=ProbedLinear())
+    module = distillation(teachers={}, projector=Projector())
     trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
-    assert module.projector is not None
-    assert (module.projector.in_features, module.projector.out_features) == (WIDTH, WIDTH)
+    assert sizes(module) == (WIDTH, WIDTH)
 
 
 def test_a_criterion_that_needs_a_teacher_says_so(tmp_path: Path) -> None:
@@ -414,21 +422,20 @@ def test_a_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
 
 
 def test_a_control_s_projector_may_keep_the_width_of_what_it_controls(tmp_path: Path) -> None:
-    module = distillation(teachers={}, projector=ProbedLinear(out_features=11))
+    module = distillation(teachers={}, projector=Projector(out_features=11))
     trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
-    assert module.projector is not None
-    assert (module.projector.in_features, module.projector.out_features) == (WIDTH, 11)
+    assert sizes(module) == (WIDTH, 11)
 
 
 def test_a_projector_that_the_criterion_leaves_out_gets_a_zero_gradient(tmp_path: Path) -> None:
     """DDP waits for the gradient of every parameter."""
-    module = distillation(criterion=KDLoss(), projector=ProbedLinear())
+    module = distillation(criterion=KDLoss(), projector=Projector())
     gradients: list[Tensor | None] = []
 
     class Look(Callback):
         def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-            assert module.projector is not None
-            gradients.extend(p.grad for p in module.projector.parameters())
+            assert module.distiller.projector is not None
+            gradients.extend(p.grad for p in module.distiller.projector.parameters())
 
     trainer(tmp_path, Look()).fit(module, datamodule=Pairs(batch_size=4))
     assert gradients
@@ -452,17 +459,19 @@ class AtStart(Callback):
         self.values = values(pl_module)
 
 
-@pytest.mark.parametrize("part", ["projector", "criterion.alignment.low"])
+@pytest.mark.parametrize(
+    "part", ["distiller.projector.linear.12", "distiller.criterion.alignment.low"]
+)
 def test_what_was_probed_has_its_size_is_optimized_and_moves(tmp_path: Path, part: str) -> None:
     teacher, start = Net("audio", width=12), AtStart()
-    module = distillation(teachers={"audio": teacher}, projector=ProbedLinear())
-    assert not list(module.get_submodule(part).parameters())
+    module = distillation(teachers={"audio": teacher}, projector=Projector())
+    assert not list(module.distiller.parameters())
     fit = trainer(tmp_path, start)
     fit.fit(module, datamodule=Pairs(batch_size=4))
     layer = module.get_submodule(part)
     assert isinstance(layer, ProbedLinear)
-    sizes = (WIDTH, 12) if part == "projector" else (12, CLASSES)
-    assert (layer.in_features, layer.out_features) == sizes
+    expected = (WIDTH, 12) if "projector" in part else (12, CLASSES)
+    assert (layer.in_features, layer.out_features) == expected
     optimized = {id(p) for group in fit.optimizers[0].param_groups for p in group["params"]}
     for name, parameter in layer.named_parameters():
         assert id(parameter) in optimized
@@ -502,22 +511,6 @@ def test_the_terms_are_averaged_over_the_teachers(tmp_path: Path) -> None:
     )
     assert audio["low"] != pytest.approx(text["low"], rel=0.01)
     assert both == {name: pytest.approx((audio[name] + text[name]) / 2, rel=1e-5) for name in audio}
-
-
-def test_distillation_terms_add_up_to_one_teachers_where_all_are_the_same() -> None:
-    student, teacher = (Output(torch.randn(4, 8), torch.randn(4, 3)) for _ in range(2))
-    target = torch.tensor([0, 1, -100, 2])
-    pair = Pair(student, teacher, target)
-    torch.testing.assert_close(
-        distillation_terms(KDLoss(), [pair] * 3), distillation_terms(KDLoss(), [pair])
-    )
-
-
-def test_a_teacher_that_teaches_nothing_does_not_change_what_the_others_teach() -> None:
-    pair = Pair(*(Output(torch.randn(4, 8), torch.randn(4, 3)) for _ in range(2)), torch.arange(4))
-    alone = distillation_terms(KDLoss(), [pair, None, None])
-    assert alone["kd"].item() == pytest.approx(KDLoss()(*pair)["kd"].item() / 3)
-    assert distillation_terms(KDLoss(), [None]) == {}
 
 
 def test_only_training_calls_the_teacher(tmp_path: Path) -> None:
@@ -663,7 +656,7 @@ def resumable(
     module = distillation(
         student=Net("visual", width=6, dropout=0.5, seed=0 if ckpt is None else seed),
         teachers={"audio": Knowing()},
-        projector=ProbedLinear(),
+        projector=Projector(),
         teacher_check_batches=2,
     )
     data = Pairs(batch_size=4)
@@ -686,9 +679,7 @@ def test_a_resumed_run_ends_with_the_same_weights_bitwise(tmp_path: Path, epoch:
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 def test_it_trains_in_bfloat16(tmp_path: Path, precision: Any) -> None:
     module, start = (
-        distillation(
-            teachers={"audio": Knowing()}, projector=ProbedLinear(), teacher_check_batches=2
-        ),
+        distillation(teachers={"audio": Knowing()}, projector=Projector(), teacher_check_batches=2),
         AtStart(),
     )
     fit = trainer(tmp_path, start, epochs=2, precision=precision)
@@ -759,7 +750,7 @@ def fit_on(processes: int, folder: Path) -> None:
         module = distillation(
             student=Net("visual", width=6),
             teachers={"audio": Knowing(), "text": Net("text", seed=2)},
-            projector=ProbedLinear(),
+            projector=Projector(),
             teacher_check_batches=2,
         )
         data = partial_pairs(8 // processes, **have)
@@ -1131,7 +1122,7 @@ class Lazy(DistillationLoss):
 def lazy(seed: int = 0, **settings: Any) -> DistillationModule:
     """Everything of it is left to a probe: projector, classifiers and a loss's own parts."""
     teacher = Mapped("audio", width=12, seed=1)
-    settings = {"teachers": {"audio": teacher}, "projector": ProbedLinear()} | settings
+    settings = {"teachers": {"audio": teacher}, "projector": Projector()} | settings
     criterion = CompositeLoss({"fdkd": fdkd(), "lazy": Lazy()})
     return distillation(criterion, student=Mapped("visual", seed=seed), **settings)
 
@@ -1158,12 +1149,14 @@ def test_a_checkpoint_holds_the_shapes_that_its_parts_were_sized_by(tmp_path: Pa
     stored = torch.load(fitted(tmp_path, lazy()), weights_only=True)
     assert stored["probed_shapes"] == {
         "student": {"features": [2, WIDTH], "logits": [2, CLASSES], "maps": [[2, 4, 2, 1]]},
-        "teacher": {"features": [2, 12], "logits": [2, CLASSES], "maps": [[2, 6, 2, 1]]},
+        "teachers": {
+            "audio": {"features": [2, 12], "logits": [2, CLASSES], "maps": [[2, 6, 2, 1]]}
+        },
     }
     stored = torch.load(fitted(tmp_path, distillation(teachers={})), weights_only=True)
     assert stored["probed_shapes"] == {
         "student": {"features": [2, WIDTH], "logits": [2, CLASSES], "maps": []},
-        "teacher": None,
+        "teachers": {},
     }
 
 
@@ -1194,9 +1187,9 @@ def test_a_checkpoint_is_evaluated_with_its_parts_built_and_nothing_probed(
 
 
 def test_a_teacher_free_checkpoint_is_tested_with_its_classifiers(tmp_path: Path) -> None:
-    module = distillation(teachers={}, projector=ProbedLinear())
+    module = distillation(teachers={}, projector=Projector())
     stored = fitted(tmp_path, module)
-    fresh = distillation(student=Net("visual", seed=3), teachers={}, projector=ProbedLinear())
+    fresh = distillation(student=Net("visual", seed=3), teachers={}, projector=Projector())
     trainer(tmp_path).test(fresh, datamodule=visual_alone(), ckpt_path=stored, verbose=False)
     assert equal(values(fresh), values(module))
     x = torch.randn(4, SIZES["visual"])
@@ -1213,15 +1206,13 @@ def test_a_module_is_made_from_a_checkpoint(tmp_path: Path) -> None:
         teachers={"audio": Mapped("audio", width=12, seed=1)},
         criterion=fresh.criterion,
         student_modality="visual",
-        projector=fresh.projector,
+        projector=fresh.distiller.projector,
     )
     assert equal(values(loaded), values(module))
     batch = whole_split()
     terms = [
-        each.criterion(
-            each._projected(each.eval()(batch["visual"])),
-            each.teachers(batch)["audio"],
-            batch["label"],
+        each.distiller(
+            [Pair(each.eval()(batch["visual"]), each.teachers(batch)["audio"], batch["label"])]
         )
         for each in (module, loaded)
     ]
@@ -1330,7 +1321,7 @@ def one_step(
 def lacking(**settings: Any) -> DistillationModule:
     """With a projector, and classifiers in the criterion."""
     teachers = {"audio": Net("audio", width=12, seed=1)}
-    return distillation(**({"teachers": teachers, "projector": ProbedLinear()} | settings))
+    return distillation(**({"teachers": teachers, "projector": Projector()} | settings))
 
 
 def test_with_all_modalities_there_nothing_changes_bitwise(tmp_path: Path) -> None:
@@ -1352,10 +1343,9 @@ def test_a_teacher_teaches_with_the_samples_that_have_its_modality(tmp_path: Pat
     fresh, rows = lacking(), batch["label"] > 0  # i % 3 > 0: classes 1 and 2
     torch.manual_seed(0)
     student, teacher = fresh(batch["visual"]), fresh.teachers["audio"](batch["audio"][rows])
-    fresh._build(student, teacher)
-    assert fresh.projector is not None
-    part = Output(fresh.projector(student.features)[rows], student.logits[rows])
-    expected = fresh.criterion(part, teacher, batch["label"][rows])
+    fresh.distiller.build(student, {"audio": teacher})
+    part = Output(student.features[rows], student.logits[rows])
+    expected = fresh.distiller([Pair(part, teacher, batch["label"][rows])])
     # The task is of all samples.
     expected["task"] = F.cross_entropy(student.logits, batch["label"])
     loss = torch.stack(list(expected.values())).sum()

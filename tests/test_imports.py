@@ -32,13 +32,20 @@ MAY_IMPORT = {
     "pairs": "types present processes",
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
-    "distillation": "types losses probe linear pairs present teachers unimodal",
+    "projection": "linear",
+    "distiller": "types losses probe pairs projection",
+    "distillation": "types losses probe pairs present projection distiller teachers unimodal",
+    "batch_access": "",
+    "optimizers": "",
+    "callback": "types models losses linear probe present pairs teachers projection distiller "
+    "batch_access optimizers host",
+    "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
     "cli": "run study data",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data retrieval teachers unimodal distillation",
+    "models data retrieval teachers unimodal projection distillation callback",
 }
 WITHOUT_LIGHTNING = {
     "types",
@@ -53,6 +60,9 @@ WITHOUT_LIGHTNING = {
     "pairs",
     "processes",
     "retrieval",
+    "projection",
+    "batch_access",
+    "optimizers",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

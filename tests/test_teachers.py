@@ -72,7 +72,9 @@ class Measure(LightningModule):
 
     def on_train_start(self) -> None:
         seed()
-        self.accuracies = check_teachers(self.teachers, self.trainer, self.device, self.max_batches)
+        self.accuracies = check_teachers(
+            self.teachers, self.trainer, self.device, self.max_batches, lambda batch: batch
+        )
         self.drawn = draw()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Cross-modal knowledge distillation for PyTorch Lightning."""
 
 from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss, soft_alignment_loss
+from fdkd_lightning.callback import DistillationCallback
 from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.digits import AVDigits
@@ -70,6 +71,8 @@ from fdkd_lightning.losses import (
 )
 from fdkd_lightning.lr_scheduler import PolyLR
 from fdkd_lightning.models import (
+    FeatureModel,
+    Layers,
     NgramNet,
     PretrainedModel,
     ResNet,
@@ -77,6 +80,7 @@ from fdkd_lightning.models import (
     TransformersModel,
 )
 from fdkd_lightning.predictions import PredictionTable
+from fdkd_lightning.projection import Projector
 from fdkd_lightning.retrieval import RecallAtK, recall_at_k
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
@@ -98,11 +102,13 @@ __all__ = [
     "DISTLoss",
     "DKDLoss",
     "Decoupler",
+    "DistillationCallback",
     "DistillationLoss",
     "DistillationModule",
     "Emoji",
     "FDKDLoss",
     "FeatureLoss",
+    "FeatureModel",
     "FramesRecipe",
     "FreeKDLoss",
     "FrequencyDecoupler",
@@ -113,6 +119,7 @@ __all__ = [
     "InfoNCELoss",
     "KDLoss",
     "LabelSmoothingLoss",
+    "Layers",
     "LayerwiseLoss",
     "LearnableFrequencyDecoupler",
     "LogMSELoss",
@@ -127,6 +134,7 @@ __all__ = [
     "PredictionTable",
     "PretrainedModel",
     "ProbedLinear",
+    "Projector",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
     "RecallAtK",

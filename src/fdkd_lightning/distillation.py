@@ -2,21 +2,20 @@
 
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from fdkd_lightning.linear import ProbedLinear
+from fdkd_lightning.distiller import Distiller
 from fdkd_lightning.losses.base import DistillationLoss
-from fdkd_lightning.pairs import Pair, make_pairs
+from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import samples_with, zero_of
-from fdkd_lightning.probe import example_batch, modality_input, output_of, probe, shapes_of
-from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_teachers
+from fdkd_lightning.probe import example_batch, modality_input, probe
+from fdkd_lightning.projection import Projector
+from fdkd_lightning.teachers import FrozenTeachers, TrainedTeachers, check_apart, check_teachers
 from fdkd_lightning.types import Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule, published_sgd
 
@@ -49,8 +48,8 @@ class DistillationModule(UnimodalModule):
         student_modality: The key of the student's input in the batch.
         metrics: As in :class:`UnimodalModule`.
         task_weight: Weight of the task's cross-entropy; None leaves it out.
-        projector: Maps the student's features before the criterion, where the widths differ; it
-            is trained, and unused after training.
+        projector: Maps the student's features before the criterion, where their width, grid or
+            rank is not the teacher's; it is trained, and unused after training.
         optimizer: As in :class:`UnimodalModule`; it gets the student, criterion and projector.
         lr_scheduler: As in :class:`UnimodalModule`.
         teacher_check_batches: Over how many validation batches each teacher's accuracy is
@@ -88,31 +87,18 @@ class DistillationModule(UnimodalModule):
         student_modality: str,
         metrics: dict[str, Metric] | None = None,
         task_weight: float | None = 1.0,
-        projector: ProbedLinear | None = None,
+        projector: Projector | None = None,
         optimizer: OptimizerCallable = published_sgd,
         lr_scheduler: LRSchedulerCallable | None = None,
         teacher_check_batches: int = 50,
         train_teachers: bool = False,
     ) -> None:
         super().__init__(student, student_modality, metrics, optimizer, lr_scheduler)
-        shared = {id(p) for p in student.parameters()}
-        for modality, teacher in teachers.items():
-            if any(id(p) in shared for p in teacher.parameters()):
-                raise ValueError(
-                    f"teachers[{modality!r}] shares weights with the student and would freeze "
-                    "it: give it a copy (copy.deepcopy)"
-                )
-        if len(teachers) > 1 and criterion.keeps_to_one_teacher():
-            raise ValueError(
-                f"teachers has {len(teachers)} entries, and {type(criterion).__name__} keeps "
-                "parts that belong to one: give one teacher, or a criterion such as FDKDLoss"
-            )
+        check_apart(student, teachers)
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
-        self.criterion = criterion
+        self.distiller = Distiller(criterion, teachers, projector)
         self.task_weight = task_weight
-        self.projector = projector
         self.teacher_check_batches = teacher_check_batches
-        self._shapes: dict[str, Any] | None = None
         self._all_taught = True
 
     def setup(self, stage: str) -> None:
@@ -127,23 +113,28 @@ class DistillationModule(UnimodalModule):
             modality: probe(teacher, modality_input(batch, modality))
             for modality, teacher in self.teachers.items()
         }
-        self._build(student, next(iter(outputs.values()), None))
+        self.distiller.build(student, outputs)
+
+    @property
+    def criterion(self) -> DistillationLoss:
+        """What the student learns from a teacher."""
+        return self.distiller.criterion
 
     def heads(self, output: Output) -> dict[str, Tensor]:
         """Logits of the classifiers that the criterion trains beside the student's own."""
-        return self.criterion.heads(self._projected(output))
+        return self.distiller.heads(output)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what projector and criterion were sized by."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["probed_shapes"] = self._shapes
+        checkpoint["probed_shapes"] = self.distiller.shapes
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Size projector and criterion as they were, where no data was probed."""
         super().on_load_checkpoint(checkpoint)
         shapes = checkpoint.get("probed_shapes")
-        if self._shapes is None and shapes is not None:
-            self._build(*(output_of(shapes[role]) for role in ("student", "teacher")))
+        if self.distiller.shapes is None and shapes is not None:
+            self.distiller.build_as(shapes)
 
     def on_fit_start(self) -> None:
         """Bring the teachers to the student's device."""
@@ -159,16 +150,9 @@ class DistillationModule(UnimodalModule):
 
     def on_train_start(self) -> None:
         """Measure the teachers, then take up a resumed run's random generators and epoch."""
-        # Within an epoch Lightning goes on without telling its start.
-        self.criterion.set_epoch(self.current_epoch)
-        epochs, whole = self.trainer.max_epochs, self.criterion.whole_from()
-        if epochs is not None and 0 <= epochs <= whole:
-            rank_zero_warn(
-                f"{type(self.criterion).__name__} is not whole before epoch {whole + 1}, and "
-                f"training ends after trainer.max_epochs={epochs}: shorten its warm-up or first "
-                "stage, or train longer"
-            )
-        check_teachers(self.teachers, self.trainer, self.device, self.teacher_check_batches)
+        self.distiller.start(self.current_epoch, self.trainer.max_epochs)
+        batches = self.teacher_check_batches
+        check_teachers(self.teachers, self.trainer, self.device, batches, lambda batch: batch)
         super().on_train_start()
 
     def on_after_backward(self) -> None:
@@ -196,14 +180,13 @@ class DistillationModule(UnimodalModule):
         seen = {} if student is None else self.teachers(own)
         roles = {f"{modality} teacher": output for modality, output in seen.items()}
         self._check_first_batch(own, student, roles)
-        student = None if student is None else self._projected(student)
         terms: dict[str, Tensor] = {}
         if self.task_weight is not None:
             terms["task"] = self.task_weight * self._cross_entropy(student, own)
         teachers = {modality: seen.get(modality) for modality in self.teachers}
         pairs = make_pairs(student, teachers, own, len(batch["label"]))
-        found = distillation_terms(self.criterion, pairs)
-        record = self.criterion.record()
+        found = self.distiller(pairs)
+        record = self.distiller.record()
         taken = {"task", "loss"} & (found.keys() | record.keys()) | found.keys() & record.keys()
         if taken:
             raise ValueError(
@@ -216,58 +199,10 @@ class DistillationModule(UnimodalModule):
         if not self._all_taught:
             # A network did not run here, or no criterion: it may have run in other processes.
             summands.append(zero_of(self))
-        elif self.projector is not None:
+        elif self.distiller.projector is not None:
             # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
-            summands.append(zero_of(self.projector))
+            summands.append(zero_of(self.distiller.projector))
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, summands)
         self._log_terms({"loss": loss, **terms, **record}, batch)
         return loss
-
-    def _build(self, student: Output | None, teacher: Output | None) -> None:
-        """Size projector and criterion by the outputs of one batch; only their shapes count."""
-        assert student is not None
-        self._shapes = {"student": shapes_of(student), "teacher": teacher and shapes_of(teacher)}
-        if self.projector is not None:
-            size = student.features.shape[1]
-            # Without a teacher it has the width that it was given, so that the heads are the same.
-            width = self.projector.out_features or size
-            self.projector.build(size, width if teacher is None else teacher.features.shape[1])
-            with torch.no_grad():
-                student = self._projected(student)
-        self.criterion.build(student, teacher)
-
-    def _projected(self, student: Output) -> Output:
-        if self.projector is None:
-            return student
-        return student._replace(features=self.projector(student.features))
-
-
-def distillation_terms(
-    criterion: DistillationLoss, pairs: Sequence[Pair | None]
-) -> dict[str, Tensor]:
-    """The criterion's terms, averaged over the teachers.
-
-    Args:
-        criterion: The loss.
-        pairs: One per teacher, or one without a teacher for the teacher-free terms. None is a
-            teacher that has nothing to teach: zero in the average, so that what the others teach
-            does not depend on it.
-
-    Example:
-        >>> from fdkd_lightning import FeatureLoss
-        >>> ones, zeros = (Output(torch.full((2, 8), x), torch.zeros(2, 3)) for x in (1.0, 0.0))
-        >>> pair = Pair(ones, zeros, torch.tensor([0, 1]))
-        >>> distillation_terms(FeatureLoss(), [pair])
-        {'feature': tensor(1.)}
-        >>> distillation_terms(FeatureLoss(), [pair, None])
-        {'feature': tensor(0.5000)}
-    """
-    terms: dict[str, Tensor] = {}
-    for pair in pairs:
-        if pair is None:
-            continue
-        for name, term in criterion(*pair).items():
-            share = term / len(pairs)
-            terms[name] = terms[name] + share if name in terms else share
-    return terms

@@ -7,8 +7,7 @@ class ProbedLinear(nn.Module):
     """A linear map over the channel axis (dim 1), sized when it is built.
 
     Unlike ``torch.nn.LazyLinear`` both sizes may be left out, and :meth:`build` sets them before
-    an optimizer or DDP looks for parameters. As ``projector`` of a ``DistillationModule`` it
-    takes the student's features to the teacher's width.
+    an optimizer or DDP looks for parameters.
 
     Args:
         in_features: D of the input; None: probed.

@@ -60,10 +60,8 @@ def shapes_of(output: Output) -> dict[str, Any]:
     }
 
 
-def output_of(shapes: dict[str, Any] | None) -> Output | None:
-    """An output of these shapes, without values; None of None."""
-    if shapes is None:
-        return None
+def output_of(shapes: dict[str, Any]) -> Output:
+    """An output of these shapes, without values."""
     return Output(
         torch.empty(shapes["features"]),
         torch.empty(shapes["logits"]),

@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,11 +134,23 @@ def _inputs(
             yield modality, take(x, has, modality)
 
 
+def check_apart(student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
+    """Raise if a teacher has weights of the student, which would be frozen with it."""
+    own = {id(p) for p in student.parameters()}
+    for modality, teacher in teachers.items():
+        if any(id(p) in own for p in teacher.parameters()):
+            raise ValueError(
+                f"teachers[{modality!r}] shares weights with the student and would freeze it: "
+                "give it a copy (copy.deepcopy)"
+            )
+
+
 def check_teachers(
     teachers: FrozenTeachers | TrainedTeachers,
     trainer: Trainer,
     device: torch.device,
     max_batches: int,
+    read: Callable[[Any], Batch],
 ) -> dict[str, float]:
     """Measure each teacher's accuracy on validation batches; warn of one that is near chance.
 
@@ -150,6 +162,7 @@ def check_teachers(
         trainer: A trainer whose fit has begun, for the validation data, precision and loggers.
         device: Where the teachers are.
         max_batches: How many batches are looked at; 0 measures nothing.
+        read: Finds the teachers' inputs and the labels in a batch.
 
     Returns:
         Modality -> share that it classifies rightly of the labelled samples that have it; without
@@ -172,7 +185,7 @@ def check_teachers(
         for batch in itertools.islice(itertools.chain(*loaders), max_batches):
             batch = trainer.lightning_module._on_before_batch_transfer(batch)
             batch = trainer.precision_plugin.convert_input(batch)
-            batch = trainer.strategy.batch_to_device(batch, device)
+            batch = read(trainer.strategy.batch_to_device(batch, device))
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
             for modality, output in outputs.items():

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import FDKDLoss
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel, load_pretrained
+from fdkd_lightning.projection import Projector
 from fdkd_lightning.types import Output
 from fdkd_lightning.unimodal import UnimodalModule
 
@@ -96,12 +96,12 @@ def test_a_distillation_checkpoint_gives_the_student_alone(tmp_path: Path) -> No
         {"visual": Net(5)},
         FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(), band_heads=SharedAlignmentHead()),
         student_modality="audio",
-        projector=ProbedLinear(),
+        projector=Projector(),
         teacher_check_batches=0,
     )
     module.teachers["visual"].norm = nn.ConstantPad1d((0, 1), 0.0)
     names = fitted(module, tmp_path / "student.ckpt")
-    assert {name.split(".")[0] for name in names} == {"model", "criterion", "projector"}
+    assert {name.split(".")[0] for name in names} == {"model", "distiller"}
     model = PretrainedModel(Net(), tmp_path / "student.ckpt")
     model.load()
     assert_same(state(model.model), state(student))

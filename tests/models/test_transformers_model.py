@@ -20,10 +20,10 @@ from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.tokens import Tokenize
 from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.distillation import DistillationModule
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import FDKDLoss
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 from fdkd_lightning.models.transformers_model import TransformersModel
+from fdkd_lightning.projection import Projector
 from fdkd_lightning.teachers import FrozenTeachers
 from fdkd_lightning.types import Output
 from fdkd_lightning.unimodal import UnimodalModule
@@ -494,7 +494,7 @@ def test_texts_teach_and_learn(hub: Path, tmp_path: Path, role: str, precision: 
         teachers,
         FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()),
         student_modality="text" if role == "student" else "visual",
-        projector=ProbedLinear(),
+        projector=Projector(),
     )
     run = trainer(tmp_path, precision)
     run.fit(module, datamodule=pairs(tmp_path))

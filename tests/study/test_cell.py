@@ -68,9 +68,11 @@ def accuracies(
 
     features = (x @ w["model.body.weight"].T + w["model.body.bias"]).relu()
     values = {"": share(features @ w["model.head.weight"].T + w["model.head.bias"])}
-    if "criterion.alignment.low.weight" in w:
+    if "distiller.criterion.alignment.low.weight" in w:
         for band, part in frequency_split(features)._asdict().items():
-            weight, bias = (w[f"criterion.alignment.{band}.{p}"] for p in ("weight", "bias"))
+            weight, bias = (
+                w[f"distiller.criterion.alignment.{band}.{p}"] for p in ("weight", "bias")
+            )
             values[f"align_{band}"] = share(part.relu() @ weight.T + bias)
     return values
 

@@ -146,7 +146,7 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
 
 
 PROJECTOR_REMEDY = (
-    "set the module's `projector` (for example fdkd_lightning.ProbedLinear) "
-    "to map the student's features to the teacher's width"
+    "set the module's `projector` to fdkd_lightning.Projector(), which brings the student's "
+    "features to the teacher's width, grid and rank"
 )
 CLASSES_REMEDY = "teacher and student must be trained on the same classes"

@@ -1,16 +1,14 @@
 """Networks of Hugging Face's transformers for tokens, sound and pictures."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
 from fdkd_lightning.types import Output
-
-Pooling = Literal["cls", "mean", "last"]
-"""Which tokens become features: the class token, the mean of all, or the last one."""
 
 SPECTROGRAM = "audio-spectrogram-transformer"
 
@@ -139,7 +137,7 @@ class TransformersModel(DeferredModel):
         hidden = found.last_hidden_state
         mask = self._mask(inputs.get("attention_mask"), hidden.shape[1])
         features = self._pool(hidden, mask)
-        maps = tuple(_as_map(found.hidden_states[layer], mask) for layer in self.layers)
+        maps = tuple(as_map(found.hidden_states[layer], mask) for layer in self.layers)
         return Output(features, self.fc(features), maps)
 
     def _config(self) -> Any:
@@ -252,16 +250,7 @@ class TransformersModel(DeferredModel):
     def _pool(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         if self.pooling == "cls" and _takes_spectrograms(self.net):
             return hidden[:, :2].mean(1)
-        if mask is None:
-            mask = hidden.new_ones(hidden.shape[:2], dtype=torch.bool)
-        if self.pooling == "mean":
-            return _blank(hidden, mask).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        place = torch.arange(hidden.shape[1], device=hidden.device).expand_as(mask)
-        if self.pooling == "last":
-            chosen = place.masked_fill(~mask, -1).argmax(1)
-        else:
-            chosen = place.masked_fill(~mask, hidden.shape[1]).argmin(1)
-        return hidden[torch.arange(len(hidden), device=hidden.device), chosen]
+        return pool_tokens(hidden, mask, self.pooling)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TransformersModel":
         # The angles of rotary positions are products with a position: rounded to bfloat16, those
@@ -294,13 +283,3 @@ def _without_pooler(net: Any) -> Any:
     if hasattr(net, "pooler"):
         net.pooler = None
     return net
-
-
-def _blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Zeros where there is padding."""
-    return hidden if mask is None else hidden.masked_fill(~mask.unsqueeze(2), 0)
-
-
-def _as_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """[N, L, D] -> [N, D, 1, L]."""
-    return _blank(hidden, mask).transpose(1, 2).unsqueeze(2)

@@ -1,0 +1,355 @@
+"""Distillation inside somebody else's LightningModule."""
+
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import Tensor, nn
+
+from fdkd_lightning.batch_access import BatchKey, entry
+from fdkd_lightning.distiller import Distiller
+from fdkd_lightning.host import Host
+from fdkd_lightning.linear import ProbedLinear
+from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.optimizers import join_parameters, optimizers_of, put_states, take_states
+from fdkd_lightning.pairs import make_pairs
+from fdkd_lightning.present import zero_of
+from fdkd_lightning.probe import check_output, check_target, example_batch, probe
+from fdkd_lightning.projection import Projector
+from fdkd_lightning.teachers import FrozenTeachers, check_apart, check_teachers
+from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+
+
+class DistillationCallback(Callback):
+    r"""Frozen teachers teach the network of any LightningModule, whose code stays as it is.
+
+    To the loss of its ``training_step`` the criterion's terms are added, between the features and
+    logits that layers of it give there and the outputs of the teachers. What
+    :class:`~fdkd_lightning.DistillationModule` does with the same networks, data, criterion and
+    seed, this does bitwise.
+
+    The host keeps its checkpoint to itself: neither teachers nor the criterion's parts are in its
+    ``state_dict`` or its optimizers' states, so that it is loaded, resumed and used without this
+    callback; what a resumed run needs is in the callback's own state. After fit, or an exception,
+    nothing of it is left in the host. In validation, test and prediction it does nothing.
+
+    It works with automatic and manual optimization, accumulated gradients, mixed precision, DDP,
+    ``configure_model`` and ``torch.compile``. Of several calls of ``manual_backward`` in a step,
+    the first at which the student's features have a gradient gets the terms. All samples need all
+    modalities.
+
+    Logs each term as ``distillation/<term>``.
+
+    Args:
+        teachers: Modality -> network that returns :class:`~fdkd_lightning.Output`, such as a
+            ``FeatureModel``; frozen here. ``{}`` is the teacher-free control.
+        criterion: What the student learns from a teacher.
+        student: Layers of the host that give features and logits; None: input and output of its
+            last linear layer.
+        target: Where the batch has the labels, [N] int64, -100 where there is none; None: it has
+            no labels, or others than one class per sample.
+        student_input: Where it has what the host's ``forward`` takes. With it, and an example
+            batch, parts whose sizes the arguments leave out are sized; None: none are left out.
+        teacher_inputs: Modality -> where the batch has that teacher's input; a modality that is
+            not named is the key itself.
+        index: Where it has the samples' ids, [N] int64, for criteria that remember samples (CRD).
+        projector: As in :class:`~fdkd_lightning.DistillationModule`.
+        optimizer: Which of several optimizers trains the criterion's parts, where none is given
+            ``self.parameters()``.
+        backward: Which ``manual_backward`` of a step gets the terms, counted from 0; None: as
+            above.
+        teacher_check_batches: Over how many validation batches each teacher's accuracy is
+            measured when fit begins, with a warning near chance; they must hold its input.
+
+    Raises:
+        ValueError: If a layer does not exist, a teacher shares weights with the host, parts have
+            no size, or optimizers cannot take them; on the first batch, if a label is not a class
+            or outputs are not finite.
+        KeyError: If the batch lacks an entry.
+
+    Example:
+        >>> from fdkd_lightning import FDKDLoss, FrequencyDecoupler, ResNet, SharedAlignmentHead
+        >>> callback = DistillationCallback(
+        ...     teachers={"audio": ResNet(10, in_chans=1)},
+        ...     criterion=FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()),
+        ...     student=Layers(features="fc:input", logits="fc"),
+        ...     student_input="image",
+        ... )
+        >>> trainer = Trainer(callbacks=[callback], logger=False, enable_checkpointing=False)
+    """
+
+    def __init__(
+        self,
+        teachers: dict[str, nn.Module],
+        criterion: DistillationLoss,
+        student: Layers | None = None,
+        target: BatchKey | None = "label",
+        student_input: BatchKey | None = None,
+        teacher_inputs: dict[str, BatchKey] | None = None,
+        index: BatchKey | None = None,
+        projector: Projector | None = None,
+        optimizer: int | None = None,
+        backward: int | None = None,
+        teacher_check_batches: int = 0,
+    ) -> None:
+        unknown = sorted((teacher_inputs or {}).keys() - teachers.keys())
+        if unknown:
+            raise ValueError(
+                f"teacher_inputs names {unknown[0]!r}, which is none of the teachers' "
+                f"{', '.join(teachers) or 'names, of which there are none'}"
+            )
+        if target is None and teacher_check_batches:
+            raise ValueError(
+                f"teacher_check_batches={teacher_check_batches} measures the teachers by labels, "
+                "and target=None says that there are none: leave one of them out"
+            )
+        self.teachers = FrozenTeachers(teachers)
+        self.distiller = Distiller(criterion, teachers, projector)
+        self.student = student or Layers()
+        self.target = target
+        self.student_input = student_input
+        self.teacher_inputs = {name: name for name in teachers} | (teacher_inputs or {})
+        self.index = index
+        self.optimizer = optimizer
+        self.backward = backward
+        self.teacher_check_batches = teacher_check_batches
+        self._host: Host | None = None
+        self._step: _Step | None = None
+        self._checked = False
+        self._resumed: dict[str, Any] | None = None
+
+    # The host is changed once it has all its layers, and before optimizers and DDP exist.
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait for the host's own setup."""
+        if stage != "fit":
+            return
+        self._leave()
+        self._checked, self._resumed = False, None
+        host = self._host = Host(pl_module)
+        last = "configure_model" if is_overridden("configure_model", pl_module) else "setup"
+        host.replace(last, functools.partial(self._after_setup, host, trainer))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the host as it was."""
+        self._leave()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the host as it was."""
+        self._leave()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is trained beside the student, and the shapes that it was sized by."""
+        return {"shapes": self.distiller.shapes, "distiller": self.distiller.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again, where training goes on."""
+        if self._host is not None:
+            self.distiller.load_state_dict(state_dict["distiller"])
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the parts out of the optimizers' states, into the callback's own."""
+        if self._host is not None and "optimizer_states" in checkpoint:
+            states = checkpoint["optimizer_states"]
+            taken = take_states(trainer.optimizers, states, [*self.distiller.parameters()])
+            checkpoint["callbacks"][self.state_key]["optimizers"] = taken
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember the checkpoint until there are optimizers."""
+        self._resumed = checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the teachers to the device, and a resumed run's optimizer states together."""
+        cast = str(trainer.precision).endswith("-true")
+        dtype = next(pl_module.parameters()).dtype if cast else None
+        self.teachers.to(pl_module.device, dtype)
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and "optimizer_states" in resumed:
+            own = resumed.get("callbacks", {}).get(self.state_key, {}).get("optimizers")
+            parameters = [*self.distiller.parameters()]
+            put_states(trainer.optimizers, resumed["optimizer_states"], parameters, own)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the criterion where training starts, and measure the teachers."""
+        self.distiller.start(trainer.current_epoch, trainer.max_epochs)
+        batches = self.teacher_check_batches
+        check_teachers(self.teachers, trainer, pl_module.device, batches, self._batch)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the criterion the epoch."""
+        self.distiller.criterion.set_epoch(trainer.current_epoch)
+
+    def _after_setup(
+        self, host: Host, trainer: Trainer, own: Callable[..., None], *args: Any, **kwargs: Any
+    ) -> None:
+        own(*args, **kwargs)
+        # The host itself may call its configure_model again.
+        if host.is_read:
+            return
+        module = host.module
+        if is_param_in_hook_signature(module.training_step, "dataloader_iter", explicit=True):
+            raise ValueError(
+                f"{type(module).__name__}.training_step takes dataloader_iter, so that nobody else "
+                "sees its batches: let it take (batch, batch_idx)"
+            )
+        check_apart(module, self.teachers)
+        self.teachers.load()
+        host.read(self.student)
+        if self.student_input is not None:
+            self._build(host, trainer)
+        self._check_sizes()
+        host.add(self.distiller)
+        host.replace("training_step", functools.partial(self._training_step, host))
+        host.replace("configure_optimizers", self._configure_optimizers)
+        if not module.automatic_optimization:
+            host.replace("manual_backward", functools.partial(self._manual_backward, host))
+
+    def _leave(self) -> None:
+        self._step = None
+        if self._host is not None:
+            self._host.leave()
+            self._host = None
+            # As Lightning does with the host.
+            self.distiller.cpu()
+            self.teachers.to(torch.device("cpu"))
+
+    def _build(self, host: Host, trainer: Trainer) -> None:
+        batch = example_batch(trainer)
+        assert self.student_input is not None
+        x = entry(batch, self.student_input, "student_input")
+        try:
+            student = probe(host.as_model(), x)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{type(host.module).__name__} has no forward that takes student_input: leave it "
+                "out, and give the sizes of the criterion's parts, such as "
+                "SharedAlignmentHead(512, 10)"
+            ) from error
+        outputs = {
+            modality: probe(teacher, self._teacher_input(batch, modality))
+            for modality, teacher in self.teachers.items()
+        }
+        self.distiller.build(student, outputs)
+
+    def _check_sizes(self) -> None:
+        layers = [part for part in self.distiller.modules() if isinstance(part, ProbedLinear)]
+        # A projector has none at all before it is built.
+        projector = self.distiller.projector
+        if any(x.weight is None for x in layers) or (projector and not projector.linear):
+            raise ValueError(
+                f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
+                "yet: say where the batch has what the host's forward takes, such as "
+                "student_input='image' (or 0), or give sizes, such as SharedAlignmentHead(512, 10)"
+            )
+
+    # Each step.
+
+    def _training_step(self, host: Host, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        step = self._step = _Step(args[0] if args else next(iter(kwargs.values())))
+        with host.reader.reading():
+            result = own(*args, **kwargs)
+        self._step = None
+        if not host.module.automatic_optimization:
+            if not step.backwards and host.reader.has_gradient():
+                raise RuntimeError(
+                    f"{type(host.module).__name__} optimizes by hand, and calls no manual_backward "
+                    "that could take the terms: call self.manual_backward(loss), not "
+                    "loss.backward()"
+                )
+        elif isinstance(result, Tensor):
+            result = self._added(host, result, step.batch)
+        elif isinstance(result, Mapping) and "loss" in result:
+            result = {**result, "loss": self._added(host, result["loss"], step.batch)}
+        # Else it skips the batch, or Lightning says what is wrong with it.
+        host.reader.forget()
+        return result
+
+    def _manual_backward(
+        self, host: Host, own: Callable[..., Any], loss: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
+        step = self._step
+        if step is not None:
+            chosen = self.backward is None or self.backward == step.backwards
+            step.backwards += 1
+            if chosen and not step.taken and host.reader.has_gradient():
+                step.taken = True
+                loss = self._added(host, loss, step.batch)
+        return own(loss, *args, **kwargs)
+
+    def _configure_optimizers(self, own: Callable[..., Any]) -> Any:
+        configured = own()
+        parameters = [p for p in self.distiller.parameters() if p.requires_grad]
+        join_parameters(optimizers_of(configured), parameters, self.optimizer)
+        return configured
+
+    def _added(self, host: Host, loss: Tensor, batch: Any) -> Tensor:
+        """The loss with the criterion's terms, and these logged."""
+        student = host.reader.take()
+        size = len(student.features)
+        seen = self._batch(batch)
+        if self.target is None:
+            seen["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
+        outputs = self.teachers(seen)
+        if not self._checked:
+            self._check(seen, student, outputs)
+        pairs = make_pairs(student._replace(index=seen.get("index")), outputs, seen, size)
+        terms, record = self.distiller(pairs), self.distiller.record()
+        summands = [loss, *terms.values()]
+        if self.distiller.projector is not None:
+            # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
+            summands.append(zero_of(self.distiller.projector))
+        host.module.log_dict(
+            {f"distillation/{name}": x.detach() for name, x in {**terms, **record}.items()},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=size,
+        )
+        total: Tensor = functools.reduce(operator.add, summands)
+        return total
+
+    def _batch(self, batch: Any) -> Batch:
+        """The batch as teachers and criterion know it."""
+        found: Batch = {name: self._teacher_input(batch, name) for name in self.teachers}
+        if self.index is not None:
+            found["index"] = entry(batch, self.index, "index")
+        if self.target is not None:
+            try:
+                found["label"] = entry(batch, self.target, "target")
+            except KeyError as error:
+                message = f"{error.args[0]}; or set target=None, if it has no labels"
+                raise KeyError(message) from None
+        return found
+
+    def _teacher_input(self, batch: Any, modality: str) -> Any:
+        return entry(batch, self.teacher_inputs[modality], f"teacher_inputs[{modality!r}]")
+
+    def _check(self, batch: Batch, student: Output, teachers: Mapping[str, Output]) -> None:
+        """Look at values once a run: in the hot path it would cost a sync per step."""
+        self._checked = True
+        check_output("student", student)
+        for modality, output in teachers.items():
+            check_output(f"{modality} teacher", output)
+        if self.target is not None:
+            check_target(batch["label"], student.logits)
+
+
+class _Step:
+    """How far a training step is."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+        self.backwards = 0
+        self.taken = False

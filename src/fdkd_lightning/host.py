@@ -1,0 +1,135 @@
+"""A LightningModule of somebody else's while it is taught: what is changed in it, and put back."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from fdkd_lightning.models.layer_reader import LayerReader
+from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.types import Output
+
+PARTS = "fdkd_parts"
+"""The name under which what is trained beside the student is part of the host while it trains."""
+
+
+class Host:
+    """Methods of one LightningModule replaced, its layers read, and parts added to it.
+
+    :meth:`leave` undoes all of it.
+
+    Args:
+        module: The host.
+
+    Raises:
+        ValueError: If it is host to another already.
+
+    Example:
+        >>> module = LightningModule()
+        >>> host = Host(module)
+        >>> host.add(nn.Linear(2, 2))
+        >>> len(list(module.parameters())), len(module.state_dict())
+        (2, 0)
+        >>> host.leave()
+        >>> list(module.parameters())
+        []
+    """
+
+    def __init__(self, module: LightningModule) -> None:
+        if hasattr(module, PARTS):
+            raise ValueError(
+                "the trainer has two DistillationCallbacks: give one of them all teachers, and "
+                "several criteria as a CompositeLoss"
+            )
+        self.module = module
+        self._reader: LayerReader | None = None
+        self._replaced: dict[str, Any] = {}
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its layers are read."""
+        return self._reader is not None
+
+    @property
+    def reader(self) -> LayerReader:
+        """Its layers while it runs."""
+        assert self._reader is not None
+        return self._reader
+
+    def read(self, layers: Layers) -> None:
+        """Read these layers from now on."""
+        if _compiled(self.module):
+            # What is compiled already would never call a new hook.
+            torch.compiler.reset()
+        self._reader = LayerReader(self.module, layers, returns_logits=False)
+
+    def as_model(self) -> nn.Module:
+        """Its forward as a network that returns an Output."""
+        return _Network(self.module, self.reader)
+
+    def add(self, parts: nn.Module) -> None:
+        """Let it move and optimise these, and have them in none of its files."""
+        self.module.add_module(PARTS, _Parts(parts))
+
+    def replace(self, name: str, by: Callable[..., Any]) -> None:
+        """Let ``by`` be called in place of a method, with the method as its first argument."""
+        self._replaced[name] = self.module.__dict__.get(name)
+        own = getattr(self.module, name)
+        # Lightning looks at the signature, and at whether the method is the module's own.
+        setattr(self.module, name, functools.wraps(own)(functools.partial(by, own)))
+
+    def leave(self) -> None:
+        """Put everything back."""
+        for name, own in self._replaced.items():
+            if own is None:
+                delattr(self.module, name)
+            else:
+                setattr(self.module, name, own)
+        self._replaced = {}
+        if self._reader is not None:
+            self._reader.remove()
+            self._reader = None
+        if PARTS in self.module._modules:
+            delattr(self.module, PARTS)
+
+
+class _Parts(nn.Module):
+    """Parts that ``state_dict`` does not show, and ``load_state_dict`` does not miss."""
+
+    def __init__(self, parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = parts
+        self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]  # torch's
+
+    def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
+        """Nothing."""
+        return {} if destination is None else destination
+
+
+def _not_missing(parts: nn.Module, keys: Any) -> None:
+    own = f"{PARTS}."
+    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.startswith(own)]
+
+
+class _Network(nn.Module):
+    """A host and its reader as a network."""
+
+    def __init__(self, host: nn.Module, reader: LayerReader) -> None:
+        super().__init__()
+        self.host = host
+        self.reader = reader
+
+    def forward(self, x: Any) -> Output:
+        with self.reader.reading():
+            self.host(x)
+        return self.reader.take()
+
+
+def _compiled(module: LightningModule) -> bool:
+    return module._compiler_ctx is not None or any(
+        isinstance(part, torch._dynamo.OptimizedModule) or part._compiled_call_impl is not None
+        for part in module.modules()
+    )

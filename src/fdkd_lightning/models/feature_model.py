@@ -1,0 +1,109 @@
+"""Any network as one that returns an Output."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor, nn
+
+from fdkd_lightning.models.layer_reader import LayerReader
+from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.types import Output
+
+
+class FeatureModel(nn.Module):
+    r"""A network of any library, its features read off a layer while it runs.
+
+    ====================== ================================== ==================================
+    network                features                           kept tokens or maps
+    ====================== ================================== ==================================
+    timm                   None (the classifier's input)      ``norm`` (ViT, ``prefix_tokens=1``)
+    torchvision ResNet     None, or ``avgpool``               ``layer4``
+    torchvision ViT        None                               ``encoder.ln`` (``prefix_tokens=1``)
+    torchvision DeepLabV3  ``backbone.layer4``                the same; logits are its ``out``
+    BERT, ViT, wav2vec2    None for those with a classifier   ``""``, the encoder's last state
+    ...ForCausalLM         ``model.norm``, ``pooling="last"`` ``model.norm``
+    torchaudio wav2vec2    ``encoder``, ``pooling="mean"``    ``encoder``
+    ====================== ================================== ==================================
+
+    Args:
+        model: The network: it takes the modality's input (a dict as named arguments, a tuple as
+            several) and returns logits, or what begins with or names them.
+        layers: Where features, logits and maps are; None: the input of its classifier.
+        classifier: A layer from features to logits, for a network that has none, such as
+            ``torch.nn.Linear(768, 10)``; it needs ``pooling``.
+
+    Shape:
+        - x: what the network takes; in a dict ``attention_mask`` [N, L] tells tokens from padding
+        - features: [N, D]; without ``pooling`` as the layer gives them: [N, D, H, W] of maps,
+          [N, D, 1, L] of tokens
+        - logits: [N, K, ...]
+        - maps: [N, C, H, W] or [N, C, 1, L]
+
+    Raises:
+        ValueError: If the network has no such layer, or it gives another shape.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> output = FeatureModel(model, Layers(features="2"))(torch.randn(2, 3, 4))
+        >>> output.features.shape, output.logits.shape
+        (torch.Size([2, 8]), torch.Size([2, 3]))
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Layers | None = None,
+        classifier: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        layers = layers or Layers()
+        if classifier is not None and layers.logits is not None:
+            raise ValueError(
+                f"classifier is given, and logits={layers.logits!r} too: leave one of them out"
+            )
+        self.model = model
+        self.classifier = classifier
+        self._reader = LayerReader(model, layers)
+
+    def forward(self, x: Any) -> Output:
+        """The network's output, and what its layers gave on the way."""
+        x = _in_type_of(self.model, x)
+        mask = self._mask(x)
+        with self._reader.reading():
+            returned = self._run(x)
+        if self.classifier is None:
+            return self._reader.take(returned, mask)
+        output = self._reader.take(torch.empty(0), mask)
+        if output.features.ndim != 2:
+            raise ValueError(
+                f"classifier takes features [N, D], but they are {list(output.features.shape)}: "
+                "set pooling='mean' in layers"
+            )
+        return output._replace(logits=self.classifier(output.features))
+
+    def _run(self, x: Any) -> Any:
+        if isinstance(x, Mapping):
+            return self.model(**x)
+        return self.model(*x) if isinstance(x, tuple) else self.model(x)
+
+    def _mask(self, x: Any) -> Tensor | None:
+        """Which of the layers' tokens are not padding."""
+        mask: Tensor | None = x.get("attention_mask") if isinstance(x, Mapping) else None
+        to_frames = getattr(self.model, "_get_feature_vector_attention_mask", None)
+        if mask is None or to_frames is None:
+            return mask
+        # Networks for waveforms get a mask of samples, and give a token for several hundred.
+        samples = torch.tensor(mask.shape[1])
+        found: Tensor = to_frames(int(self.model._get_feat_extract_output_lengths(samples)), mask)  # type: ignore[operator]  # a method
+        return found
+
+
+def _in_type_of(model: nn.Module, x: Any) -> Any:
+    """Fractions in the type of the network's weights, which may be loaded in half precision."""
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if weight is None:
+        return x
+    dtype = weight.dtype
+    return apply_to_collection(x, Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t)
