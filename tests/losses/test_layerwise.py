@@ -24,7 +24,7 @@ from fdkd_lightning.losses import (
     feature_loss,
 )
 from fdkd_lightning.losses.layerwise import LayerwiseLoss
-from fdkd_lightning.losses.places import resize
+from fdkd_lightning.places import resize
 from fdkd_lightning.probe import output_of, shapes_of
 from fdkd_lightning.types import Output
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss, stage_map
-from fdkd_lightning.losses.places import is_sequence, mean_place, resize
+from fdkd_lightning.places import is_sequence, mean_place, resize
 from fdkd_lightning.types import Output
 
 Places = Literal["mean", "resize"]
@@ -33,7 +33,8 @@ class LayerwiseLoss(DistillationLoss):
     one vector per sample. ``"resize"`` compares place by place, where pairs are registered (colour
     and depth) or run alongside (sound and its transcript): the student's map is brought to the
     teacher's grid, bilinearly (with antialiasing, so that no place is skipped). A sequence along
-    the rows of a picture would be an order that means nothing: ``"resize"`` refuses it.
+    the rows of a picture would be an order that means nothing: ``"resize"`` refuses it, rather than
+    average where the teacher is there, and not where the heads are evaluated without it.
 
     Tokens are maps [N, C, 1, L]. A token whose channels are all exactly zero is padding, as
     ``TransformersModel`` leaves it. It has no part in a mean, and in ``"resize"`` each sample's

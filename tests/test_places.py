@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fdkd_lightning.losses.places import is_sequence, mean_place, resize
+from fdkd_lightning.places import is_sequence, mean_place, resize
 
 
 def tokens(*texts: list[float], length: int) -> torch.Tensor:
