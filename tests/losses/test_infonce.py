@@ -199,7 +199,7 @@ def learn(parts: list[list[int]], rank: int) -> dict[str, list[Any]]:
     """The term and the gradients of what learns, for each way to hold the samples."""
     x = torch.randn(5, 2, 6, generator=torch.Generator().manual_seed(0)).double()
     found: dict[str, list[Any]] = {}
-    for way in ("own", "no index", "missing", "repeated"):
+    for way in ("own", "missing", "repeated"):
         network = Net().double()
         loss = InfoNCELoss(0.3, LearnableFrequencyDecoupler()).double()
         rows = torch.tensor(parts[rank])
@@ -208,8 +208,6 @@ def learn(parts: list[list[int]], rank: int) -> dict[str, list[Any]]:
             rows = rows if len(parts) > 1 and rank == 0 else torch.cat([rows, torch.tensor([0])])
         student = network(x[rows, 0])
         teacher = Output(x[rows, 1].repeat(1, 2)[:, :8], x[rows, 1, :3])
-        if way != "no index":
-            student = student._replace(index=rows)
         target = torch.zeros(len(rows), dtype=torch.long)
         if way == "missing":
             # The last sample lacks the teacher's modality: all processes' pairs are put together.

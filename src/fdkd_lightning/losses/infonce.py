@@ -69,8 +69,8 @@ class InfoNCELoss(DistillationLoss):
     Measure it by :class:`~fdkd_lightning.RecallAtK`, on the same bands.
 
     Under DDP the negatives are those of all processes, so that two processes learn what one would
-    from both batches. Where they have the same samples already (by ``Output.index``; so it is in a
-    step in which samples lack a modality) these are it.
+    from both batches. Where all have the same features already, as in a step in which samples lack
+    a modality, these are it.
 
     Samples of one class are negatives of each other like any others, as they must be to find the
     pair rather than the class; where the class alone is of interest, :class:`CRDLoss` leaves them
@@ -118,10 +118,13 @@ class InfoNCELoss(DistillationLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """The weighted term, and the decoupler's own."""
         teacher = require_teacher(self, teacher)
-        own, its = self._compared(student.features), self._compared(teacher.features.detach())
+        own, its = student.features, teacher.features.detach()
         counts = row_counts(own)
-        if len(counts) > 1 and not _all_the_same(student.index, counts):
-            own, its = gather_rows(own, counts), gather_rows(its, counts)
+        if len(counts) > 1:
+            everyones = gather_rows(own, counts), gather_rows(its, counts)
+            if not all(_repeated(rows, counts) for rows in everyones):
+                own, its = everyones
+        own, its = self._compared(own), self._compared(its)
         terms = {"infonce": self.weight * info_nce_loss(own, its, self.temperature)}
         return terms if self.decoupler is None else terms | self.decoupler.terms()
 
@@ -136,9 +139,9 @@ class InfoNCELoss(DistillationLoss):
         return standardize(self.decoupler(features).low, dim, source=features)
 
 
-def _all_the_same(index: Tensor | None, counts: list[int]) -> bool:
-    """Whether all processes have the same samples in the same order."""
-    if index is None or len({*counts}) > 1:
+def _repeated(rows: Tensor, counts: list[int]) -> bool:
+    """Whether the rows of all processes are the same."""
+    if len({*counts}) > 1:
         return False
-    found = gather_rows(index, counts).view(len(counts), -1)
-    return bool((found == found[0]).all())
+    each = rows.detach().reshape(len(counts), -1)
+    return bool((each == each[0]).all())
