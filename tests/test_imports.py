@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "pairs": "types present processes",
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
-    "projection": "linear",
+    "projection": "linear places",
     "distiller": "types losses probe pairs projection",
     "distillation": "types losses probe pairs present projection distiller teachers unimodal",
     "batch_access": "",
