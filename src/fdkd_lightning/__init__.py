@@ -35,8 +35,10 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     FreeKDLoss,
     HintLoss,
+    InfoNCELoss,
     KDLoss,
     LabelSmoothingLoss,
+    LayerwiseLoss,
     LogMSELoss,
     MFHLoss,
     MutualLoss,
@@ -54,6 +56,7 @@ from fdkd_lightning.losses import (
     freekd_prompts,
     haar_dwt,
     haar_idwt,
+    info_nce_loss,
     kd_loss,
     l2_normalize,
     log_mse_loss,
@@ -79,6 +82,7 @@ from fdkd_lightning.models import (
 )
 from fdkd_lightning.predictions import PredictionTable
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.retrieval import RecallAtK, recall_at_k
 from fdkd_lightning.teacher_weights import (
     ConfidenceWeights,
     FixedWeights,
@@ -121,9 +125,11 @@ __all__ = [
     "HaarDecoupler",
     "HintLoss",
     "ImageRecipe",
+    "InfoNCELoss",
     "KDLoss",
     "LabelSmoothingLoss",
     "Layers",
+    "LayerwiseLoss",
     "LearnableFrequencyDecoupler",
     "LearnedWeights",
     "LogMSELoss",
@@ -142,6 +148,7 @@ __all__ = [
     "Projector",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
+    "RecallAtK",
     "ResNet",
     "SPLoss",
     "SharedAlignmentHead",
@@ -167,6 +174,7 @@ __all__ = [
     "frequency_split",
     "haar_dwt",
     "haar_idwt",
+    "info_nce_loss",
     "kd_loss",
     "l2_normalize",
     "log_mse_loss",
@@ -174,6 +182,7 @@ __all__ = [
     "non_target_kl",
     "pkd_loss",
     "rank_agreement",
+    "recall_at_k",
     "require_teacher",
     "rkd_loss",
     "signed_log1p",

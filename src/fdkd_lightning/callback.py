@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -144,8 +143,7 @@ class DistillationCallback(Callback):
         self._leave()
         self._checked, self._resumed = False, None
         host = self._host = Host(pl_module)
-        last = "configure_model" if is_overridden("configure_model", pl_module) else "setup"
-        host.replace(last, functools.partial(self._after_setup, host, trainer))
+        host.replace(host.last_of_setup(), functools.partial(self._after_setup, host, trainer))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the host as it was."""

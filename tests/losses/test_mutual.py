@@ -15,6 +15,7 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     HintLoss,
     KDLoss,
+    LayerwiseLoss,
     MutualLoss,
     ShuffledPairs,
     WarmUp,
@@ -94,6 +95,19 @@ def test_a_criterion_with_parts_for_one_direction_needs_another(pair: Make) -> N
     assert set(loss(student, teacher, target)) == {"student/hint", "teacher/hint", "teacher/task"}
     assert loss.keeps_to_one_teacher()
     assert not MutualLoss(KDLoss()).keeps_to_one_teacher()
+
+
+def test_what_fits_in_one_direction_alone_is_told_when_it_is_built(pair: Make) -> None:
+    student, teacher, target = pair()
+    assert student.maps[1].shape[1] != teacher.maps[1].shape[1]
+    with pytest.raises(ValueError, match="LayerwiseLoss does not fit the other.*teacher_criterion"):
+        MutualLoss(LayerwiseLoss(FeatureLoss(), [1])).build(student, teacher)
+    loss = MutualLoss(
+        LayerwiseLoss(FeatureLoss(), [1]), teacher_criterion=LayerwiseLoss(FeatureLoss(), [1])
+    )
+    loss.build(student, teacher)
+    names = {"student/stage1/feature", "teacher/stage1/feature", "teacher/task"}
+    assert loss(student, teacher, target).keys() == names
 
 
 def test_its_own_criterion_teaches_the_teacher(pair: Make) -> None:

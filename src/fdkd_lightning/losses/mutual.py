@@ -34,14 +34,14 @@ class MutualLoss(DistillationLoss):
         criterion: L.
         task_weight: w; None leaves the teacher's CE out.
         teacher_criterion: L', which a criterion with parts for one direction needs, such as
-            ``HintLoss``; None: L.
+            ``HintLoss``, or ``LayerwiseLoss`` where widths differ; None: L.
 
     Shape:
         - features, logits, maps, target: as the criterion's
 
     Raises:
-        ValueError: If one criterion is to serve both directions and has parts for one, or in
-            training if the teacher is frozen.
+        ValueError: If one criterion is to serve both directions and has parts for one or does not
+            fit both, or in training if the teacher is frozen.
 
     Reference:
         Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep Mutual Learning", CVPR 2018
@@ -79,10 +79,19 @@ class MutualLoss(DistillationLoss):
         return max(criterion.whole_from() for criterion in self._criteria())
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Size the criteria, each in its direction."""
+        """Size the criteria, each in its direction; one that serves both, in both."""
         self.criterion.build(student, teacher)
-        if self.teacher_criterion is not None and teacher is not None:
-            self.teacher_criterion.build(teacher, student)
+        if teacher is None:
+            return
+        try:
+            self._back().build(teacher, student)
+        except ValueError as error:
+            if self.teacher_criterion is not None:
+                raise
+            raise ValueError(
+                f"{type(self.criterion).__name__} does not fit the other direction, too ({error}): "
+                "give that a criterion of its own, as teacher_criterion"
+            ) from error
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """The criterion's."""
@@ -114,12 +123,14 @@ class MutualLoss(DistillationLoss):
         label, others = target, None
         if teacher.label is not None:
             label, others = teacher.label, target
-        back = self.criterion if self.teacher_criterion is None else self.teacher_criterion
         fixed = _fixed(student)._replace(label=others)
-        terms |= _named("teacher", back(teacher._replace(label=None), fixed, label))
+        terms |= _named("teacher", self._back()(teacher._replace(label=None), fixed, label))
         if self.task_weight is not None:
             terms["teacher/task"] = self.task_weight * cross_entropy(teacher.logits, label)
         return terms
+
+    def _back(self) -> DistillationLoss:
+        return self.criterion if self.teacher_criterion is None else self.teacher_criterion
 
     def _criteria(self) -> list[DistillationLoss]:
         return [c for c in (self.criterion, self.teacher_criterion) if c is not None]
