@@ -100,7 +100,9 @@ def test_a_criterion_with_parts_for_one_direction_needs_another(pair: Make) -> N
 def test_what_fits_in_one_direction_alone_is_told_when_it_is_built(pair: Make) -> None:
     student, teacher, target = pair()
     assert student.maps[1].shape[1] != teacher.maps[1].shape[1]
-    with pytest.raises(ValueError, match="LayerwiseLoss does not fit the other.*teacher_criterion"):
+    with pytest.raises(
+        ValueError, match=r"LayerwiseLoss does not fit the other.*teacher_criterion"
+    ):
         MutualLoss(LayerwiseLoss(FeatureLoss(), [1])).build(student, teacher)
     loss = MutualLoss(
         LayerwiseLoss(FeatureLoss(), [1]), teacher_criterion=LayerwiseLoss(FeatureLoss(), [1])
