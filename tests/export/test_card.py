@@ -135,7 +135,9 @@ def test_it_shows_how_to_load_the_files_that_are_there(tmp_path: Path) -> None:
     assert "onnxruntime" not in text
     assert "The graphs" not in text
     network = {"class_path": "mine.Net", "init_args": {}}
-    assert "trust=['mine']" in card(tmp_path, network=network).text
+    found = card(tmp_path, network=network)
+    assert "trust=['mine']" in found.text
+    assert "model_hub_mixin" not in found.data.tags
 
 
 def test_graphs_that_take_something_else_are_told_apart(tmp_path: Path) -> None:

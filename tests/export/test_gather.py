@@ -147,6 +147,24 @@ def test_a_test_of_other_weights_or_data_or_of_a_part_does_not_count(
     assert "test/accuracy" not in gathered().metrics
 
 
+def test_a_test_beside_training_may_be_of_any_weights_and_does_not_count() -> None:
+    columns = "epoch,step,train/loss,val/accuracy,val/loss,test/accuracy\n"
+    log(1, columns + "1,9,1.0,,,\n1,9,,0.75,0.5,\n2,10,,,,0.875\n2,10,,,,0.25\n")
+    assert gathered().metrics == {"val/accuracy": 0.75, "val/loss": 0.5}
+
+
+def test_a_studys_result_tells_the_test_of_the_last_and_the_best_weights() -> None:
+    checkpoint("last", epoch=1, step=10)
+    result = {"metric": "accuracy", "test_last": 0.25, "test_best": 0.375, "val_best": 0.5}
+    Path("run/result.json").write_text(json.dumps(result))
+    assert gathered().metrics["test/accuracy"] == 0.375
+    assert gathered("last").metrics["test/accuracy"] == 0.25
+    torch.save({}, "run/checkpoints/mine.ckpt")
+    assert "test/accuracy" not in gathered("mine").metrics
+    os.utime("run/result.json", (9e8, 9e8))
+    assert "test/accuracy" not in gathered().metrics
+
+
 def test_a_test_elsewhere_on_the_machine_is_one_of_the_same_data() -> None:
     log(1, TEST, data__init_args__root="/scratch", trainer__limit_test_batches=1.0)
     assert gathered().metrics["test/accuracy"] == 0.625

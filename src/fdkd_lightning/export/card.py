@@ -47,7 +47,10 @@ def _metadata(config: dict[str, Any], facts: RunFacts | None, name: str) -> Mode
     task = TASKS.get(config["modality"])
     if len(config["outputs"]["logits"]["shape"]) == 4:
         task = "image-segmentation"
-    tags = ["knowledge-distillation", "pytorch_model_hub_mixin", "model_hub_mixin"]
+    tags = ["knowledge-distillation"]
+    if not weights.untrusted(config["network"]):
+        # For those that ExportedStudent.from_pretrained builds.
+        tags += ["pytorch_model_hub_mixin", "model_hub_mixin"]
     if facts is not None and facts.teachers:
         tags.insert(0, "cross-modal")
     results = []

@@ -48,9 +48,12 @@ def gather_facts(
             config, source = log, "the configuration that the run saved"
             metrics = found if _whole(log, "val") else {}
             break
+    metrics = metrics | _study_result(root, checkpoint)
     for log, rows in _logs(root):
         found = _named(rows, "test/")
-        if found and _whole(log, "test") and _is_of(log, root, checkpoint, config):
+        # Beside training it may be of any weights: the last, the best or both.
+        alone = not _named(rows, "train/")
+        if found and alone and _whole(log, "test") and _is_of(log, root, checkpoint, config):
             metrics = metrics | found
             break
     arguments = config["model"].get("init_args") or {}
@@ -109,6 +112,19 @@ def _is_of(log: Mapping[str, Any], root: Path, checkpoint: Path, config: Mapping
     if named.resolve() != checkpoint.resolve() or log["written"] < checkpoint.stat().st_mtime:
         return False
     return _same(log["data"]) == _same(config["data"])
+
+
+def _study_result(root: Path, checkpoint: Path) -> dict[str, float]:
+    """What a study found of these weights, where the run is one of a study."""
+    path = root / "result.json"
+    which = checkpoint.stem
+    own = checkpoint.resolve() == (root / "checkpoints" / f"{which}.ckpt").resolve()
+    if which not in ("best", "last") or not own or not path.is_file():
+        return {}
+    if path.stat().st_mtime < checkpoint.stat().st_mtime:
+        return {}
+    result = json.loads(path.read_text())
+    return {f"test/{result['metric']}": result[f"test_{which}"]}
 
 
 def _same(data: Mapping[str, Any]) -> str:
