@@ -45,6 +45,7 @@ def main() -> None:
         teachers={"audio": teacher},
         criterion=fdkd.CompositeLoss({"kd": fdkd.KDLoss(), "fdkd": features}),
         student_input="image",
+        projector=fdkd.Projector(),
     )
     student = project()
     taught = fit_and_test(student, data, callback).callback_metrics["test_OverallAccuracy"]

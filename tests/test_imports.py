@@ -45,10 +45,12 @@ MAY_IMPORT = {
     "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
-    "cli": "run study data",
+    "export": "types models data probe unimodal run study",
+    "cli": "run study data export",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data retrieval teachers unimodal projection teacher_weights distillation callback",
+    "models data retrieval teachers unimodal projection teacher_weights distillation callback "
+    "export",
 }
 WITHOUT_LIGHTNING = {
     "types",

@@ -398,3 +398,7 @@ def test_a_teacher_that_was_trained_along_is_taken_out_of_the_checkpoint(tmp_pat
         trained = teacher.model if isinstance(teacher, PretrainedModel) else teacher
         assert_same(loaded(tmp_path / "both.ckpt", "teachers.visual"), state(trained))
         assert_same(loaded(tmp_path / "both.ckpt", None), state(module.model))
+
+
+def test_without_a_word_of_its_own_a_network_is_built_by_its_arguments() -> None:
+    assert PretrainedModel(Net(), "nowhere.ckpt").self_contained() == {}
