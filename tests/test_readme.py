@@ -145,6 +145,26 @@ def test_an_exported_student_is_loaded_as_shown(tmp_path: Path) -> None:
     assert files == set(re.findall(r"`([\w.]+\.(?:safetensors|json|pt2|onnx|md))`", shown))
 
 
+def test_the_words_on_several_teachers_are_true_of_them() -> None:
+    ((_, column),) = scores(*read_results(ROOT / "examples/results/teachers")).items()
+
+    def sign(method: str, reference: str) -> int:
+        return paired_difference(column[method], column[reference]).sign
+
+    for method in ("KD, audio", "KD, text", "KD, both", "KD, both learned"):
+        assert sign(method, "w/o KD") == 1
+    # Two teachers are not shown to be more than the better one, nor any average of them.
+    for method in ("KD, audio", "KD, both 2 to 1", "KD, both by confidence"):
+        assert sign("KD, both", method) == 0
+    assert sign("KD, both learned", "KD, both") == -1
+    assert sign("FD-CMKD, both", "FD-CMKD, text") == 1
+    assert sign("FD-CMKD, both", "FD-CMKD, audio") == 0
+    for control in ("no teacher", "shuffled pairs"):
+        assert sign("FD-CMKD, both", control) == 1
+    assert sign("mutual KD, audio", "w/o KD") == 0
+    assert sign("mutual KD, audio", "KD, audio") == -1
+
+
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     command = "python -m pip install nox && python -m nox -s tests"
     assert command in README
