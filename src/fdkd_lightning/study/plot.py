@@ -47,4 +47,5 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
         f"mean ± standard deviation; dashed: {settings['baseline']}",
         fontsize=9,
     )
-    figure.savefig(path, dpi=150)
+    # Tight: a title may be wider than its panel.
+    figure.savefig(path, dpi=150, bbox_inches="tight")
