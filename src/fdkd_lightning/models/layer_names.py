@@ -95,10 +95,12 @@ def _part(model: nn.Module, name: str) -> nn.Module | None:
 
 def _hint(model: nn.Module, name: str, names: Sequence[str]) -> str:
     """What there is where the name goes wrong, and which names are like it."""
-    # layer4[1] is how it is written in Python, layer4.1 how it is named.
+    owner, _, last = name.rpartition(".")
+    # layer4[1] and fc.input are how these are written in Python, layer4.1 and fc:input how here.
+    sides = [f"{owner}:{last}"] if last in get_args(Side) and owner in names else []
     near = difflib.get_close_matches(re.sub(r"\[(\w+)\]", r".\1", name), names, n=3, cutoff=0.5)
     # A wrong prefix is the most frequent mistake: the same end elsewhere.
-    ends = [own for own in names if own.endswith(f".{name.rpartition('.')[2]}")][:3]
+    ends = [own for own in names if f".{own}".endswith(f".{last}")][:3]
     parent = name
     while parent not in names:
         parent = parent.rpartition(".")[0]
@@ -107,7 +109,7 @@ def _hint(model: nn.Module, name: str, names: Sequence[str]) -> str:
     hint = f"{type(model).__name__}{whose}: {', '.join(children[:12]) or 'nothing inside'}"
     if len(children) > 12:
         hint += ", ..."
-    meant = list(dict.fromkeys([*near, *ends]))[:3]
+    meant = list(dict.fromkeys([*sides, *near, *ends]))[:3]
     if meant:
         hint += f". Do you mean {' or '.join(map(repr, meant))}?"
     return f"{hint} (named_modules() lists all)"

@@ -165,7 +165,7 @@ class _Tap:
 
     def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.on:
-            self._keep([*args, kwargs])
+            self._keep([*args, kwargs] if kwargs else args)
 
     def after(self, layer: nn.Module, args: Any, output: Any) -> None:
         if self.on:
@@ -181,11 +181,16 @@ class _Tap:
 
     def _keep(self, value: Any) -> None:
         found = find_tensor(value, self.kind)
+        where = f"{self._name()} {'gets' if self.spot.side == 'input' else 'gives'}"
         if found is None:
-            what = "gets" if self.spot.side == "input" else "gives"
             raise TypeError(
-                f"{self._name()} {what} {_described(value)}, which holds no {self.kind}: name "
-                "another layer, such as Layers(features='encoder')"
+                f"{where} {_described(value)}, which holds no {self.kind}: name another layer, "
+                "such as Layers(features='encoder')"
+            )
+        if found.is_nested:
+            raise TypeError(
+                f"{where} a nested tensor: make the network with "
+                "nn.TransformerEncoder(..., enable_nested_tensor=False)"
             )
         self.value = found.clone()
 
@@ -235,5 +240,8 @@ def _logits_in(returned: Any) -> Tensor:
 
 
 def _described(value: Any) -> str:
-    names = f" ({', '.join(map(str, value))})" if isinstance(value, Mapping) else ""
-    return f"{type(value).__name__}{names}"
+    if isinstance(value, Mapping):
+        return f"{type(value).__name__} of {', '.join(map(str, value)) or 'nothing'}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
+    return type(value).__name__
