@@ -27,7 +27,7 @@ def spots(pattern: str, net: nn.Module | None = None) -> list[str]:
 
 
 def error(pattern: str, net: nn.Module | None = None) -> str:
-    with pytest.raises(ValueError, match="^features=") as caught:
+    with pytest.raises(ValueError, match=r"^features=") as caught:
         find_layer(net or Net(), pattern, "features")
     return str(caught.value)
 
