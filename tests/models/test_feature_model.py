@@ -618,6 +618,19 @@ def test_a_network_with_a_checkpoint_is_read(tmp_path: Path) -> None:
         FeatureModel(PretrainedModel(cnn(), path), Layers("1"))
 
 
+def test_a_network_of_transformers_with_a_checkpoint_takes_named_arguments() -> None:
+    net = seeded(transformers.Wav2Vec2ForSequenceClassification, WAV2VEC2)
+    mask = torch.ones(2, 200, dtype=torch.int64)
+    mask[1, 120:] = 0
+    x = {"input_values": SOUND, "attention_mask": mask}
+    plain = FeatureModel(net, Layers("wav2vec2", pooling="mean"))
+    inside = FeatureModel(
+        PretrainedModel(net, "none.ckpt"), Layers("model.wav2vec2", pooling="mean")
+    )
+    with torch.no_grad():
+        assert torch.equal(inside(x).features, plain(x).features)
+
+
 # What a newcomer gets wrong.
 
 
