@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonargparse
 import pytest
 import timm
 import torch
@@ -376,6 +377,34 @@ def test_our_own_networks_can_be_read_too() -> None:
     assert torch.equal(output.logits, own.logits)
     assert output.features.shape == (2, 8)  # a map of one place
     assert all(map(torch.equal, output.maps, own.maps[:2]))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"class_path": "torchvision.models.resnet18", "init_args": {"num_classes": 5}},
+        {
+            "class_path": "timm.create_model",
+            "init_args": {"model_name": "resnet10t"},
+            "dict_kwargs": {"num_classes": 5},
+        },
+    ],
+    ids=["torchvision", "timm"],
+)
+def test_a_configuration_names_the_function_that_makes_the_network(network: Any) -> None:
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model", type=nn.Module)
+    layers = {"features": "layer4", "maps": ["layer[34]"], "pooling": "mean"}
+    arguments = {
+        "model": network,
+        "layers": {"class_path": "fdkd_lightning.Layers", "init_args": layers},
+    }
+    spec = {"class_path": "fdkd_lightning.FeatureModel", "init_args": arguments}
+    model = parser.instantiate(parser.parse_object({"model": spec})).model
+    output = model.eval()(pictures())
+    assert output.features.shape == (2, 512)
+    assert output.logits.shape == (2, 5)
+    assert [stage.shape[1] for stage in output.maps] == [256, 512]
 
 
 # What is done to networks.
