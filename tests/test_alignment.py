@@ -238,6 +238,67 @@ def test_scores_of_fewer_places_than_labels_are_interpolated() -> None:
     assert scores_at(vectors, torch.Size([])) is vectors
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 1, 5), (2, 3, 2, 4), (2, 3, 1, 1)])
+def test_scores_of_places_that_share_a_label_are_averaged(shape: tuple[int, ...]) -> None:
+    student, teacher = bands(*shape), bands(*shape)
+    target = torch.tensor([2, -100])
+    # Of the labelled sample alone: -log softmax of the mean of its places' scores.
+    expected = 0.0
+    for scores in (*student, *teacher):
+        mean = scores[0].numpy().reshape(3, -1).mean(1)
+        expected += np.log(np.exp(mean).sum()) - mean[2]
+    assert alignment_loss(student, teacher, target).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 1, 5), (4, 3, 2, 3)])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_their_soft_loss_is_that_of_the_means(shape: tuple[int, ...], temperature: float) -> None:
+    student, teacher, *_ = soft_case(*shape)
+    prediction = torch.randn(4, 3, dtype=torch.float64)
+    target = torch.tensor([-100, 1, -100, 0])
+    means = [
+        Bands(*(torch.from_numpy(x.numpy().reshape(4, 3, -1).mean(2)) for x in pair))
+        for pair in (student, teacher)
+    ]
+    expected = soft_by_hand(*means, prediction, (target, target), temperature)
+    found = soft_alignment_loss(student, teacher, prediction, target, temperature=temperature)
+    assert found.item() == pytest.approx(expected, rel=1e-10)
+    assert expected > 0
+
+
+def test_a_head_of_tokens_is_a_class_activation_map() -> None:
+    # ReLU, weights and mean by hand: tokens (1, -2) and (3, 4) under rows (1, 0) and (1, 1).
+    head = SharedAlignmentHead(2, 2)
+    for part in (head.low, head.high):
+        assert part.weight is not None
+        assert part.bias is not None
+        part.weight.data = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        part.bias.data = torch.tensor([0.0, 0.5])
+    tokens = torch.tensor([[1.0, 3.0], [-2.0, 4.0]]).view(1, 2, 1, 2)
+    scores = head(Bands(tokens, tokens)).low
+    assert scores.flatten(2).tolist() == [[[1.0, 3.0], [1.5, 7.5]]]
+    assert scores_at(scores, torch.Size([])).tolist() == [[2.0, 4.5]]
+
+
+def test_each_place_learns_from_the_one_label() -> None:
+    student = [x.requires_grad_() for x in bands(2, 3, 1, 4)]
+    assert torch.autograd.gradcheck(
+        lambda *x: alignment_loss(Bands(*x), None, torch.tensor([0, 2])), student
+    )
+    alignment_loss(Bands(*student), None, torch.tensor([0, -100])).backward()
+    for x in student:
+        assert x.grad is not None
+        assert (x.grad[0] != 0).all()
+        assert x.grad[1].count_nonzero() == 0
+        assert torch.equal(x.grad[0, :, 0, 0], x.grad[0, :, 0, 3])
+
+
+def test_scores_of_whole_samples_do_not_meet_labels_of_places() -> None:
+    scores = Bands(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"\[2, 3\] of whole samples meet labels of \[4, 5\]"):
+        alignment_loss(scores, None, torch.zeros(2, 4, 5, dtype=torch.long))
+
+
 def test_a_map_of_scores_meets_a_finer_map_of_labels() -> None:
     scores = Bands(*torch.randn(2, 2, 4, 3, 5))
     target = torch.randint(0, 4, (2, 12, 20))

@@ -35,8 +35,10 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     FreeKDLoss,
     HintLoss,
+    InfoNCELoss,
     KDLoss,
     LabelSmoothingLoss,
+    LayerwiseLoss,
     LogMSELoss,
     MFHLoss,
     PKDLoss,
@@ -53,6 +55,7 @@ from fdkd_lightning.losses import (
     freekd_prompts,
     haar_dwt,
     haar_idwt,
+    info_nce_loss,
     kd_loss,
     l2_normalize,
     log_mse_loss,
@@ -78,6 +81,7 @@ from fdkd_lightning.models import (
 )
 from fdkd_lightning.predictions import PredictionTable
 from fdkd_lightning.projection import Projector
+from fdkd_lightning.retrieval import RecallAtK, recall_at_k
 from fdkd_lightning.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Bands, Batch, Output
 from fdkd_lightning.unimodal import UnimodalModule
@@ -112,9 +116,11 @@ __all__ = [
     "HaarDecoupler",
     "HintLoss",
     "ImageRecipe",
+    "InfoNCELoss",
     "KDLoss",
     "LabelSmoothingLoss",
     "Layers",
+    "LayerwiseLoss",
     "LearnableFrequencyDecoupler",
     "LogMSELoss",
     "MFHLoss",
@@ -131,6 +137,7 @@ __all__ = [
     "Projector",
     "RKDLoss",
     "RandomOrthogonalDecoupler",
+    "RecallAtK",
     "ResNet",
     "SPLoss",
     "SharedAlignmentHead",
@@ -155,6 +162,7 @@ __all__ = [
     "frequency_split",
     "haar_dwt",
     "haar_idwt",
+    "info_nce_loss",
     "kd_loss",
     "l2_normalize",
     "log_mse_loss",
@@ -162,6 +170,7 @@ __all__ = [
     "non_target_kl",
     "pkd_loss",
     "rank_agreement",
+    "recall_at_k",
     "require_teacher",
     "rkd_loss",
     "signed_log1p",

@@ -51,20 +51,44 @@ class SharedAlignmentHead(nn.Module):
 
 
 def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
-    """Class scores of a map, interpolated to ``size``, H and W, where they have another.
+    """Class scores of a map where the labels are: one for each sample, or for each of H x W places.
 
-    Features of a segmentation network have fewer places than its labels.
+    Features of a segmentation network have fewer places than its labels: their scores are
+    interpolated. Where there is one label for all places, of tokens or of a map, their scores are
+    averaged, as those of class activation maps are. Every place counts, padding too, which scores
+    the classifier's bias where it is zero: take it out before
+    (:class:`~fdkd_lightning.LayerwiseLoss` does).
+
+    Args:
+        scores: Class scores.
+        size: That of the labels, H and W, or empty.
 
     Shape:
-        - scores: [N, K, H, W]; or [N, K] with an empty size
+        - scores: [N, K, H', W'], or [N, K] with an empty size
         - output: [N, K, *size]
+
+    Raises:
+        ValueError: If scores of whole samples meet a label per place.
+
+    Reference:
+        B. Zhou et al., "Learning deep features for discriminative localization" (arXiv
+        1512.04150), Eq. 1.
 
     Example:
         >>> scores_at(torch.zeros(2, 5, 3, 4), torch.Size([12, 16])).shape
         torch.Size([2, 5, 12, 16])
+        >>> scores_at(torch.zeros(2, 5, 1, 7), torch.Size([])).shape
+        torch.Size([2, 5])
     """
-    if scores.ndim != 4 or scores.shape[2:] == size:
+    if scores.shape[2:] == size:
         return scores
+    if not size:
+        return scores.flatten(2).mean(2)
+    if scores.ndim != 4:
+        raise ValueError(
+            f"class scores {list(scores.shape)} of whole samples meet labels of {list(size)} "
+            "places: give features that are maps [N, D, H, W] (LayerwiseLoss: places='resize')"
+        )
     return F.interpolate(scores, tuple(size), mode="bilinear")
 
 
@@ -86,7 +110,7 @@ def alignment_loss(
         The sum over bands and networks; each cross-entropy is a mean over labelled samples.
 
     Shape:
-        - student, teacher: [N, K, ...] each; maps are interpolated to the target's size
+        - student, teacher: [N, K, ...] each; of maps and tokens, as :func:`scores_at` has them
         - target, teacher_target: [N, ...]
 
     Reference:
@@ -134,7 +158,7 @@ def soft_alignment_loss(
         The sum over bands and networks of the means over all processes' unlabelled samples.
 
     Shape:
-        - student, teacher: [N, K, ...] each; maps are interpolated to the target's size
+        - student, teacher: [N, K, ...] each; of maps and tokens, as :func:`scores_at` has them
         - prediction: [N, K, ...]
         - target, teacher_target: [N, ...]
 

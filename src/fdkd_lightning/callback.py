@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from fdkd_lightning.batch_access import BatchKey, entry
 from fdkd_lightning.distiller import Distiller
@@ -17,7 +17,13 @@ from fdkd_lightning.host import Host
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
-from fdkd_lightning.optimizers import join_parameters, optimizers_of, put_states, take_states
+from fdkd_lightning.optimizers import (
+    join_parameters,
+    optimizers_of,
+    part_parameters,
+    put_states,
+    take_states,
+)
 from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import zero_of
 from fdkd_lightning.probe import check_output, check_target, example_batch, probe
@@ -41,7 +47,7 @@ class DistillationCallback(Callback):
 
     It works with automatic and manual optimization, accumulated gradients, mixed precision, DDP,
     ``configure_model`` and ``torch.compile``. Of several calls of ``manual_backward`` in a step,
-    the first at which the student's features have a gradient gets the terms. All samples need all
+    the first after the student has run with gradients gets the terms. All samples need all
     modalities.
 
     Logs each term as ``distillation/<term>``.
@@ -120,6 +126,7 @@ class DistillationCallback(Callback):
         self.backward = backward
         self.teacher_check_batches = teacher_check_batches
         self._host: Host | None = None
+        self._optimizers: list[Optimizer] = []
         self._step: _Step | None = None
         self._checked = False
         self._resumed: dict[str, Any] | None = None
@@ -133,8 +140,7 @@ class DistillationCallback(Callback):
         self._leave()
         self._checked, self._resumed = False, None
         host = self._host = Host(pl_module)
-        last = "configure_model" if is_overridden("configure_model", pl_module) else "setup"
-        host.replace(last, functools.partial(self._after_setup, host, trainer))
+        host.replace(host.last_of_setup(), functools.partial(self._after_setup, host, trainer))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the host as it was."""
@@ -221,6 +227,9 @@ class DistillationCallback(Callback):
         if self._host is not None:
             self._host.leave()
             self._host = None
+            # The host may keep its optimizers.
+            part_parameters(self._optimizers, [*self.distiller.parameters()])
+            self._optimizers = []
             # As Lightning does with the host.
             self.distiller.cpu()
             self.teachers.to(torch.device("cpu"))
@@ -262,11 +271,12 @@ class DistillationCallback(Callback):
             result = own(*args, **kwargs)
         self._step = None
         if not host.module.automatic_optimization:
-            if not step.backwards and host.reader.has_gradient():
+            if not step.taken and host.reader.has_gradient():
                 raise RuntimeError(
-                    f"{type(host.module).__name__} optimizes by hand, and calls no manual_backward "
-                    "that could take the terms: call self.manual_backward(loss), not "
-                    "loss.backward()"
+                    f"{type(host.module).__name__} optimizes by hand, and no manual_backward of "
+                    f"this step's {step.backwards} could take the terms: let it call "
+                    "self.manual_backward(loss), not loss.backward(), after its network ran, and "
+                    f"let backward={self.backward} be None or the number of that call"
                 )
         elif isinstance(result, Tensor):
             result = self._added(host, result, step.batch)
@@ -291,7 +301,8 @@ class DistillationCallback(Callback):
     def _configure_optimizers(self, own: Callable[..., Any]) -> Any:
         configured = own()
         parameters = [p for p in self.distiller.parameters() if p.requires_grad]
-        join_parameters(optimizers_of(configured), parameters, self.optimizer)
+        self._optimizers = optimizers_of(configured)
+        join_parameters(self._optimizers, parameters, self.optimizer)
         return configured
 
     def _added(self, host: Host, loss: Tensor, batch: Any) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning_utilities.core.overrides import is_overridden
 from torch import nn
 
 from fdkd_lightning.models.layer_reader import LayerReader
@@ -58,6 +59,13 @@ class Host:
         """Its layers while it runs."""
         assert self._reader is not None
         return self._reader
+
+    def last_of_setup(self) -> str:
+        """The hook after which it has all its layers."""
+        # Of the package lightning or of pytorch_lightning, which has the same under another name.
+        base = next(x for x in type(self.module).__mro__ if x.__name__ == "LightningModule")
+        own = is_overridden("configure_model", self.module, base)
+        return "configure_model" if own else "setup"
 
     def read(self, layers: Layers) -> None:
         """Read these layers from now on."""

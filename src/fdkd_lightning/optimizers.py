@@ -64,12 +64,34 @@ def join_parameters(
             f"0 to {len(optimizers) - 1}"
         )
     optimizer = optimizers[index or 0]
-    if optimizer.state:
+    if any(float(state.get("step", 1)) == 0 for state in optimizer.state.values()):
         raise ValueError(
             f"{type(optimizer).__name__} prepares its parameters when it is made, and takes no "
             "more: let configure_optimizers give it self.parameters(), which has the criterion's"
         )
     optimizer.param_groups[0]["params"].extend(missing)
+
+
+def part_parameters(optimizers: Sequence[Optimizer], parameters: Sequence[nn.Parameter]) -> None:
+    """Take these out of optimizers again, which may serve another time.
+
+    Example:
+        >>> import torch
+        >>> own, ours = nn.Linear(2, 1), nn.Linear(2, 1)
+        >>> sgd = torch.optim.SGD(own.parameters(), lr=0.1)
+        >>> join_parameters([sgd], [*ours.parameters()], None)
+        >>> len(sgd.param_groups[0]["params"])
+        4
+        >>> part_parameters([sgd], [*ours.parameters()])
+        >>> len(sgd.param_groups[0]["params"])
+        2
+    """
+    ours = {id(p) for p in parameters}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["params"][:] = [p for p in group["params"] if id(p) not in ours]
+        for p in parameters:
+            optimizer.state.pop(p, None)
 
 
 def take_states(

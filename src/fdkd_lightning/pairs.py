@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fdkd_lightning.present import LEAST, having, take
+from fdkd_lightning.processes import gather_rows
 from fdkd_lightning.types import Batch, Output
 
 
@@ -122,24 +123,8 @@ def _joined(pair: Pair | None, shares: Sequence[_Share], device: torch.device) -
     if pair is None:
         pair = _each(known[0], lambda x: x.to(device))
     counts = [share.size for share in shares]
-    joined: Pair = _each(pair, lambda x: _gathered(x, counts))
+    joined: Pair = _each(pair, lambda x: gather_rows(x, counts))
     return joined
-
-
-def _gathered(x: Tensor, counts: Sequence[int]) -> Tensor:
-    padded = x.new_zeros((max(counts), *x.shape[1:]))
-    padded[: len(x)] = x.detach()
-    found = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(found, padded)
-    parts = [part[:count] for part, count in zip(found, counts, strict=True)]
-    if x.requires_grad:
-        # Of the other processes' samples theirs have the gradient: the average over the processes,
-        # which DDP takes, would otherwise hold each sample's once where the mean needs it whole.
-        own = x.view_as(x)
-        scale = len(counts)
-        own.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
-        parts[dist.get_rank()] = own
-    return torch.cat(parts)
 
 
 def _each(x: Any, change: Callable[[Tensor], Any]) -> Any:

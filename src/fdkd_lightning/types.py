@@ -34,7 +34,8 @@ class Output(NamedTuple):
     Shape:
         - features: [N, D] or [N, D, H, W]
         - logits: [N, K] or [N, K, H, W]
-        - maps: one [N, C, H, W] per stage, each with its own C, H and W
+        - maps: one [N, C, H, W] per stage, each with its own C, H and W; tokens are [N, C, 1, L],
+          zero where there is padding
         - index: [N], the samples' ids within their data set
         - label: [N] or [N, H, W], these samples' labels where they are not those of the batch
     """

@@ -710,3 +710,52 @@ def test_features_of_fewer_places_than_labels_have_shared_heads_too() -> None:
     assert all(logits.shape == (2, 3, 12, 16) for logits in loss.heads(student).values())
     void = torch.full_like(target, -100)
     assert loss(student, teacher, void)["align"] == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 1, 5), (3, 8, 2, 3)])
+def test_tokens_with_one_label_are_compared_one_by_one_and_classified_together(
+    shape: tuple[int, ...],
+) -> None:
+    features = random_features(*shape)
+    student, teacher = outputs(features)
+    torch.manual_seed(0)
+    loss = FDKDLoss(
+        FrequencyDecoupler(),
+        SharedAlignmentHead(8, 3),
+        band_heads=SharedAlignmentHead(8, 3),
+        lambda_soft=1.0,
+    ).double()
+    target = torch.tensor([2, -100, 0])
+    found = values(loss(student, teacher, target))
+    expected = distances(features, 1, "band")
+    # The scores of each sample's places, averaged by hand.
+    rows = [np.moveaxis(x.reshape(3, 8, -1), 1, 2) for x in features]
+    means: list[list[np.ndarray]] = []
+    for x in rows:
+        bands = [split(sample) for sample in x]
+        for head in (loss.alignment, loss.band_heads):
+            assert head is not None
+            for k, part in enumerate((head.low, head.high)):
+                assert part.weight is not None
+                assert part.bias is not None
+                weight, bias = part.weight.detach().numpy(), part.bias.detach().numpy()
+                scores = [np.maximum(band[k], 0) @ weight.T + bias for band in bands]
+                means.append([score.mean(0) for score in scores])
+
+    def cost(scores: list[np.ndarray]) -> float:
+        loss = [np.log(np.exp(z).sum()) - z[y] for z, y in zip(scores, (2, 0, 0), strict=True)]
+        return float(loss[0] + loss[2]) / 2
+
+    own, heads, its = means[:2], means[2:4], means[4:6]
+    expected["align"] = sum(cost(scores) for scores in own + its)
+    expected["heads"] = sum(cost(scores) for scores in heads)
+    # The teacher's prediction is undecided: KL(1/3 || q), of the second sample.
+    expected["soft"] = sum(
+        float(np.log(np.exp(scores[1]).sum()) - scores[1].mean() - np.log(3))
+        for scores in own + its
+    )
+    assert found == pytest.approx(expected, rel=1e-9)
+    logits = loss.heads(student)
+    assert list(logits) == ["align_low", "align_high", "heads_low", "heads_high"]
+    for scores, by_hand in zip(logits.values(), own + heads, strict=True):
+        np.testing.assert_allclose(scores.detach(), by_hand, rtol=0, atol=1e-12)

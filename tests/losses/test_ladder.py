@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.alignment import SharedAlignmentHead
-from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.decoupler import FrequencyDecoupler, WholeDecoupler
 from fdkd_lightning.losses import (
     AFDLoss,
     ATLoss,
@@ -21,7 +21,9 @@ from fdkd_lightning.losses import (
     FeatureLoss,
     FreeKDLoss,
     HintLoss,
+    InfoNCELoss,
     KDLoss,
+    LayerwiseLoss,
     PKDLoss,
     RKDLoss,
     ShuffledPairs,
@@ -30,6 +32,7 @@ from fdkd_lightning.losses import (
     dist_loss,
     dkd_loss,
     feature_loss,
+    info_nce_loss,
     kd_loss,
     pkd_loss,
     rkd_loss,
@@ -92,7 +95,10 @@ class Row(NamedTuple):
     stops: bool = False
 
 
-CROSS_ENTROPIES = ("align", "heads", "classifier", "fdkd/align")
+CROSS_ENTROPIES = (
+    *("align", "heads", "classifier", "fdkd/align"),
+    *(f"stage{stage}/{name}" for stage in (0, 1, 3) for name in ("align", "heads")),
+)
 METHODS = [
     Row("kd", KDLoss, lambda s, t, _: {"kd": kd_loss(s.logits, t.logits)}),
     Row("feature", FeatureLoss, lambda s, t, _: {"feature": feature_loss(s.features, t.features)}),
@@ -168,6 +174,37 @@ METHODS = [
     Row("at norm", lambda: ATLoss(distance="norm", weight=1)),
     Row("sp", SPLoss, lambda s, t, _: {"sp": 3000 * sp_loss(s.maps[-1], t.maps[-1])}, weight=3000),
     Row("rkd", RKDLoss, rkd, weight=75),
+    Row(
+        "infonce",
+        InfoNCELoss,
+        lambda s, t, _: {"infonce": info_nce_loss(s.features, t.features)},
+        learns=("infonce",),
+        dense=False,
+        weight=1 / 0.07,  # one over its temperature
+    ),
+    Row(
+        "infonce low",
+        lambda: InfoNCELoss(decoupler=FrequencyDecoupler()),
+        learns=("infonce",),
+        dense=False,
+        weight=1 / 0.07,
+    ),
+    Row(
+        "layerwise",
+        lambda: LayerwiseLoss(fdkd(alignment=True, heads=True), stages=[1, 3], weights=[0.5, 2]),
+        dense=False,
+        teacher_free=True,
+        weight=2,
+    ),
+    Row(
+        "layerwise resize",
+        lambda: LayerwiseLoss(
+            FDKDLoss(WholeDecoupler(), SharedAlignmentHead(), lambda_high=None),
+            stages=[0, 1],
+            places="resize",
+        ),
+        teacher_free=True,
+    ),
 ]
 # A control takes the pairs apart: equal outputs are not what it compares.
 LOSSES = [*METHODS, Row("shuffled", lambda: ShuffledPairs(fdkd(alignment=True, heads=True)))]

@@ -14,7 +14,9 @@ from fdkd_lightning.losses.feature import FeatureLoss, feature_loss
 from fdkd_lightning.losses.freekd import FreeKDLoss, freekd_prompts
 from fdkd_lightning.losses.haar import haar_dwt, haar_idwt
 from fdkd_lightning.losses.hint import HintLoss
+from fdkd_lightning.losses.infonce import InfoNCELoss, info_nce_loss
 from fdkd_lightning.losses.kd import KDLoss, kd_loss
+from fdkd_lightning.losses.layerwise import LayerwiseLoss
 from fdkd_lightning.losses.log_mse import LogMSELoss, log_mse_loss, signed_log1p
 from fdkd_lightning.losses.mfh import MFHLoss, mfh_saliency
 from fdkd_lightning.losses.normalize import l2_normalize, standardize
@@ -37,8 +39,10 @@ __all__ = [
     "FeatureLoss",
     "FreeKDLoss",
     "HintLoss",
+    "InfoNCELoss",
     "KDLoss",
     "LabelSmoothingLoss",
+    "LayerwiseLoss",
     "LogMSELoss",
     "MFHLoss",
     "PKDLoss",
@@ -55,6 +59,7 @@ __all__ = [
     "freekd_prompts",
     "haar_dwt",
     "haar_idwt",
+    "info_nce_loss",
     "kd_loss",
     "l2_normalize",
     "log_mse_loss",

@@ -3,13 +3,13 @@
 import math
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.normalize import l2_normalize
+from fdkd_lightning.processes import gather_rows
 from fdkd_lightning.types import Output
 
 EPSILON = 1e-7
@@ -152,8 +152,8 @@ class CRDLoss(DistillationLoss):
         log_means = scores.detach().logsumexp(2).T - math.log(1 + self.negatives)
         rows = torch.cat([own.detach(), its.detach(), log_means], 1)
         if self.training:
-            rows = _of_all_processes(rows)
-            slots, labels = _of_all_processes(torch.stack([slots, labels], 1)).unbind(1)
+            rows = gather_rows(rows)
+            slots, labels = gather_rows(torch.stack([slots, labels], 1)).unbind(1)
         batch_own, batch_its, log_means = torch.split(rows, [self.dim, self.dim, 2], 1)
         log_mean = torch.where(
             (self.labels != UNUSED).any(),
@@ -213,16 +213,3 @@ class CRDLoss(DistillationLoss):
             mixed = self.momentum * memory[slots].to(v.dtype) + (1 - self.momentum) * v[last]
             memory[slots] = l2_normalize(mixed).to(memory.dtype)
         self.labels[slots] = labels[last]
-
-
-def _of_all_processes(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order of their ranks; they may differ in number."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return rows
-    counts = [torch.tensor(0, device=rows.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, torch.tensor(len(rows), device=rows.device))
-    most = max(int(count) for count in counts)
-    padded = F.pad(rows, (0, 0, 0, most - len(rows)))
-    found = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(found, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(found, counts, strict=True)])

@@ -65,8 +65,9 @@ class FDKDLoss(DistillationLoss):
         soft_temperature: The temperature of these predictions.
 
     Shape:
-        - features: [N, D] or [N, D, H, W], the same for both
-        - target: [N] or [N, H, W]
+        - features: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], the same for both
+        - target: [N], also of maps and tokens, whose class scores are then averaged over their
+          places; or [N, H, W]
 
     Raises:
         ValueError: If an option is unknown, nothing is left of the loss, ``lambda_soft`` has no

@@ -95,9 +95,9 @@ class LayerReader:
                 tap.on = False
 
     def has_gradient(self) -> bool:
-        """Whether features were read from which a gradient reaches the network."""
-        value = self.features.value
-        return value is not None and value.requires_grad
+        """Whether something was read from which a gradient reaches the network."""
+        values = [tap.value for tap in self._taps() if tap.value is not None]
+        return any(value.requires_grad for value in values)
 
     def take(self, returned: Any = None, mask: Tensor | None = None) -> Output:
         """What was read, which is then forgotten.
