@@ -329,8 +329,8 @@ MIXED = (torch.bfloat16, torch.float64)
 class Recorded(FDKDLoss):
     """The paper's loss, which notes what meets in it."""
 
-    def __init__(self, alignment: SharedAlignmentHead | None) -> None:
-        super().__init__(FrequencyDecoupler(), alignment)
+    def __init__(self) -> None:
+        super().__init__(FrequencyDecoupler(), SharedAlignmentHead())
         self.met: set[tuple[torch.Size, torch.Size]] = set()
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
@@ -372,9 +372,7 @@ def test_a_teacher_teaches_a_student(case: Case, precision: Any) -> None:
     data = rows(case, dense)
     torch.manual_seed(1)
     teacher, student = case.teacher.make().to(case.dtype), case.student.make()
-    # Where one label stands for several places, the bands of all are compared and none is classed.
-    aligned = dense or len(case.meet) == 1
-    criterion = Recorded(SharedAlignmentHead() if aligned else None)
+    criterion = Recorded()
     module = DistillationModule(
         student,
         {case.teacher.takes: teacher},
@@ -406,7 +404,7 @@ def test_a_teacher_teaches_a_student(case: Case, precision: Any) -> None:
     # Buffers too: batch norm's statistics move in a teacher that is left in train mode.
     assert all(torch.equal(now[name], value.to(now[name])) for name, value in before[0].items())
     assert all(changed(module.distiller, first))
-    assert len(first) == (6 if aligned else 2)
+    assert len(first) == 6  # the projector's map and two heads
     moved = changed(student, before[1])
     assert sum(moved) > len(moved) / 2
     assert all(p.isfinite().all() for p in module.parameters())
@@ -417,7 +415,7 @@ def test_a_teacher_teaches_a_student(case: Case, precision: Any) -> None:
     its = module.teachers(batch)[case.teacher.takes]
     module.zero_grad()
     terms = module.distiller([Pair(own, its, batch["label"])])
-    assert set(terms) == {"low", "high"} | ({"align"} if aligned else set())
+    assert set(terms) == {"low", "high", "align"}
     sum(terms.values()).backward()  # type: ignore[union-attr]  # tensors
     reached = [p.grad is not None and bool(p.grad.any()) for p in student.parameters()]
     assert sum(reached) > len(reached) / 2
