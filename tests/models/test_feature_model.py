@@ -668,6 +668,10 @@ def test_a_classifier_must_be_the_only_one_and_have_a_vector() -> None:
         FeatureModel(cnn(), Layers("1", logits="5"), nn.Linear(4, 3))
     with pytest.raises(ValueError, match=r"they are \[4, 4, 2, 2\]: set pooling='mean'"):
         FeatureModel(cnn(), Layers("1"), nn.Linear(4, 3))(X)
+    with pytest.raises(
+        ValueError, match=r"takes 5 features, but there are 4: make it nn.Linear\(4"
+    ):
+        FeatureModel(cnn(), Layers("1", pooling="mean"), nn.Linear(5, 3))(X)
 
 
 def test_a_name_alone_is_no_layers() -> None:

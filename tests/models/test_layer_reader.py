@@ -72,7 +72,7 @@ def test_hidden_states_are_those_of_the_last_layer(value: Any) -> None:
     assert find_tensor(value, "hidden state") is TWO
 
 
-@pytest.mark.parametrize("value", [None, (), "text", LOSS, {"loss": LOSS}, [3, {}]])
+@pytest.mark.parametrize("value", [None, (), "text", LOSS, {"loss": LOSS}, [3, {}], ONE.long()])
 def test_where_no_tensor_is_there_is_none(value: Any) -> None:
     assert find_tensor(value, "logits") is None
 
@@ -131,6 +131,9 @@ def test_named_arguments_are_read_too_the_hidden_states_first() -> None:
     layer = Gives(lambda attention_mask, hidden_states: hidden_states)
     layers = Layers(":input")
     assert torch.equal(read(layer, layers, attention_mask=ONE, hidden_states=TWO).features, TWO)
+    # Tokens and masks are whole numbers.
+    layer = Gives(lambda input_ids, embedded: embedded)
+    assert torch.equal(read(layer, layers, input_ids=ONE.long(), embedded=TWO).features, TWO)
     layer = Gives(lambda x, mask: x)
     assert torch.equal(read(layer, layers, x=TWO, mask=ONE).features, TWO)
 
@@ -238,7 +241,7 @@ def test_an_error_of_one_layer_leaves_nothing_of_the_others() -> None:
     reader = LayerReader(model, Layers("0", maps=["1"]))
     with reader.reading():
         logits = model(torch.randn(2, 3))
-    with pytest.raises(ValueError, match=r"\[2, 2\], which is no map"):
+    with pytest.raises(ValueError, match=r"^layer '1': a layer gives \[2, 2\], which is no map"):
         reader.take(logits)
     assert all(tap.value is None for tap in (reader.features, *reader.maps))
 
@@ -270,6 +273,12 @@ def test_what_holds_no_tensor_says_what_is_there() -> None:
         TypeError, match=r"layer '0' gets tuple of str, which holds no hidden state"
     ):
         read(nn.Sequential(Gives(lambda x: ONE)), Layers("0:input"), "text")
+
+
+def test_the_numbers_of_tokens_are_no_features() -> None:
+    model = nn.Sequential(nn.Embedding(9, 3))
+    with pytest.raises(TypeError, match=r"layer '0' gets tuple of torch.int64, which holds no hi"):
+        read(model, Layers("0:input"), torch.tensor([[1, 2]]))
 
 
 def test_a_network_without_logits_says_how_to_get_some() -> None:

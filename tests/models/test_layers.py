@@ -115,6 +115,12 @@ def test_unknown_options_raise(arguments: dict[str, Any], message: str) -> None:
         Layers(**arguments)
 
 
+@pytest.mark.parametrize("argument", ["features", "logits"])
+def test_a_layers_number_is_its_name(argument: str) -> None:
+    with pytest.raises(TypeError, match=f"{argument}=2 must be a layer's name: '2'"):
+        Layers(**{argument: 2})  # type: ignore[arg-type]  # what is tested
+
+
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [

@@ -96,6 +96,12 @@ class FeatureModel(nn.Module):
                 f"classifier takes features [N, D], but they are {list(output.features.shape)}: "
                 "set pooling='mean' in layers"
             )
+        size = getattr(self.classifier, "in_features", None)
+        if size is not None and size != output.features.shape[1]:
+            raise ValueError(
+                f"classifier takes {size} features, but there are {output.features.shape[1]}: "
+                f"make it nn.Linear({output.features.shape[1]}, num_classes)"
+            )
         return output._replace(
             logits=self.classifier(_in_type_of(self.classifier, output.features))
         )

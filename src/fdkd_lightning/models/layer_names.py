@@ -69,7 +69,7 @@ def classifier_name(model: nn.Module) -> str:
     if isinstance(part, nn.Identity) or (part is None and not linear):
         raise ValueError(
             f"{type(model).__name__} has no classifier, whose input would be the features: name "
-            "their layer, such as Layers(features='avgpool'), of "
+            "the layer that gives them, Layers(features=...), one of or within "
             + ", ".join(child for child, _ in model.named_children())
         )
     return linear[-1] if part is None else str(name)

@@ -1,6 +1,6 @@
 """Reading tensors off the layers of a network while it runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -116,14 +116,14 @@ class LayerReader:
             ValueError: If a layer's tensor is not of each sample's vector, tokens or map.
         """
         try:
-            features = self.layers.feature_of(self.features.read(), mask)
+            features = self.features.arranged(self.layers.feature_of, mask)
             if self.logits is not None:
                 logits = self.layers.logits_of(self.logits.read())
             elif returned is not None:
                 logits = self.layers.logits_of(_logits_in(returned))
             else:
                 logits = features.new_empty(len(features), 0)
-            maps = tuple(self.layers.map_of(tap.read(), mask) for tap in self.maps)
+            maps = tuple(tap.arranged(self.layers.map_of, mask) for tap in self.maps)
         finally:
             self.forget()
         if features.shape[:1] != logits.shape[:1]:
@@ -179,6 +179,15 @@ class _Tap:
             )
         return self.value
 
+    def arranged(
+        self, arrange: Callable[[Tensor, Tensor | None], Tensor], mask: Tensor | None
+    ) -> Tensor:
+        value = self.read()
+        try:
+            return arrange(value, mask)
+        except ValueError as error:
+            raise ValueError(f"{self._name()}: {error}") from error
+
     def _keep(self, value: Any) -> None:
         found = find_tensor(value, self.kind)
         where = f"{self._name()} {'gets' if self.spot.side == 'input' else 'gives'}"
@@ -201,7 +210,8 @@ class _Tap:
 def find_tensor(value: Any, kind: Kind) -> Tensor | None:
     """The tensor that a layer or network gives: itself, by its usual name, or the first inside.
 
-    A single number is a loss, and left out. Of a tuple of hidden states it is the last layer's.
+    Left out are single numbers, which are losses, and whole ones: of tokens or a mask. Of a tuple
+    of hidden states it is the last layer's.
 
     Example:
         >>> import torch
@@ -214,7 +224,7 @@ def find_tensor(value: Any, kind: Kind) -> Tensor | None:
         tensor([3.])
     """
     if isinstance(value, Tensor):
-        return value if value.ndim else None
+        return value if value.ndim and value.is_floating_point() else None
     parts: list[Any] = []
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
@@ -244,4 +254,4 @@ def _described(value: Any) -> str:
         return f"{type(value).__name__} of {', '.join(map(str, value)) or 'nothing'}"
     if isinstance(value, tuple | list):
         return f"{type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
-    return type(value).__name__
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__

@@ -54,6 +54,9 @@ class Layers:
         prefix_tokens: int = 0,
         grid: tuple[int, int] | None = None,
     ) -> None:
+        for argument, name in (("features", features), ("logits", logits)):
+            if not isinstance(name, str | None):
+                raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
         if pooling is not None and pooling not in get_args(Pooling):
             raise ValueError(
                 f"pooling={pooling!r} must be one of {', '.join(get_args(Pooling))}, or None"
