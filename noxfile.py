@@ -32,7 +32,7 @@ SCRIPTS = Path(".nox/environment").resolve() / ("Scripts" if sys.platform == "wi
 def environment(session: nox.Session) -> None:
     # The pinned torch first, so that the package's open range finds it installed.
     session.install(*nox.project.dependency_groups(PROJECT, "dev"))
-    session.install("--editable", ".[demo]")
+    session.install("--editable", ".[demo,export]")
 
 
 @nox.session(venv_backend="none", requires=["environment"])

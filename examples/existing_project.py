@@ -1,18 +1,17 @@
-"""A project that knows nothing of distillation is taught by sound: five lines, none in its code."""
+"""A project that knows nothing of distillation is taught by sound, and its code stays as it is."""
 
 from typing import Any
 
-import torch
 from lightning import Trainer, seed_everything
 from torchgeo.trainers import ClassificationTask
 
 import fdkd_lightning as fdkd
 
-EPOCHS = 2
+EPOCHS = 12
 
 
 class Data(fdkd.AVDigits):
-    """The project's data: batches of "image" and "label"; the sounds that belong to them are new."""
+    """The project's batches of "image" and "label", to which sounds were added."""
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
@@ -41,16 +40,18 @@ def main() -> None:
     alone = fit_and_test(project(), data).callback_metrics["test_OverallAccuracy"]
 
     seed_everything(0)
+    features = fdkd.FDKDLoss(fdkd.FrequencyDecoupler(), fdkd.SharedAlignmentHead())
     callback = fdkd.DistillationCallback(
         teachers={"audio": teacher},
-        criterion=fdkd.CompositeLoss({"kd": fdkd.KDLoss(), "features": fdkd.PKDLoss()}),
+        criterion=fdkd.CompositeLoss({"kd": fdkd.KDLoss(), "fdkd": features}),
         student_input="image",
         projector=fdkd.Projector(),
     )
     student = project()
     taught = fit_and_test(student, data, callback).callback_metrics["test_OverallAccuracy"]
     print(f"Test accuracy of the project's module: {alone:.1%}; taught by sound: {taught:.1%}")
-    print("It is the project's own again:", *(name for name, _ in student.named_children()))
+    print("(One seed; a study tells what of it is luck.)")
+    print("The module is its own again:", *(name for name, _ in student.named_children()))
 
 
 if __name__ == "__main__":

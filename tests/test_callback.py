@@ -874,3 +874,40 @@ def test_a_loss_that_is_never_whole_is_warned_of(tmp_path: Path) -> None:
     warm = CompositeLoss({"kd": KDLoss()}, {"kd": WarmUp(5)})
     with pytest.warns(UserWarning, match="CompositeLoss is not whole before epoch 5"):
         trainer(tmp_path, callback(warm), epochs=1).fit(Own(), loader())
+
+
+def test_a_project_of_the_package_pytorch_lightning_is_taught(tmp_path: Path) -> None:
+    """The same code under another name, with classes of its own."""
+    import pytorch_lightning
+
+    class Other(pytorch_lightning.LightningModule):
+        forward, training_step = Own.forward, Own.training_step
+        configure_optimizers = WithAdam.configure_optimizers
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network(0.0)
+
+    def fit(epochs: int, **settings: Any) -> Any:
+        own, added = Other(), callback()
+        run = pytorch_lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=epochs,
+            callbacks=[added],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        torch.manual_seed(0)
+        run.fit(own, loader(), **settings)
+        return own, run
+
+    whole, _ = fit(2)
+    _, run = fit(1)
+    again, _ = fit(2, ckpt_path=run.checkpoint_callback.best_model_path)
+    assert equal(values(again), values(whole))
+    expected = WithAdam(dropout=0.0)
+    torch.manual_seed(0)
+    trainer(tmp_path, callback()).fit(expected, loader())
+    assert equal(values(whole), values(expected))

@@ -92,7 +92,7 @@ def said_by_lightning() -> Iterator[list[str]]:
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What main hands on, and to whom."""
     got: list[Any] = []
-    for name in ("study", "FDKDCLI"):
+    for name in ("study", "export", "FDKDCLI"):
         monkeypatch.setattr(fdkd_lightning.cli, name, lambda args, to=name: got.append((to, args)))
     return got
 
@@ -101,12 +101,15 @@ def test_study_gets_what_follows_its_name_and_all_else_is_lightnings(commands: l
     main(["study", "my.yaml", "--workers=8"])
     main(["study"])
     main(["fit", "--config=study"])
+    main(["export", "--config=my.yaml"])
     main(["--help"])
     main([])
     assert commands == [
         ("study", ["my.yaml", "--workers=8"]),
         ("study", []),
         ("FDKDCLI", ["fit", "--config=study"]),
+        # The name stays: it is LightningCLI's subcommand.
+        ("export", ["export", "--config=my.yaml"]),
         ("FDKDCLI", ["--help"]),
         ("FDKDCLI", []),
     ]
@@ -115,11 +118,11 @@ def test_study_gets_what_follows_its_name_and_all_else_is_lightnings(commands: l
 def test_without_arguments_those_of_the_process_count(
     commands: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for argv in (["fdkd", "study", "my.yaml"], ["fdkd", "fit"], ["fdkd"]):
+    for argv in (["fdkd", "study", "my.yaml"], ["fdkd", "export"], ["fdkd", "fit"], ["fdkd"]):
         monkeypatch.setattr(sys, "argv", argv)
         main()
     # LightningCLI reads those of the process itself.
-    assert commands == [("study", ["my.yaml"]), ("FDKDCLI", None), ("FDKDCLI", None)]
+    assert commands == [("study", ["my.yaml"]), ("export", None)] + [("FDKDCLI", None)] * 2
 
 
 def test_the_module_is_a_program(tmp_path: Path) -> None:
@@ -127,8 +130,10 @@ def test_the_module_is_a_program(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("usage: fdkd ")
     assert SUBCOMMANDS in done.stdout
-    assert "fdkd study --help" in done.stdout
-    assert "fdkd prepare --help" in done.stdout
+    # Whatever the terminal's width.
+    shown = " ".join(done.stdout.split())
+    for command in ("study", "prepare", "export"):
+        assert f"fdkd {command} --help" in shown
     assert not done.stderr
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "pairs": "types present processes",
     "teachers": "types models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
-    "projection": "linear",
+    "projection": "linear places",
     "distiller": "types losses probe pairs projection",
     "distillation": "types losses probe pairs present projection distiller teachers unimodal",
     "batch_access": "",
@@ -43,10 +43,11 @@ MAY_IMPORT = {
     "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
-    "cli": "run study data",
+    "export": "types models data probe unimodal run study",
+    "cli": "run study data export",
     "__main__": "cli",
     "__init__": "types linear lr_scheduler predictions cross_entropy decoupler alignment losses "
-    "models data retrieval teachers unimodal projection distillation callback",
+    "models data retrieval teachers unimodal projection distillation callback export",
 }
 WITHOUT_LIGHTNING = {
     "types",

@@ -241,7 +241,7 @@ CASES = {
     "torchaudio -> sequential": Case(
         Side("wave", partial(torchaudio_wav2vec2, True)), Side("vector", sequential), (24,)
     ),
-    # A vector and places: these are averaged.
+    # A vector and places, which are averaged.
     "swin map -> bert encoder": Case(
         Side("picture", partial(timm_swin, SWIN_MAP)), Side("text", bert_encoder), (16,)
     ),
@@ -255,7 +255,7 @@ CASES = {
         Side("sound", partial(conv1d, Layers("3", channel_dim=1))),
         (9,),
     ),
-    # A grid and a sequence: both are averaged.
+    # A grid and a sequence, both averaged.
     "swin map -> torchaudio tokens": Case(
         Side("picture", partial(timm_swin, SWIN_MAP)),
         Side("wave", partial(torchaudio_wav2vec2, False)),
@@ -266,7 +266,7 @@ CASES = {
         Side("picture", partial(torchvision_resnet, Layers("layer3"))),
         (22,),
     ),
-    # Places of one kind: the student's take the teacher's number.
+    # Places of one kind, the student's brought to the teacher's.
     "vit grid -> timm map": Case(
         Side("picture", partial(timm_vit, VIT_GRID)),
         Side("picture", partial(timm_cnn, Layers("layer3"))),
@@ -378,7 +378,7 @@ def test_a_teacher_teaches_a_student(case: Case, precision: Any) -> None:
         {case.teacher.takes: teacher},
         criterion,
         case.student.takes,
-        projector=Projector(),
+        projector=Projector(places="mean" if len(case.meet) == 1 else "resize"),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         teacher_check_batches=0,
     )

@@ -374,4 +374,3 @@ def test_shapes_are_kept_in_plain_numbers_and_give_an_output_of_them() -> None:
     again = output_of(shapes)
     assert again is not None
     assert shapes_of(again) == shapes
-    assert output_of(None) is None

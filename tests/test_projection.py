@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fdkd_lightning.linear import ProbedLinear
-from fdkd_lightning.projection import Projector, match_places
+from fdkd_lightning.projection import Projector
 
 
 def places(*shape: int) -> Tensor:
@@ -14,38 +14,55 @@ def places(*shape: int) -> Tensor:
 def test_a_map_meets_a_vector_as_its_average() -> None:
     grid, vector = places(2, 3, 2, 2), torch.zeros(2, 5, dtype=torch.float64)
     expected = torch.stack([grid[:, :, i, j] for i in (0, 1) for j in (0, 1)]).sum(0) / 4
-    student, teacher = match_places(grid, vector, "resize")
-    torch.testing.assert_close(student, expected)
+    projector = Projector()
+    projector.build(grid, vector)
+    projector.double()
+    layer = projector.linear["5"]
+    student, teacher = projector(grid, vector)
+    torch.testing.assert_close(student, layer(expected))
     assert teacher is vector
-    student, teacher = match_places(vector, grid, "resize")
+    projector = Projector().double()
+    projector.build(vector, grid)
+    student, teacher = projector.double()(vector, grid)
     torch.testing.assert_close(teacher, expected)
-    assert student is vector
+    torch.testing.assert_close(student, projector.linear["3"](vector))
 
 
-def test_the_same_places_stay() -> None:
-    student, teacher = places(2, 3, 2, 5), places(2, 4, 2, 5)
-    assert all(
-        new is old
-        for mode in ("resize", "mean")
-        for new, old in zip(match_places(student, teacher, mode), (student, teacher), strict=True)
-    )
+def test_tokens_and_a_grid_meet_without_padding() -> None:
+    tokens, grid = places(2, 3, 1, 4) + 1, places(2, 5, 2, 2)
+    tokens[1, :, :, 2:] = 0
+    projector = Projector()
+    projector.build(tokens, grid)
+    student, teacher = projector.double()(tokens, grid)
+    expected = torch.stack([tokens[0].mean((1, 2)), tokens[1, :, 0, :2].mean(1)])
+    torch.testing.assert_close(student, projector.linear["5"](expected))
+    torch.testing.assert_close(teacher, grid.mean((2, 3)))
 
 
 def test_a_students_map_takes_the_teachers_grid() -> None:
     # Halfway between two places is their mean; at the borders the nearest place counts.
-    student, teacher = match_places(
-        torch.tensor([[[[0.0, 4.0]]]]), torch.zeros(1, 7, 1, 4), "resize"
-    )
-    assert student.tolist() == [[[[0.0, 1.0, 3.0, 4.0]]]]
-    assert teacher.shape == (1, 7, 1, 4)
+    student, teacher = torch.tensor([[[[0.0, 4.0]]]]), torch.zeros(1, 1, 1, 4)
+    projector = Projector(places="resize")
+    projector.build(student, teacher)
+    nn.init.ones_(projector.linear["1"].weight)  # type: ignore[arg-type]  # built
+    nn.init.zeros_(projector.linear["1"].bias)  # type: ignore[arg-type]  # built
+    student = student + 1  # zeros would be padding
+    student, teacher = projector(student, teacher)
+    assert student.tolist() == [[[[1.0, 2.0, 4.0, 5.0]]]]
+    assert teacher.shape == (1, 1, 1, 4)
 
 
-@pytest.mark.parametrize("mode", ["resize", "mean"])
-def test_tokens_and_a_grid_meet_as_averages(mode: str) -> None:
-    for one, other in (((2, 3, 1, 4), (2, 5, 2, 2)), ((2, 3, 2, 2), (2, 5, 1, 9))):
-        student, teacher = match_places(places(*one), places(*other), mode)  # type: ignore[arg-type]  # mypy: parametrized
-        torch.testing.assert_close(student, places(*one).mean((2, 3)))
-        torch.testing.assert_close(teacher, places(*other).mean((2, 3)))
+@pytest.mark.parametrize(
+    ("one", "other"), [((2, 3), (2, 3, 2, 2)), ((2, 3, 2, 2), (2, 3)), ((2, 3, 1, 4), (2, 3, 2, 2))]
+)
+def test_places_without_an_order_in_common_are_an_error(
+    one: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    projector = Projector(places="resize")
+    student, teacher = torch.randn(one), torch.randn(other)
+    projector.build(student, teacher)
+    with pytest.raises(ValueError, match="set places='mean'"):
+        projector(student, teacher)
 
 
 def test_teachers_of_one_width_share_the_map() -> None:
@@ -64,7 +81,7 @@ def test_teachers_of_one_width_share_the_map() -> None:
 
 
 def test_a_map_is_projected_place_by_place() -> None:
-    projector, student = Projector(), torch.randn(2, 8, 3, 4)
+    projector, student = Projector(places="resize"), torch.randn(2, 8, 3, 4)
     projector.build(student, torch.randn(2, 6, 3, 4))
     projected, _ = projector(student, torch.randn(2, 6, 3, 4))
     alone, _ = projector(student[:, :, 1:2, 2:3], torch.randn(2, 6, 1, 1))
@@ -104,7 +121,7 @@ def test_another_rank_is_an_error(role: str) -> None:
 
 
 def test_unknown_places_are_an_error() -> None:
-    with pytest.raises(ValueError, match="places='max' must be one of resize, mean"):
+    with pytest.raises(ValueError, match="places='max' is unknown: choose mean or resize"):
         Projector(places="max")  # type: ignore[arg-type]  # the error
 
 
@@ -114,7 +131,7 @@ def test_it_says_that_it_is_not_built() -> None:
 
 
 def test_student_and_maps_have_gradients() -> None:
-    projector = Projector()
+    projector = Projector(places="resize")
     student = torch.randn(2, 4, 2, 3, requires_grad=True)
     teacher = torch.randn(2, 5, 3, 2)
     projector.build(student, teacher)

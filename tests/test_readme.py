@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from fdkd_lightning import ResNet, export_student
 from fdkd_lightning.study.compare import leader, paired_difference
 from fdkd_lightning.study.results import read_results, scores
 
@@ -120,6 +122,27 @@ def test_the_words_on_the_ablation_are_true_of_it() -> None:
     alike += ["random basis", "permuted channels", "MSE low, MSE high"]
     alike += ["LogMSE low, LogMSE high", "LogMSE low, MSE high"]
     assert [sign(method) for method in alike] == [0] * len(alike)
+
+
+def test_an_exported_student_is_loaded_as_shown(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    network = ResNet(10, in_chans=1, channels=(8, 8, 8, 8)).eval()
+    x = torch.randn(2, 1, 32, 32)
+    spec = {
+        "class_path": "fdkd_lightning.ResNet",
+        "init_args": {"num_classes": 10, "in_chans": 1, "channels": [8, 8, 8, 8]},
+    }
+    export_student(network, tmp_path, x, modality="visual", network=spec)
+    shown = README.split("## Shipping the student")[1].split("\n## ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", shown, re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        found: dict[str, Any] = {"folder": tmp_path, "x": x}
+        exec(snippet, found)
+        logits = torch.as_tensor(found["logits"])
+        torch.testing.assert_close(logits, network(x).logits, rtol=1e-5, atol=1e-5)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == set(re.findall(r"`([\w.]+\.(?:safetensors|json|pt2|onnx|md))`", shown))
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

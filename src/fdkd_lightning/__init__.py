@@ -20,6 +20,9 @@ from fdkd_lightning.decoupler import (
     frequency_split,
 )
 from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.export.hub import ExportedStudent
+from fdkd_lightning.export.student import export_student
+from fdkd_lightning.export.weights import load_student
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses import (
     AFDLoss,
@@ -106,6 +109,7 @@ __all__ = [
     "DistillationLoss",
     "DistillationModule",
     "Emoji",
+    "ExportedStudent",
     "FDKDLoss",
     "FeatureLoss",
     "FeatureModel",
@@ -157,6 +161,7 @@ __all__ = [
     "cross_entropy",
     "dist_loss",
     "dkd_loss",
+    "export_student",
     "feature_loss",
     "freekd_prompts",
     "frequency_split",
@@ -165,6 +170,7 @@ __all__ = [
     "info_nce_loss",
     "kd_loss",
     "l2_normalize",
+    "load_student",
     "log_mse_loss",
     "mfh_saliency",
     "non_target_kl",

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from fdkd_lightning.data.command import prepare_set
+from fdkd_lightning.export.command import export
 from fdkd_lightning.run import FDKDCLI
 from fdkd_lightning.study.command import study
 
@@ -28,5 +29,7 @@ def main(args: Sequence[str] | None = None) -> None:
         study(rest)
     elif command == "prepare":
         prepare_set(rest)
+    elif command == "export":
+        export(args)
     else:
         FDKDCLI(args)

@@ -1,7 +1,58 @@
 """The places of a map: a grid's, or the tokens of a sequence, some of which are padding."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
+
+Places = Literal["mean", "resize"]
+"""What becomes of a map's places: their mean, or the teacher's grid."""
+
+
+def check_places(places: Places) -> None:
+    """Raise if it is neither."""
+    if places not in get_args(Places):
+        raise ValueError(f"places={places!r} is unknown: choose {' or '.join(get_args(Places))}")
+
+
+def arrange(x: Tensor, size: torch.Size, places: Places, where: str = "") -> Tensor:
+    """A map's mean, or the map on a grid that has an order in common with its own.
+
+    Args:
+        x: Features; a vector has no places, and stays what it is with ``"mean"``.
+        size: H' and W' of the teacher's map, nothing of a vector; without a teacher x's own.
+        places: What becomes of the places.
+        where: What an error begins with.
+
+    Shape:
+        - x: [N, C] or [N, C, H, W]
+        - output: [N, C], or with ``"resize"`` [N, C, H', W']
+
+    Raises:
+        ValueError: If ``"resize"`` meets a vector and a map, or a sequence and a grid: to average
+            then would give classifiers other features with a teacher than without.
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 3.0]]]])
+        >>> arrange(x, torch.Size([1, 2]), "mean"), arrange(x, torch.Size([1, 2]), "resize").shape
+        (tensor([[2.]]), torch.Size([1, 1, 1, 2]))
+    """
+    here = x.shape[2:]
+    if places == "mean":
+        return mean_place(x) if here else x
+    if bool(here) != bool(size):
+        raise ValueError(
+            f"{where}the student's features have {list(here) or 'no'} places, the teacher's "
+            f"{list(size) or 'no'}: set places='mean'"
+        )
+    if not here:
+        return x
+    if is_sequence(here) != is_sequence(size) and 1 not in (here.numel(), size.numel()):
+        raise ValueError(
+            f"{where}the student's map has {list(here)} places, the teacher's {list(size)}, a "
+            "sequence and a grid that have no order in common: set places='mean'"
+        )
+    return resize(x, size)
 
 
 def is_sequence(size: torch.Size) -> bool:

@@ -23,15 +23,24 @@ def example_batch(trainer: Trainer) -> Batch:
     # is private, and not annotated.
     source = loop._data_source  # type: ignore[union-attr]  # of each loop that runs
     with isolate_rng():
-        loader = CombinedLoader(source.dataloader(), "sequential").flattened[0]
-        if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
-            size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
-            batch = loader.collate_fn([loader.dataset[i % size] for i in range(2)])
-        else:
-            batch = next(iter(loader))
+        batch = two_samples(source.dataloader())
         batch = trainer.lightning_module._on_before_batch_transfer(batch)
         moved: Batch = trainer.strategy.batch_to_device(batch, torch.device("cpu"))
     return moved
+
+
+def two_samples(loaders: Any) -> Batch:
+    """The first two samples of the first loader, the same one twice if need be.
+
+    Of a loader whose samples have no number it is the first batch.
+    """
+    loader = CombinedLoader(loaders, "sequential").flattened[0]
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        first: Batch = next(iter(loader))
+        return first
+    size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
+    batch: Batch = loader.collate_fn([loader.dataset[i % size] for i in range(2)])
+    return batch
 
 
 def probe(model: nn.Module, x: Any) -> Output:

@@ -49,6 +49,9 @@ class FDKDCLI(LightningCLI):
         args: The arguments, a command first; None: those of the process.
     """
 
+    trainer_kind: type[Trainer] = Trainer
+    """What the commands are methods of."""
+
     def __init__(self, args: Sequence[str] | None = None) -> None:
         # The console script and a cluster's workers find a user's modules where
         # `python -m fdkd_lightning` does.
@@ -58,6 +61,7 @@ class FDKDCLI(LightningCLI):
         super().__init__(
             LightningModule,
             LightningDataModule,
+            trainer_class=self.trainer_kind,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
@@ -65,7 +69,8 @@ class FDKDCLI(LightningCLI):
             trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
             parser_kwargs={
                 "prog": "fdkd",
-                "epilog": "Also: fdkd study --help (many runs), fdkd prepare --help (decoding).",
+                "epilog": "Also: fdkd study --help (many runs), fdkd prepare --help (decoding), "
+                "and fdkd export --help (the student alone).",
             },
             auto_configure_optimizers=False,
             # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters

@@ -366,7 +366,7 @@ def test_half_precision_maps_are_averaged_in_float32() -> None:
         ({"stages": []}, r"stages=\[\] must name one or more"),
         ({"stages": [1, 1]}, r"stages=\[1, 1\] must name .* each once"),
         ({"stages": [0, 1], "weights": [1.0]}, r"weights=\[1.0\] must be one number for each"),
-        ({"stages": [0], "places": "flat"}, "places='flat' is unknown: choose 'mean' or 'resize'"),
+        ({"stages": [0], "places": "flat"}, "places='flat' is unknown: choose mean or resize"),
     ],
 )
 def test_arguments_out_of_range_are_named(options: dict[str, Any], message: str) -> None:

@@ -110,3 +110,14 @@ def test_a_teachers_checkpoint_spares_the_download(
     load_pretrained(teacher)
     for name, value in teacher.model.state_dict().items():
         assert torch.equal(value, model.state_dict()[name])
+
+
+def test_what_contains_itself_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: Any, **__: Any) -> None:
+        raise AssertionError("fetched")
+
+    model = tiny(pretrained=True)
+    monkeypatch.setattr(deeplab, "get_encoder", fetch)
+    tiny(**model.self_contained()).load()
+    with pytest.raises(RuntimeError, match="fetched"):
+        model.load()

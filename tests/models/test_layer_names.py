@@ -136,5 +136,5 @@ def test_else_it_is_the_last_linear_layer() -> None:
 )
 def test_a_network_without_a_classifier_must_have_its_layer_named(net: nn.Module) -> None:
     # timm's has linear layers, the last of which is inside an attention block.
-    with pytest.raises(ValueError, match=r"has no classifier.* name the layer .*, Layers\(features"):
+    with pytest.raises(ValueError, match=r"has no classifier.* the layer .*, Layers\(features"):
         classifier_name(net)

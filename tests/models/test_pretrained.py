@@ -313,3 +313,7 @@ def test_what_a_checkpoint_replaces_is_not_read_before(tmp_path: Path) -> None:
     load_pretrained(nn.ModuleList([PretrainedModel(inner, tmp_path / "own.pt"), alone]))
     assert (inner.loads, alone.loads) == (0, 1)
     torch.testing.assert_close(state(inner), torch.load(tmp_path / "own.pt"))
+
+
+def test_without_a_word_of_its_own_a_network_is_built_by_its_arguments() -> None:
+    assert PretrainedModel(Net(), "nowhere.ckpt").self_contained() == {}

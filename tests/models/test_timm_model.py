@@ -134,6 +134,14 @@ def test_a_checkpoint_needs_no_published_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(weights(other), weights(model), rtol=0, atol=0)
 
 
+def test_what_contains_itself_begins_with_no_published_weights(published: str) -> None:
+    model = TimmModel(published, num_classes=5, pretrained=True)
+    again = TimmModel(published, num_classes=5, **model.self_contained())
+    before = weights(again)
+    again.load()
+    assert all(torch.equal(value, before[name]) for name, value in weights(again).items())
+
+
 def test_published_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -> None:
     model = TimmModel("mobilenetv2_035", num_classes=5, pretrained=True)
     with pytest.raises(RuntimeError, match="weights of 'mobilenetv2_035' cannot") as error:

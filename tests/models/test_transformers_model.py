@@ -358,6 +358,29 @@ def test_what_the_network_does_not_have_is_named(
         network(hub, kind, **arguments).load()
 
 
+@every_kind
+def test_what_contains_itself_needs_no_file(hub: Path, kind: str) -> None:
+    x, model = example(kind), loaded(hub, kind)
+    arguments = json.loads(json.dumps(model.self_contained()))
+    again = TransformersModel(num_classes=5, pooling=POOLING[kind], **arguments).eval()
+    again.load_state_dict(model.state_dict())
+    for first, second in zip(model(x)[:2], again(x)[:2], strict=True):
+        assert torch.equal(first, second)
+    # Of itself it can tell no more than that.
+    assert again.self_contained() == arguments
+
+
+@pytest.mark.parametrize(
+    ("source", "pretrained"),
+    [({"model_type": "bert"}, True), ({"hidden_size": 8}, False), ({}, False)],
+)
+def test_a_configuration_as_source_has_no_weights_and_a_type(
+    source: dict[str, Any], pretrained: bool
+) -> None:
+    with pytest.raises(ValueError, match="needs model_type, and pretrained: false"):
+        TransformersModel(source, 5, pretrained)
+
+
 def test_an_encoder_with_a_decoder_is_an_error(tmp_path: Path) -> None:
     transformers.T5Config(d_model=8, num_layers=1).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="is a t5, not one stack of layers"):

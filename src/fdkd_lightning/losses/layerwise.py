@@ -2,18 +2,14 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss, stage_map
-from fdkd_lightning.places import is_sequence, mean_place, resize
+from fdkd_lightning.places import Places, arrange, check_places
 from fdkd_lightning.types import Output
-
-Places = Literal["mean", "resize"]
-"""What becomes of a map's places: their mean, or the teacher's grid."""
 
 
 class LayerwiseLoss(DistillationLoss):
@@ -86,8 +82,7 @@ class LayerwiseLoss(DistillationLoss):
             raise ValueError(
                 f"weights={list(weights)} must be one number for each of stages={list(stages)}"
             )
-        if places not in ("mean", "resize"):
-            raise ValueError(f"places={places!r} is unknown: choose 'mean' or 'resize'")
+        check_places(places)
         self.stages = tuple(stages)
         self.weights = (1.0,) * len(stages) if weights is None else tuple(weights)
         self.places = places
@@ -174,13 +169,4 @@ class LayerwiseLoss(DistillationLoss):
 
     def _placed(self, x: Tensor, size: torch.Size, stage: int) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        if self.places == "mean":
-            return mean_place(x)
-        here = x.shape[2:]
-        if is_sequence(here) != is_sequence(size) and 1 not in (here.numel(), size.numel()):
-            raise ValueError(
-                f"stage {stage}: the student's map has {list(here)} places, the teacher's "
-                f"{list(size)}, a sequence and a grid that have no order in common: set "
-                "places='mean'"
-            )
-        return resize(x, size)
+        return arrange(x, size, self.places, f"stage {stage}: ")

@@ -88,6 +88,10 @@ class DeepLabV3Plus(DeferredModel):
             ) from error
         own.load_state_dict(fetched.state_dict())
 
+    def self_contained(self) -> dict[str, Any]:
+        """Without the published weights."""
+        return {"pretrained": False}
+
     def forward(self, x: Tensor) -> Output:
         """Features, logits and the maps of the encoder's stages."""
         height, width = x.shape[-2:]

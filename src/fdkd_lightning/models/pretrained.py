@@ -17,6 +17,10 @@ class DeferredModel(nn.Module, ABC):
     def load(self) -> None:
         """Read all weights, those of the parts included."""
 
+    def self_contained(self) -> dict[str, Any]:
+        """Arguments which, put over its own, build it where nothing else can be read."""
+        return {}
+
 
 class PretrainedModel(DeferredModel):
     """A model and the checkpoint that its weights come from.

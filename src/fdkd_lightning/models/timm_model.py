@@ -93,6 +93,10 @@ class TimmModel(DeferredModel):
             ) from error
         self.net.load_state_dict(weights)
 
+    def self_contained(self) -> dict[str, Any]:
+        """Without the published weights."""
+        return {"pretrained": False}
+
     def forward(self, x: Tensor) -> Output:
         """Features, logits and maps, in one pass."""
         x, parts = fold_frames(x, self.frames, self.in_chans)

@@ -40,7 +40,8 @@ def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor
         chosen = place.masked_fill(~mask, -1).argmax(1)
     else:
         chosen = place.masked_fill(~mask, hidden.shape[1]).argmin(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), chosen]
+    # Not len(hidden): in an exported graph that would be a constant.
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), chosen]
 
 
 def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:

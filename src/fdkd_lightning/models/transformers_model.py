@@ -1,5 +1,6 @@
 """Networks of Hugging Face's transformers for tokens, sound and pictures."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -29,7 +30,8 @@ class TransformersModel(DeferredModel):
 
     Args:
         source: A name on the hub, such as ``google-bert/bert-base-uncased``, or a local folder
-            with ``config.json`` and, if ``pretrained``, ``model.safetensors``.
+            with ``config.json`` and, if ``pretrained``, ``model.safetensors``; or what such a
+            ``config.json`` holds, which needs no file.
         num_classes: K.
         pretrained: Begin with the source's weights; else with random ones.
         pooling: ``"cls"``, the first token (AST: the mean of its two class tokens), ``"mean"`` or
@@ -48,8 +50,9 @@ class TransformersModel(DeferredModel):
         - maps: one for each of ``layers``, [N, D, 1, L], class tokens included
 
     Raises:
-        ValueError: If an argument is unknown; once it is built, if the network has no such pooling
-            or layer, or its weights are not whole; if an input does not fit it.
+        ValueError: If an argument is unknown or does not go with another; once it is built, if the
+            network has no such pooling or layer, or its weights are not whole; if an input does not
+            fit it.
         OSError: Once it is built or loaded, if the source cannot be read.
 
     Reference:
@@ -74,7 +77,7 @@ class TransformersModel(DeferredModel):
 
     def __init__(
         self,
-        source: str,
+        source: str | dict[str, Any],
         num_classes: int,
         pretrained: bool = True,
         pooling: Pooling = "cls",
@@ -83,7 +86,13 @@ class TransformersModel(DeferredModel):
         super().__init__()
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling={pooling!r} must be one of {', '.join(get_args(Pooling))}")
+        if not isinstance(source, str) and (pretrained or "model_type" not in source):
+            raise ValueError(
+                f"source holds {', '.join(source) or 'nothing'}: a config.json's content needs "
+                "model_type, and pretrained: false, since it has no weights"
+            )
         self.source = source
+        self._name = source if isinstance(source, str) else source["model_type"]
         self.num_classes = num_classes
         self.pretrained = pretrained
         self.pooling = pooling
@@ -117,7 +126,7 @@ class TransformersModel(DeferredModel):
         missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise ValueError(
-                f"source={self.source!r} lacks {len(missing)} weights of a {type(net).__name__} "
+                f"source={self._name!r} lacks {len(missing)} weights of a {type(net).__name__} "
                 f"(such as {', '.join(missing[:3])}), which would be random: give the folder or "
                 "name of one that has them, or set pretrained: false"
             )
@@ -125,6 +134,11 @@ class TransformersModel(DeferredModel):
             self._set(net)
         else:
             self.net.load_state_dict(_without_pooler(net).state_dict())
+
+    def self_contained(self) -> dict[str, Any]:
+        """The network's whole configuration in place of where it is read from."""
+        self.build()
+        return {"source": json.loads(self.net.config.to_json_string()), "pretrained": False}
 
     def forward(self, x: Any) -> Output:
         """Features, logits and the maps of ``layers``."""
@@ -143,10 +157,13 @@ class TransformersModel(DeferredModel):
     def _config(self) -> Any:
         from transformers import AutoConfig
 
-        config = self._read(AutoConfig.from_pretrained)
+        if isinstance(self.source, str):
+            config = self._read(AutoConfig.from_pretrained)
+        else:
+            config = AutoConfig.for_model(**self.source)
         if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
             raise ValueError(
-                f"source={self.source!r} is a {config.model_type}, not one stack of layers with a "
+                f"source={self._name!r} is a {config.model_type}, not one stack of layers with a "
                 "hidden_size: choose an encoder such as BERT, wav2vec2, AST or ViT, or a decoder "
                 "such as LLaMA"
             )
@@ -172,7 +189,7 @@ class TransformersModel(DeferredModel):
         for layer in self.layers:
             if not -layers - 1 <= layer <= layers:
                 raise ValueError(
-                    f"layers={list(self.layers)}, but {self.source!r} has {layers} layers: "
+                    f"layers={list(self.layers)}, but {self._name!r} has {layers} layers: "
                     f"name some from 0 to {layers}"
                 )
         causal = any(getattr(part, "is_causal", False) for part in net.modules())
@@ -180,7 +197,7 @@ class TransformersModel(DeferredModel):
         if self.pooling == "cls" and (causal or waveform):
             why = "the first token sees no other" if causal else "it has no class token"
             raise ValueError(
-                f"pooling='cls' does not suit {self.source!r}, since {why}: set pooling to 'mean'"
+                f"pooling='cls' does not suit {self._name!r}, since {why}: set pooling to 'mean'"
                 + (" or 'last'" if causal else "")
             )
         self.net = _without_pooler(net)
@@ -199,7 +216,7 @@ class TransformersModel(DeferredModel):
                 if text
                 else f"give a tensor, or a dict of {name} and attention_mask, all of one length"
             )
-            raise ValueError(f"{self.source!r} takes {name}, but got {have}: {remedy}")
+            raise ValueError(f"{self._name!r} takes {name}, but got {have}: {remedy}")
         values = inputs[name]
         if text:
             self._check_tokens(values)
@@ -208,14 +225,14 @@ class TransformersModel(DeferredModel):
             size = [config.num_mel_bins, config.max_length]
             if list(values.shape[1:]) != size:
                 raise ValueError(
-                    f"{self.source!r} takes spectrograms [N, F, T] with F, T = {size}, but got "
+                    f"{self._name!r} takes spectrograms [N, F, T] with F, T = {size}, but got "
                     f"{list(inputs[name].shape)}: set n_mels and length of KaldiFbank so"
                 )
             values = values.transpose(1, 2)
         elif values.ndim != (2 if name == "input_values" else 4):
             shape = "waveforms [N, S]" if name == "input_values" else "pictures [N, C, H, W]"
             raise ValueError(
-                f"{self.source!r} takes {shape}, but got {list(values.shape)}"
+                f"{self._name!r} takes {shape}, but got {list(values.shape)}"
                 + (": use TimmModel for frames" if values.ndim == 5 else "")
             )
         return {**inputs, name: values}
@@ -224,7 +241,7 @@ class TransformersModel(DeferredModel):
         limit = getattr(self.net.config, "max_position_embeddings", None)
         if limit is not None and ids.shape[1] > limit:
             raise ValueError(
-                f"texts of {ids.shape[1]} tokens are longer than the {limit} that {self.source!r} "
+                f"texts of {ids.shape[1]} tokens are longer than the {limit} that {self._name!r} "
                 f"has positions for: set max_length={limit} of Tokenize, or less"
             )
         if self._checked:
@@ -233,9 +250,9 @@ class TransformersModel(DeferredModel):
         self._checked = True
         if int(ids.max()) >= self.net.config.vocab_size:
             raise ValueError(
-                f"a token's number is {int(ids.max())}, but {self.source!r} knows "
+                f"a token's number is {int(ids.max())}, but {self._name!r} knows "
                 f"{self.net.config.vocab_size} tokens: give Tokenize the tokenizer "
-                f"{self.source!r}"
+                f"{self._name!r}"
             )
 
     def _mask(self, mask: Tensor | None, length: int) -> Tensor | None:

@@ -145,16 +145,26 @@ class Run:
     @property
     def name(self) -> str:
         """A folder name: readable, and another one when a configuration changes."""
-        words = [self.method, self.direction, self.regime, self.tuned, f"seed{self.seed}"]
-        slug = "-".join(
-            "".join(c if c.isalnum() or c in "=." else "_" for c in word) for word in words if word
-        )
+        slug = run_slug(self.method, self.direction, self.regime, self.tuned, self.seed)
         return f"{slug}-{self.fingerprint}"
 
     def command(self) -> list[str]:
         """The arguments of ``fdkd fit``, without folder and teachers."""
         configs = [f"--config={arg}" if is_config(arg) else arg for arg in self.args]
         return [*configs, f"--seed_everything={self.seed}"]
+
+
+def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) -> str:
+    """The readable part of a run's folder name.
+
+    Example:
+        >>> run_slug("FD-CMKD, light", "audio to visual", "few labels", "", 2)
+        'FD_CMKD__light-audio_to_visual-few_labels-seed2'
+    """
+    words = [method, direction, regime, tuned, f"seed{seed}"]
+    return "-".join(
+        "".join(c if c.isalnum() or c in "=." else "_" for c in word) for word in words if word
+    )
 
 
 def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:

@@ -1,0 +1,1 @@
+"""The student alone, out: weights, graphs and a folder for the Hugging Face Hub."""

@@ -1,0 +1,108 @@
+"""The student on the Hugging Face Hub."""
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from safetensors.torch import save_model
+from torch import nn
+
+from fdkd_lightning.export.weights import WEIGHTS, build_network, fill
+from fdkd_lightning.types import Output
+
+
+class ExportedStudent(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="fdkd_lightning",
+    tags=["knowledge-distillation"],
+):
+    """A student as the Hugging Face Hub holds it: plain values, and the network made of them.
+
+    ``ExportedStudent.from_pretrained("USER/NAME")``, or of a folder that ``fdkd export`` wrote,
+    reads it back. Only networks of this package are built, whatever ``config.json`` names; for
+    others fetch the folder (``huggingface_hub.snapshot_download``) and give it to
+    :func:`~fdkd_lightning.load_student`, with the packages that you trust.
+
+    Args:
+        network: Class path and arguments of the network.
+        modality: What it takes, a key of the batch; None: not known.
+        inputs: The network's inputs, each with shape and type, and their meaning.
+        graph_inputs: The same of the graphs beside it; None: there are none.
+        outputs: Shape and type of logits and features.
+        class_names: K names; none: not known.
+        fdkd_lightning: The version of the package that wrote it.
+
+    Shape:
+        - x: as ``inputs`` says
+        - output: :class:`~fdkd_lightning.Output` of the network
+
+    Raises:
+        ValueError: If the network is made of other classes than those of this package.
+
+    Example:
+        >>> import torch
+        >>> spec = {"class_path": "fdkd_lightning.NgramNet", "init_args": {"num_classes": 2}}
+        >>> student = ExportedStudent(spec, class_names=["no", "yes"]).eval()
+        >>> student(torch.tensor([[105, 106]])).logits.shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        modality: str | None = None,
+        inputs: dict[str, Any] | None = None,
+        graph_inputs: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        class_names: list[str] | None = None,
+        fdkd_lightning: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = build_network(network)
+        self.modality = modality
+        self.inputs = inputs
+        self.graph_inputs = graph_inputs
+        self.outputs = outputs
+        self.class_names = class_names
+        self.fdkd_lightning = fdkd_lightning
+
+    def forward(self, x: Any) -> Output:
+        """The network's output."""
+        output: Output = self.network(x)
+        return output
+
+    # The mixin's places for this: the file holds the network's weights by the network's names.
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_model(self.network, str(save_directory / WEIGHTS), metadata={"format": "pt"})
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        strict: bool = True,
+        **model_kwargs: Any,
+    ) -> "ExportedStudent":
+        student = cls(**model_kwargs)
+        path = Path(model_id) / WEIGHTS
+        if not Path(model_id).is_dir():
+            fetched = hf_hub_download(
+                model_id,
+                WEIGHTS,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+            path = Path(fetched)
+        fill(student.network, path)
+        return student.to(map_location).eval()

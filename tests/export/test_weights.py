@@ -1,0 +1,192 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from export_networks import KINDS, Own, case, elsewhere, expect
+from torch import nn
+
+from fdkd_lightning.export.base import ExportError
+from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.weights import (
+    build_network,
+    load_student,
+    untrusted,
+    write_config,
+    write_weights,
+)
+from fdkd_lightning.models import NgramNet, PretrainedModel
+
+ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "spectrogram": ("ResNet", {"num_classes": 10, "in_chans": 1, "channels": [8, 8, 16, 16]}),
+    "picture": ("ResNet", {"num_classes": 10, "in_chans": 3, "channels": [8, 8, 16, 16]}),
+    "frames": ("models.ResNet", {"num_classes": 10, "channels": [8, 8, 16, 16]}),
+    "bytes": ("NgramNet", {"num_classes": 8}),
+    "timm": ("TimmModel", {"name": "mobilenetv2_035", "num_classes": 5, "pretrained": True}),
+    "bert": ("TransformersModel", {"num_classes": 5, "source": "nowhere/bert"}),
+    "wav2vec2": (
+        "TransformersModel",
+        {"num_classes": 5, "source": "nowhere/w2v", "pooling": "mean"},
+    ),
+    "layers": (
+        "FeatureModel",
+        {
+            "model": {"class_path": "export_networks.Plain"},
+            "layers": {"class_path": "fdkd_lightning.Layers", "init_args": {"maps": ["stem"]}},
+        },
+    ),
+    "deeplab": ("models.DeepLabV3Plus", {"num_classes": 13, "in_chans": 1, "pretrained": True}),
+}
+
+
+def spec(kind: str) -> dict[str, Any]:
+    name, arguments = ARGUMENTS[kind]
+    return {"class_path": f"fdkd_lightning.{name}", "init_args": arguments}
+
+
+def write(folder: Path, network: nn.Module, example: Any, how: Any) -> None:
+    student = prepare(network, example, None, how, None, (), "")
+    write_weights(student, folder)
+    write_config(student.config, folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_student_is_built_again_from_its_folder_alone(tmp_path: Path, kind: str) -> None:
+    # The network's own source is gone, and nothing of a hub is read.
+    (tmp_path / "source").mkdir()
+    made = case(kind, tmp_path / "source")
+    write(tmp_path, made.network, made.example, spec(kind))
+    for file in (tmp_path / "source").iterdir():
+        file.unlink()
+    found = load_student(tmp_path, trust=["export_networks"] if kind == "layers" else ())
+    assert not found.training
+    with torch.no_grad():
+        for name in ("features", "logits"):
+            output, live = (getattr(net(made.example), name) for net in (found, made.network))
+            assert torch.equal(output, live)
+
+
+def test_the_file_has_the_networks_names_and_needs_safetensors_alone(tmp_path: Path) -> None:
+    made = case("bytes", tmp_path)
+    write(tmp_path, made.network, made.example, spec("bytes"))
+    expect(made, tmp_path, 4)
+    # The mean of embeddings that are looked up here, as the class says.
+    code = """
+from safetensors.numpy import load_file
+w = load_file(folder / "model.safetensors")
+wanted = np.load(folder / "outputs.npz")
+norm = {key.split(".")[1]: value for key, value in w.items() if key.startswith("norm")}
+features = wanted["features"]
+logits = np.maximum(features, 0) @ w["fc.weight"].T + w["fc.bias"]
+assert set(norm) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+differ({"features": features, "logits": logits}, folder)
+"""
+    elsewhere(code, [tmp_path], ("fdkd_lightning", "torch"))
+
+
+def test_a_network_may_be_given_where_nobody_said_how_it_is_built(tmp_path: Path) -> None:
+    made = case("bytes", tmp_path)
+    write(tmp_path, made.network, made.example, None)
+    with pytest.raises(ValueError, match=r"does not say how .* network=\.\.\."):
+        load_student(tmp_path)
+    found = load_student(tmp_path, network=NgramNet(8))
+    assert torch.equal(found(made.example).logits, made.network(made.example).logits)
+    with pytest.raises(ValueError, match=r"model.safetensors does not fit NgramNet"):
+        load_student(tmp_path, network=NgramNet(9))
+
+
+def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config.json is not there: .* fdkd export"):
+        load_student(tmp_path)
+    made = case("bytes", tmp_path)
+    write(tmp_path, made.network, made.example, spec("bytes"))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"model.safetensors does not fit NgramNet"):
+        load_student(tmp_path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"model.safetensors is not there"):
+        load_student(tmp_path)
+
+
+OWN = {
+    "class_path": "export_networks.Own",
+    "init_args": {"width": 4, "stem": {"class_path": "torch.nn.ReLU"}},
+}
+
+
+def test_anothers_class_is_built_only_when_it_is_trusted(tmp_path: Path) -> None:
+    network = Own(4, nn.ReLU()).eval()
+    write(tmp_path, network, torch.randn(2, 4), OWN)
+    assert untrusted(OWN) == ["export_networks"]
+    with pytest.raises(ValueError, match=r"export_networks\.Own.*trust=\['export_networks'\]"):
+        load_student(tmp_path)
+    found = load_student(tmp_path, trust=["export_networks"])
+    x = torch.randn(3, 4)
+    assert torch.equal(found(x).logits, network(x).logits)
+
+
+@pytest.mark.parametrize(
+    ("path", "trust", "why"),
+    [
+        ("os.system", (), "trust=['os']"),
+        ("subprocess.Popen", (), "trust=['subprocess']"),
+        ("os.getcwd", ("subprocess",), "trust=['os']"),
+        ("fdkd_lightning.run.os.system", (), "does not find"),
+        ("fdkd_lightning.run.json", (), "no torch.nn.Module"),
+        ("fdkd_lightning.run.FDKDCLI", (), "no torch.nn.Module"),
+        ("fdkd_lightning.cli.main", (), "no torch.nn.Module"),
+        ("torch.nn.init.normal_", (), "no torch.nn.Module"),
+        ("fdkd_lightning.models.deeplab.SMPDeepLabV3Plus", (), "segmentation_models_pytorch"),
+        ("fdkd_lightning_evil.Net", (), "trust=['fdkd_lightning_evil']"),
+        ("fdkd_lightning.ResNot", (), "does not find"),
+        ("torch.load", (), "trust=['torch']"),
+    ],
+)
+def test_nothing_but_networks_that_are_trusted_is_called(
+    monkeypatch: pytest.MonkeyPatch, path: str, trust: tuple[str, ...], why: str
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr("os.system", called.append)
+    for spec in (
+        {"class_path": path, "init_args": {"command": "true"}},
+        {"class_path": "torch.nn.Flatten", "init_args": {"start_dim": {"class_path": path}}},
+        {"class_path": "torch.nn.Flatten", "init_args": {"x": [{"y": {"class_path": path}}]}},
+    ):
+        with pytest.raises(ValueError, match=r"the network is made of") as error:
+            build_network(spec, trust)
+        assert why in str(error.value)
+    assert called == []
+
+
+def test_a_trusted_packages_functions_may_make_networks_and_nothing_else() -> None:
+    made = build_network({"class_path": "torchvision.models.squeezenet1_1"}, ["torchvision"])
+    assert isinstance(made, nn.Module)
+    with pytest.raises(ValueError, match=r"which gives no torch\.nn\.Module"):
+        build_network({"class_path": "torchvision.models.list_models"}, ["torchvision"])
+
+
+def test_texts_are_never_taken_for_code() -> None:
+    spec = {
+        "class_path": "fdkd_lightning.PretrainedModel",
+        "init_args": {"model": {"class_path": "torch.nn.ReLU"}, "checkpoint": "os.system"},
+    }
+    found = build_network(spec)
+    assert isinstance(found, PretrainedModel)
+    assert found.checkpoint == Path("os.system")
+
+
+def test_arguments_that_do_not_fit_are_named() -> None:
+    spec = {"class_path": "fdkd_lightning.NgramNet", "init_args": {"clases": 3}}
+    with pytest.raises(ValueError, match=r"NgramNet cannot be built from \['clases'\]"):
+        build_network(spec)
+
+
+def test_a_configuration_is_json(tmp_path: Path) -> None:
+    config = {"network": {"class_path": "a.B", "init_args": {"name": "Zürich"}}}
+    write_config(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text("utf-8")) == config
+    config["network"]["init_args"]["name"] = nn.ReLU()  # type: ignore[index]  # whatever
+    with pytest.raises(ExportError, match=r"cannot be written as JSON.*class_path, init_args"):
+        write_config(config, tmp_path)
