@@ -463,19 +463,24 @@ def fit_on(processes: int, folder: Path) -> None:
 
 SCRIPT = """
 import importlib.util, pathlib, sys
-path, folder = sys.argv[1:]
+path, name, folder = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("of_this_process", path)
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
-tests.fit_on(2, pathlib.Path(folder))
+getattr(tests, name)(2, pathlib.Path(folder))
 """
+
+
+def on_two_processes(run: Callable[[int, Path], None], folder: Path) -> None:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, script, __file__, run.__name__, folder]
+    subprocess.run(command, check=True, timeout=200)
 
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, __file__, tmp_path], check=True, timeout=120)
+    on_two_processes(fit_on, tmp_path)
     fit_on(1, tmp_path)
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
     assert len(one) == 4
@@ -539,6 +544,61 @@ def test_a_demo_of_lightnings_that_optimizes_by_hand_is_taught(tmp_path: Path) -
         weights.append(values(own))
     # By hand or by Lightning, with the same optimizer, it is the same.
     assert equal(*weights)
+
+
+class Squares(Dataset[Any]):
+    """The same samples with pictures of 32 x 32."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Batch:
+        sample = Pictures()[i]
+        image = F.interpolate(sample["image"].view(1, 1, 1, 5), (32, 32))[0]
+        return {**sample, "image": image}
+
+
+def fit_torchgeo_on(processes: int, folder: Path) -> None:
+    """A module of torchgeo's is taught, goes on, and goes on without."""
+    from torchgeo.trainers import ClassificationTask
+
+    def task() -> Any:
+        torch.manual_seed(2)
+        return ClassificationTask("test_vit2", in_channels=1, num_classes=CLASSES)
+
+    def run(epochs: int, *callbacks: Callback) -> Trainer:
+        return trainer(folder, *callbacks, epochs=epochs, devices=processes, strategy="ddp")
+
+    def added() -> DistillationCallback:
+        return callback(student=Layers(), projector=Projector())
+
+    data = DataLoader(Squares(), 6)
+    names = set(task().state_dict())
+    save = ModelCheckpoint(folder, filename="first")
+    own = task()
+    torch.manual_seed(0)
+    run(1, added(), save).fit(own, data, data)
+    torch.manual_seed(0)
+    again, whole = task(), task()
+    run(2, added()).fit(again, data, data, ckpt_path=folder / "first.ckpt")
+    torch.manual_seed(0)
+    run(2, added()).fit(whole, data, data)
+    run(3).fit(own, data, data, ckpt_path=folder / "first.ckpt")
+    fit = run(1)
+    fit.fit(own, data, data)
+    assert set(own.state_dict()) == names
+    if fit.is_global_zero:
+        stored = torch.load(folder / "first.ckpt", weights_only=True)["state_dict"]
+        torch.save([values(again), values(whole), stored], folder / "torchgeo.pt")
+
+
+@pytest.mark.slow
+def test_a_project_of_another_package_is_taught_in_two_processes(tmp_path: Path) -> None:
+    on_two_processes(fit_torchgeo_on, tmp_path)
+    again, whole, stored = torch.load(tmp_path / "torchgeo.pt", weights_only=True)
+    assert set(stored) == set(whole)
+    assert not equal(stored, whole)
+    torch.testing.assert_close(again, whole)
 
 
 class TwoOptimizers(ByHand):
