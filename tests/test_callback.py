@@ -804,7 +804,7 @@ def test_a_teacher_near_chance_brings_a_warning(tmp_path: Path) -> None:
         (
             {"student": Layers("net.4:input", "net.3")},
             ValueError,
-            r"features='net.4:input' is no layer of Own, which has: net. Do you mean 'net.",
+            r"features='net.4:input' is no layer of Own, whose 'net' has: 0, .* Do you mean 'net.",
         ),
         ({"student": Layers("fc")}, ValueError, "features='fc' is no layer of Own"),
         (
