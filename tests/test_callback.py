@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import (
     BoringDataModule,
     BoringModel,
@@ -971,3 +972,44 @@ def test_a_project_of_the_package_pytorch_lightning_is_taught(tmp_path: Path) ->
     torch.manual_seed(0)
     trainer(tmp_path, callback()).fit(expected, loader())
     assert equal(values(whole), values(expected))
+
+
+CONFIG = """
+trainer:
+  accelerator: cpu
+  max_epochs: 1
+  limit_train_batches: 2
+  limit_val_batches: 0
+  logger: false
+  enable_checkpointing: false
+  enable_progress_bar: false
+  callbacks:
+    - class_path: fdkd_lightning.DistillationCallback
+      init_args:
+        teachers:
+          other:
+            class_path: fdkd_lightning.FeatureModel
+            init_args:
+              model: {class_path: torch.nn.Linear, init_args: {in_features: 32, out_features: 2}}
+              layers: {features: ":input"}
+        criterion: {class_path: fdkd_lightning.KDLoss, init_args: {weight: 2.0}}
+        student: {features: "layer:input"}
+        target: null
+        teacher_inputs: {other: 0}
+"""
+
+
+def test_it_is_configured_among_the_trainers_callbacks(tmp_path: Path) -> None:
+    class Batched(BoringModel):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return super().training_step(batch[0], batch_idx)
+
+        def train_dataloader(self) -> Any:
+            return DataLoader([(torch.ones(32) + i, i) for i in range(4)], 2)
+
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    arguments = [f"--config={path}", f"--trainer.default_root_dir={tmp_path}"]
+    cli = LightningCLI(Batched, run=False, args=arguments, save_config_callback=None)
+    cli.trainer.fit(cli.model)
+    assert cli.trainer.callback_metrics["distillation/kd"] > 0

@@ -395,10 +395,7 @@ def test_a_configuration_names_the_function_that_makes_the_network(network: Any)
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=nn.Module)
     layers = {"features": "layer4", "maps": ["layer[34]"], "pooling": "mean"}
-    arguments = {
-        "model": network,
-        "layers": {"class_path": "fdkd_lightning.Layers", "init_args": layers},
-    }
+    arguments = {"model": network, "layers": layers}
     spec = {"class_path": "fdkd_lightning.FeatureModel", "init_args": arguments}
     model = parser.instantiate(parser.parse_object({"model": spec})).model
     output = model.eval()(pictures())
@@ -675,7 +672,7 @@ def test_a_classifier_must_be_the_only_one_and_have_a_vector() -> None:
 
 
 def test_a_name_alone_is_no_layers() -> None:
-    with pytest.raises(TypeError, match=r"layers='layer4' must be made by Layers, as Layers\('la"):
+    with pytest.raises(TypeError, match=r"layers='layer4' must be a Layers, such as Layers\('avg"):
         FeatureModel(cnn(), "layer4")  # type: ignore[arg-type]  # what is tested
 
 

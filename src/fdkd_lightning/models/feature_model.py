@@ -73,7 +73,7 @@ class FeatureModel(nn.Module):
         super().__init__()
         layers = Layers() if layers is None else layers
         if not isinstance(layers, Layers):
-            raise TypeError(f"layers={layers!r} must be made by Layers, as Layers({layers!r}) is")
+            raise TypeError(f"layers={layers!r} must be a Layers, such as Layers('avgpool')")
         if classifier is not None and layers.logits is not None:
             raise ValueError(
                 f"classifier is given, and logits={layers.logits!r} too: leave one of them out"

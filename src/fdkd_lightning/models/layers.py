@@ -1,6 +1,7 @@
 """What layers of a network are features, logits and maps, and how their tensors are arranged."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
 
 
+@dataclass(frozen=True)
 class Layers:
     """Which layers of a network give its features, logits and maps, and in which form.
 
@@ -44,38 +46,31 @@ class Layers:
         torch.Size([2, 8])
     """
 
-    def __init__(
-        self,
-        features: str | None = None,
-        logits: str | None = None,
-        maps: Sequence[str] = (),
-        pooling: Pooling | None = None,
-        channel_dim: int | None = None,
-        prefix_tokens: int = 0,
-        grid: tuple[int, int] | None = None,
-    ) -> None:
-        for argument, name in (("features", features), ("logits", logits)):
+    features: str | None = None
+    logits: str | None = None
+    maps: Sequence[str] = ()
+    pooling: Pooling | None = None
+    channel_dim: int | None = None
+    prefix_tokens: int = 0
+    grid: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for argument, name in (("features", self.features), ("logits", self.logits)):
             if not isinstance(name, str | None):
                 raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
-        if pooling is not None and pooling not in get_args(Pooling):
+        if self.pooling is not None and self.pooling not in get_args(Pooling):
             raise ValueError(
-                f"pooling={pooling!r} must be one of {', '.join(get_args(Pooling))}, or None"
+                f"pooling={self.pooling!r} must be one of {', '.join(get_args(Pooling))}, or None"
             )
-        if channel_dim not in (None, 1, -1):
+        if self.channel_dim not in (None, 1, -1):
             raise ValueError(
-                f"channel_dim={channel_dim} must be 1 (right after the samples), -1 (last) or None"
+                f"channel_dim={self.channel_dim} must be 1 (right after the samples), -1 (last) or "
+                "None"
             )
-        if prefix_tokens < 0:
-            raise ValueError(f"prefix_tokens={prefix_tokens} must be 0 or more")
-        if isinstance(maps, str):
-            raise ValueError(f"maps={maps!r} must be a list of layers: [{maps!r}]")
-        self.features = features
-        self.logits = logits
-        self.maps = tuple(maps)
-        self.pooling = pooling
-        self.channel_dim = channel_dim
-        self.prefix_tokens = prefix_tokens
-        self.grid = None if grid is None else (grid[0], grid[1])
+        if self.prefix_tokens < 0:
+            raise ValueError(f"prefix_tokens={self.prefix_tokens} must be 0 or more")
+        if isinstance(self.maps, str):
+            raise ValueError(f"maps={self.maps!r} must be a list of layers: [{self.maps!r}]")
 
     def feature_of(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """A layer's tensor as features: a vector, or with ``pooling=None`` as it is arranged."""
