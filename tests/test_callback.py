@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import (
     BoringDataModule,
     BoringModel,
@@ -465,19 +466,24 @@ def fit_on(processes: int, folder: Path) -> None:
 
 SCRIPT = """
 import importlib.util, pathlib, sys
-path, folder = sys.argv[1:]
+path, name, folder = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("of_this_process", path)
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
-tests.fit_on(2, pathlib.Path(folder))
+getattr(tests, name)(2, pathlib.Path(folder))
 """
+
+
+def on_two_processes(run: Callable[[int, Path], None], folder: Path) -> None:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, script, __file__, run.__name__, folder]
+    subprocess.run(command, check=True, timeout=200)
 
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, __file__, tmp_path], check=True, timeout=120)
+    on_two_processes(fit_on, tmp_path)
     fit_on(1, tmp_path)
     one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
     assert len(one) == 4
@@ -541,6 +547,61 @@ def test_a_demo_of_lightnings_that_optimizes_by_hand_is_taught(tmp_path: Path) -
         weights.append(values(own))
     # By hand or by Lightning, with the same optimizer, it is the same.
     assert equal(*weights)
+
+
+class Squares(Dataset[Any]):
+    """The same samples with pictures of 32 x 32."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Batch:
+        sample = Pictures()[i]
+        image = F.interpolate(sample["image"].view(1, 1, 1, 5), (32, 32))[0]
+        return {**sample, "image": image}
+
+
+def fit_torchgeo_on(processes: int, folder: Path) -> None:
+    """A module of torchgeo's is taught, goes on, and goes on without."""
+    from torchgeo.trainers import ClassificationTask
+
+    def task() -> Any:
+        torch.manual_seed(2)
+        return ClassificationTask("test_vit2", in_channels=1, num_classes=CLASSES)
+
+    def run(epochs: int, *callbacks: Callback) -> Trainer:
+        return trainer(folder, *callbacks, epochs=epochs, devices=processes, strategy="ddp")
+
+    def added() -> DistillationCallback:
+        return callback(student=Layers(), projector=Projector())
+
+    data = DataLoader(Squares(), 6)
+    names = set(task().state_dict())
+    save = ModelCheckpoint(folder, filename="first")
+    own = task()
+    torch.manual_seed(0)
+    run(1, added(), save).fit(own, data, data)
+    torch.manual_seed(0)
+    again, whole = task(), task()
+    run(2, added()).fit(again, data, data, ckpt_path=folder / "first.ckpt")
+    torch.manual_seed(0)
+    run(2, added()).fit(whole, data, data)
+    run(3).fit(own, data, data, ckpt_path=folder / "first.ckpt")
+    fit = run(1)
+    fit.fit(own, data, data)
+    assert set(own.state_dict()) == names
+    if fit.is_global_zero:
+        stored = torch.load(folder / "first.ckpt", weights_only=True)["state_dict"]
+        torch.save([values(again), values(whole), stored], folder / "torchgeo.pt")
+
+
+@pytest.mark.slow
+def test_a_project_of_another_package_is_taught_in_two_processes(tmp_path: Path) -> None:
+    on_two_processes(fit_torchgeo_on, tmp_path)
+    again, whole, stored = torch.load(tmp_path / "torchgeo.pt", weights_only=True)
+    assert set(stored) == set(whole)
+    assert not equal(stored, whole)
+    torch.testing.assert_close(again, whole)
 
 
 class TwoOptimizers(ByHand):
@@ -759,7 +820,7 @@ def test_a_teacher_near_chance_brings_a_warning(tmp_path: Path) -> None:
         (
             {"student": Layers("net.4:input", "net.3")},
             ValueError,
-            r"features='net.4:input' is no layer of Own, which has: net. Do you mean 'net.",
+            r"features='net.4:input' is no layer of Own, whose 'net' has: 0, .* Do you mean 'net.",
         ),
         ({"student": Layers("fc")}, ValueError, "features='fc' is no layer of Own"),
         (
@@ -926,3 +987,44 @@ def test_a_project_of_the_package_pytorch_lightning_is_taught(tmp_path: Path) ->
     torch.manual_seed(0)
     trainer(tmp_path, callback()).fit(expected, loader())
     assert equal(values(whole), values(expected))
+
+
+CONFIG = """
+trainer:
+  accelerator: cpu
+  max_epochs: 1
+  limit_train_batches: 2
+  limit_val_batches: 0
+  logger: false
+  enable_checkpointing: false
+  enable_progress_bar: false
+  callbacks:
+    - class_path: fdkd_lightning.DistillationCallback
+      init_args:
+        teachers:
+          other:
+            class_path: fdkd_lightning.FeatureModel
+            init_args:
+              model: {class_path: torch.nn.Linear, init_args: {in_features: 32, out_features: 2}}
+              layers: {features: ":input"}
+        criterion: {class_path: fdkd_lightning.KDLoss, init_args: {weight: 2.0}}
+        student: {features: "layer:input"}
+        target: null
+        teacher_inputs: {other: 0}
+"""
+
+
+def test_it_is_configured_among_the_trainers_callbacks(tmp_path: Path) -> None:
+    class Batched(BoringModel):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return super().training_step(batch[0], batch_idx)
+
+        def train_dataloader(self) -> Any:
+            return DataLoader([(torch.ones(32) + i, i) for i in range(4)], 2)
+
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    arguments = [f"--config={path}", f"--trainer.default_root_dir={tmp_path}"]
+    cli = LightningCLI(Batched, run=False, args=arguments, save_config_callback=None)
+    cli.trainer.fit(cli.model)
+    assert cli.trainer.callback_metrics["distillation/kd"] > 0

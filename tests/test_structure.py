@@ -9,6 +9,7 @@ TESTS = Path(__file__).parent
 CROSS_CUTTING = {
     "test_configs.py",
     "test_imports.py",
+    "test_matrix.py",  # networks of all libraries against each other
     "test_public_api.py",
     "test_readme.py",
     "test_structure.py",

@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         "FeatureModel",
         {
             "model": {"class_path": "export_networks.Plain"},
-            "layers": {"class_path": "fdkd_lightning.Layers", "init_args": {"maps": ["stem"]}},
+            "layers": {"maps": ["stem"]},
         },
     ),
     "deeplab": ("models.DeepLabV3Plus", {"num_classes": 13, "in_chans": 1, "pretrained": True}),

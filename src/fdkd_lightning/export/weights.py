@@ -1,10 +1,11 @@
 """Weights and ``config.json``: the student for those who have this package."""
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -44,8 +45,8 @@ def load_student(
 
     Nothing is unpickled. ``config.json`` may name classes, and what it names is imported and
     called. So only classes of networks (``torch.nn.Module``) that this package or ``torch.nn``
-    define are built, and :class:`~fdkd_lightning.Layers`; what another package defines only if you
-    name that package. Arguments are taken as plain values, never as names of code.
+    define are built; what another package defines only if you name that package. Arguments are
+    taken as plain values, never as names of code.
 
     Args:
         folder: Where ``config.json`` and ``model.safetensors`` are.
@@ -147,7 +148,14 @@ def _value(value: Any, trust: Sequence[str]) -> Any:
 def _made(spec: dict[str, Any], trust: Sequence[str]) -> Any:
     path, arguments = spec["class_path"], spec.get("init_args") or {}
     found = _found(path, trust)
-    built = {name: _value(value, trust) for name, value in arguments.items()}
+    takes = inspect.signature(found).parameters
+    built = {
+        # A configuration writes a dataclass as its fields alone.
+        name: Layers(**value)
+        if name in takes and Layers in get_args(takes[name].annotation) and isinstance(value, dict)
+        else _value(value, trust)
+        for name, value in arguments.items()
+    }
     try:
         return found(**built)
     except TypeError as error:
@@ -174,7 +182,7 @@ def _found(path: str, trust: Sequence[str]) -> Callable[..., Any]:
     if callable(found) and _is_of(home, trust):
         called: Callable[..., Any] = found
         return called
-    if not (isinstance(found, type) and issubclass(found, nn.Module | Layers)):
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"the network is made of {path}, which is no torch.nn.Module")
     if not _is_of(home, OWN):
         raise ValueError(

@@ -1,8 +1,8 @@
 """Reading tensors off the layers of a network while it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -11,9 +11,18 @@ from fdkd_lightning.models.layer_names import Spot, classifier_name, find_layer,
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.types import Output
 
-# What the networks of transformers (ModelOutput) and torchvision (dicts) call their result.
-HIDDEN = ("last_hidden_state", "hidden_states", "feature_maps", "pooler_output")
-SCORES = ("logits", "out", "prediction_logits")
+Kind = Literal["hidden state", "logits"]
+
+# What the networks of transformers (ModelOutput) and torchvision (dicts) call their result. One is
+# never taken for the other, but for "out", which is a backbone's map too.
+NAMES: dict[Kind, tuple[str, ...]] = {
+    "hidden state": ("last_hidden_state", "hidden_states", "feature_maps", "pooler_output"),
+    "logits": ("logits", "prediction_logits", "out"),
+}
+UNLIKE: dict[Kind, tuple[str, ...]] = {
+    "hidden state": ("logits", "prediction_logits"),
+    "logits": NAMES["hidden state"],
+}
 
 
 class LayerReader:
@@ -22,6 +31,9 @@ class LayerReader:
     Tensors are copied where they are read, so that a layer which works in place cannot change
     them. A layer that runs several times is read the last time. The hooks are part of the network:
     they are copied and pickled along with it, and are traced by ``torch.compile``.
+
+    Inside of what ``torch.utils.checkpoint`` runs with ``use_reentrant=True`` no gradient is
+    recorded, and what is read there has none: pass ``use_reentrant=False``.
 
     Args:
         model: The network.
@@ -43,7 +55,9 @@ class LayerReader:
     """
 
     def __init__(self, model: nn.Module, layers: Layers, returns_logits: bool = True) -> None:
-        name = layers.features or f"{classifier_name(model)}:input"
+        name = layers.features
+        if name is None:
+            name = f"{classifier_name(model)}:input"
         features = find_layer(model, name, "features")
         logits = None
         if layers.logits is not None:
@@ -56,20 +70,26 @@ class LayerReader:
                 )
             logits = features._replace(side="output")
         self.layers = layers
-        self.features = _Tap(features)
-        self.logits = None if logits is None else _Tap(logits)
+        self.features = _Tap(features, "hidden state")
+        self.logits = None if logits is None else _Tap(logits, "logits")
         self.maps = [
-            _Tap(spot) for pattern in layers.maps for spot in find_layers(model, pattern, "maps")
+            _Tap(spot, "hidden state")
+            for pattern in layers.maps
+            for spot in find_layers(model, pattern, "maps")
         ]
         self.handles = [tap.attach(model) for tap in self._taps()]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read what runs inside; forget what was read before."""
+        """Read what runs inside; forget what was read before, and all of it after an error."""
+        self.forget()
         for tap in self._taps():
-            tap.value, tap.on = None, True
+            tap.on = True
         try:
             yield
+        except BaseException:
+            self.forget()
+            raise
         finally:
             for tap in self._taps():
                 tap.on = False
@@ -77,13 +97,14 @@ class LayerReader:
     def has_gradient(self) -> bool:
         """Whether something was read from which a gradient reaches the network."""
         values = [tap.value for tap in self._taps() if tap.value is not None]
-        return any(first_tensor(value, (*HIDDEN, *SCORES)).requires_grad for value in values)
+        return any(value.requires_grad for value in values)
 
     def take(self, returned: Any = None, mask: Tensor | None = None) -> Output:
         """What was read, which is then forgotten.
 
         Args:
-            returned: What the network returned, for logits that are no layer's.
+            returned: What the network returned, for logits that are no layer's; None: there are
+                none, [N, 0].
             mask: Which tokens are not padding; None: all.
 
         Shape:
@@ -91,10 +112,26 @@ class LayerReader:
 
         Raises:
             RuntimeError: If a layer did not run.
+            TypeError: If the network returned no logits.
+            ValueError: If a layer's tensor is not of each sample's vector, tokens or map.
         """
-        features = self.layers.feature_of(self.features.pop(HIDDEN), mask)
-        logits = first_tensor(returned, SCORES) if self.logits is None else self.logits.pop(SCORES)
-        maps = tuple(self.layers.map_of(tap.pop(HIDDEN), mask) for tap in self.maps)
+        try:
+            features = self.features.arranged(self.layers.feature_of, mask)
+            if self.logits is not None:
+                logits = self.layers.logits_of(self.logits.read())
+            elif returned is not None:
+                logits = self.layers.logits_of(_logits_in(returned))
+            else:
+                logits = features.new_empty(len(features), 0)
+            maps = tuple(tap.arranged(self.layers.map_of, mask) for tap in self.maps)
+        finally:
+            self.forget()
+        if features.shape[:1] != logits.shape[:1]:
+            raise ValueError(
+                f"features are {list(features.shape)} and logits {list(logits.shape)}, which are "
+                "not of the same samples: name layers that give the samples along dim 0 (tokens "
+                "as [N, L, D], not [L, N, D])"
+            )
         return Output(features, logits, maps)
 
     def forget(self) -> None:
@@ -114,10 +151,11 @@ class LayerReader:
 class _Tap:
     """What one layer got or gave, as long as somebody listens."""
 
-    def __init__(self, spot: Spot) -> None:
+    def __init__(self, spot: Spot, kind: Kind) -> None:
         self.spot = spot
+        self.kind = kind
         self.on = False
-        self.value: Any = None
+        self.value: Tensor | None = None
 
     def attach(self, model: nn.Module) -> RemovableHandle:
         layer = model.get_submodule(self.spot.name)
@@ -127,62 +165,93 @@ class _Tap:
 
     def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.on:
-            self.value = _copied([*args, *kwargs.values()])
+            self._keep([*args, kwargs] if kwargs else args)
 
     def after(self, layer: nn.Module, args: Any, output: Any) -> None:
         if self.on:
-            self.value = _copied(output)
+            self._keep(output)
 
-    def pop(self, names: Sequence[str]) -> Tensor:
+    def read(self) -> Tensor:
         if self.value is None:
-            name = self.spot.name or "(the network itself)"
             raise RuntimeError(
-                f"layer {name!r} did not run: name one that the forward pass calls as a module "
+                f"{self._name()} did not run: name one that the forward pass calls as a module "
                 "(a compiled network must be given its layers before its first call)"
             )
-        value, self.value = self.value, None
-        return first_tensor(value, names)
+        return self.value
+
+    def arranged(
+        self, arrange: Callable[[Tensor, Tensor | None], Tensor], mask: Tensor | None
+    ) -> Tensor:
+        value = self.read()
+        try:
+            return arrange(value, mask)
+        except ValueError as error:
+            raise ValueError(f"{self._name()}: {error}") from error
+
+    def _keep(self, value: Any) -> None:
+        found = find_tensor(value, self.kind)
+        where = f"{self._name()} {'gets' if self.spot.side == 'input' else 'gives'}"
+        if found is None:
+            raise TypeError(
+                f"{where} {_described(value)}, which holds no {self.kind}: name another layer, "
+                "such as Layers(features='encoder')"
+            )
+        if found.is_nested:
+            raise TypeError(
+                f"{where} a nested tensor: make the network with "
+                "nn.TransformerEncoder(..., enable_nested_tensor=False)"
+            )
+        self.value = found.clone()
+
+    def _name(self) -> str:
+        return f"layer {self.spot.name!r}" if self.spot.name else "the network itself"
 
 
-def first_tensor(value: Any, names: Sequence[str]) -> Tensor:
-    """The tensor that a layer or network gives: itself, by one of these names, or the first inside.
+def find_tensor(value: Any, kind: Kind) -> Tensor | None:
+    """The tensor that a layer or network gives: itself, by its usual name, or the first inside.
 
-    Raises:
-        TypeError: If there is none.
+    Left out are single numbers, which are losses, and whole ones: of tokens or a mask. Of a tuple
+    of hidden states it is the last layer's.
 
     Example:
         >>> import torch
-        >>> first_tensor({"loss": torch.tensor(1.0), "logits": torch.tensor(2.0)}, ["logits"])
-        tensor(2.)
-        >>> first_tensor((None, [torch.tensor(3.0)]), [])
-        tensor(3.)
+        >>> output = {"loss": torch.tensor(1.0), "logits": torch.tensor([2.0])}
+        >>> find_tensor(output, "logits")
+        tensor([2.])
+        >>> find_tensor(output, "hidden state") is None
+        True
+        >>> find_tensor((None, [torch.tensor([3.0])]), "hidden state")
+        tensor([3.])
     """
-    found = _search(value, names)
+    if isinstance(value, Tensor):
+        return value if value.ndim and value.is_floating_point() else None
+    parts: list[Any] = []
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        for name in NAMES[kind]:
+            part = value.get(name)
+            parts.append(part[-1] if isinstance(part, tuple | list) and part else part)
+        parts += [part for name, part in value.items() if name not in UNLIKE[kind]]
+    elif isinstance(value, tuple | list):
+        parts = [*value]
+    return next((x for part in parts if (x := find_tensor(part, kind)) is not None), None)
+
+
+def _logits_in(returned: Any) -> Tensor:
+    found = find_tensor(returned, "logits")
     if found is None:
         raise TypeError(
-            f"a network or layer gave {type(value).__name__}, which holds no tensor: name the "
-            "layer that gives it, such as Layers(features='encoder.norm', logits='head')"
+            f"the network returned {_described(returned)}, which holds no logits: give "
+            "FeatureModel a classifier, such as classifier=nn.Linear(768, 10), or name the layer "
+            "that gives them, such as Layers(logits='head')"
         )
     return found
 
 
-def _search(value: Any, names: Sequence[str]) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value
-    parts: list[Any] = []
+def _described(value: Any) -> str:
     if isinstance(value, Mapping):
-        parts = [value[name] for name in names if name in value] + list(value.values())
-    elif isinstance(value, tuple | list):
-        named = [getattr(value, name, None) for name in names] if hasattr(value, "_fields") else []
-        parts = [*named, *value]
-    return next((x for part in parts if (x := _search(part, names)) is not None), None)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(part) for key, part in value.items()}
+        return f"{type(value).__name__} of {', '.join(map(str, value)) or 'nothing'}"
     if isinstance(value, tuple | list):
-        return [_copied(part) for part in value]
-    return None
+        return f"{type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__

@@ -75,9 +75,9 @@ class PretrainedModel(DeferredModel):
         _check_fit(self.checkpoint, weights, own, _places(stored, own))
         self.model.load_state_dict(weights)
 
-    def forward(self, x: Any) -> Output:
-        """The model's output."""
-        output: Output = self.model(x)
+    def forward(self, *args: Any, **kwargs: Any) -> Output:
+        """The model's output for what it takes."""
+        output: Output = self.model(*args, **kwargs)
         return output
 
 

@@ -31,7 +31,10 @@ def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor
     if mask is None:
         mask = hidden.new_ones(hidden.shape[:2], dtype=torch.bool)
     if pooling == "mean":
-        return blank(hidden, mask).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        # A sum of many tokens is beyond the largest number of float16.
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        total = blank(hidden, mask).sum(1, dtype=dtype)
+        return (total / mask.sum(1, keepdim=True).clamp(min=1)).to(hidden.dtype)
     place = torch.arange(hidden.shape[1], device=hidden.device).expand_as(mask)
     if pooling == "last":
         chosen = place.masked_fill(~mask, -1).argmax(1)
