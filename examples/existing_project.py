@@ -24,7 +24,9 @@ def project() -> ClassificationTask:
 
 
 def fit_and_test(module: Any, data: Data, *callbacks: Any) -> Trainer:
-    trainer = Trainer(max_epochs=EPOCHS, callbacks=[*callbacks], logger=False, devices=1)
+    trainer = Trainer(
+        max_epochs=EPOCHS, callbacks=[*callbacks], logger=False, enable_checkpointing=False
+    )
     trainer.fit(module, data)
     trainer.test(module, data)
     return trainer
