@@ -59,6 +59,8 @@ def test_the_metadata_are_the_runs(tmp_path: Path) -> None:
 
 def test_the_text_tells_data_method_teacher_weights_and_results(tmp_path: Path) -> None:
     text = card(tmp_path).text
+    # The version that trained it is written nowhere.
+    assert "which it does not need any more; exported by fdkd_lightning 0.1.0." in text
     blocks = [yaml.safe_load(b[5:]) for b in text.split("```")[1::2] if b.startswith("yaml\n")]
     assert blocks == [DATA, CRITERION]
     for words in (
@@ -120,7 +122,7 @@ def test_a_studys_seeds_give_mean_and_standard_deviation(tmp_path: Path) -> None
     assert "KD (audio to visual, few)" in text
     one = StudyScores("KD", "d", "r", "accuracy", "last", {4: 0.5})
     text = card(tmp_path, RunFacts("x", DATA, "m", CRITERION, study=one)).text
-    assert "test accuracy 0.5000, n = 1 seeds (4)" in text
+    assert "test accuracy 0.5000, n = 1 seed (4)" in text
 
 
 def test_it_shows_how_to_load_the_files_that_are_there(tmp_path: Path) -> None:
@@ -141,9 +143,9 @@ def test_it_shows_how_to_load_the_files_that_are_there(tmp_path: Path) -> None:
 
 
 def test_graphs_that_take_something_else_are_told_apart(tmp_path: Path) -> None:
-    limits = {"min": 257, "max": None}
+    limits: dict[str, Any] = {"min": 257, "max": None, "tried": [257, 8000]}
     waveform = {
-        "tensors": {"audio": {"shape": ["N", "L"], "dtype": "float32", "L": limits}},
+        "tensors": {"audio": {"shape": ["N", "L"], "dtype": "float32", "L": {"onnx": limits}}},
         "meaning": "a voice",
     }
     spectrogram = {
@@ -155,9 +157,22 @@ def test_graphs_that_take_something_else_are_told_apart(tmp_path: Path) -> None:
     assert found.data.pipeline_tag == "audio-classification"
     assert "The network takes what LogMel makes of a voice, for example:" in found.text
     assert "The graphs (`model.pt2` and `model.onnx`) take a voice:" in found.text
-    assert "| `audio` | [N, L], L at least 257 | float32 |" in found.text
-    limits["max"] = 512  # type: ignore[assignment]  # of a dict of ints and None
-    assert "L at least 257 and at most 512" in card(tmp_path, **changed).text
+    assert "| `audio` | [N, L], L at least 257 (tried: 257, 8000) | float32 |" in found.text
+    limits["max"] = 512
+    assert "L at least 257 and at most 512 (tried" in card(tmp_path, **changed).text
+
+
+def test_a_files_lengths_are_its_own(tmp_path: Path) -> None:
+    lengths = {
+        "torch_export": {"min": 4096, "max": None, "tried": [4096, 8000]},
+        "onnx": {"min": 8000, "max": 8000, "tried": [8000]},
+    }
+    entry = {"shape": ["N", "L"], "dtype": "float32", "L": lengths}
+    text = card(tmp_path, graph_inputs={"tensors": {"audio": entry}, "meaning": "a voice"}).text
+    assert "of `model.pt2` L at least 4096 (tried: 4096, 8000); of `model.onnx` L 8000 al" in text
+    lengths["onnx"] = lengths["torch_export"]
+    text = card(tmp_path, graph_inputs={"tensors": {"audio": entry}, "meaning": "a voice"}).text
+    assert "| [N, L], L at least 4096 (tried: 4096, 8000) |" in text
 
 
 def test_two_inputs_go_in_by_name_and_pixels_make_a_segmentation(tmp_path: Path) -> None:

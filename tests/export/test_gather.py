@@ -102,7 +102,7 @@ def test_the_metrics_are_those_of_the_checkpoints_epoch() -> None:
     checkpoint("last", epoch=0, step=5)
     facts = gathered("last")
     assert facts.metrics == {"val/accuracy": 0.5, "val/loss": 1.0}
-    assert facts.checkpoint == "`last.ckpt`, after 1 epochs, 5 steps"
+    assert facts.checkpoint == "`last.ckpt`, after 1 epoch, 5 steps"
 
 
 def test_without_logs_of_these_weights_the_given_configuration_counts_and_is_said_to() -> None:
@@ -206,6 +206,34 @@ def test_a_folder_of_this_machine_is_not_told(tmp_path: Path) -> None:
     teachers = {"audio": {"class_path": "x.PretrainedModel", "init_args": init_args}}
     log(1, FIT, model__init_args__teachers=teachers)
     assert gathered().teachers[0].checkpoint == "t.ckpt"
+
+
+def test_neither_is_one_that_an_argument_names() -> None:
+    arguments = {
+        "prepared": "/home/me/decoded",
+        "prepare_workers": 3,
+        "table": "/home/me/pairs.csv",
+        "folds": ["~/one.csv", "C:\\Users\\me\\two.csv", "lists/three.csv"],
+        "transforms": {"text": {"class_path": "x.Tokenize", "init_args": {"tokenizer": "/srv/t"}}},
+        "separator": "/",
+        "clip": 5.0,
+    }
+    criterion = {"class_path": "mine.Loss", "init_args": {"prior": "/home/me/prior.pt"}}
+    log(1, FIT, data__init_args=arguments, model__init_args__criterion=criterion)
+    facts = gathered()
+    assert facts.data["init_args"] == {
+        "table": "pairs.csv",
+        "folds": ["one.csv", "two.csv", "lists/three.csv"],
+        "transforms": {"text": {"class_path": "x.Tokenize", "init_args": {"tokenizer": "t"}}},
+        "separator": "/",
+        "clip": 5.0,
+    }
+    assert facts.criterion == {"class_path": "mine.Loss", "init_args": {"prior": "prior.pt"}}
+
+
+def test_a_test_of_data_that_are_decoded_elsewhere_counts() -> None:
+    log(1, TEST, data__init_args__prepared="/scratch/decoded", data__init_args__prepare_workers=2)
+    assert gathered().metrics["test/accuracy"] == 0.625
 
 
 def test_a_teacher_without_a_checkpoint_and_a_run_without_teachers() -> None:

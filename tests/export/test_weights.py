@@ -1,13 +1,17 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+import yaml
 from export_networks import KINDS, Own, case, elsewhere, expect
 from torch import nn
 
 from fdkd_lightning.export.base import ExportError
+from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.prepare import prepare
 from fdkd_lightning.export.weights import (
     build_network,
@@ -16,7 +20,7 @@ from fdkd_lightning.export.weights import (
     write_config,
     write_weights,
 )
-from fdkd_lightning.models import NgramNet, PretrainedModel
+from fdkd_lightning.models import FeatureModel, Layers, NgramNet, PretrainedModel
 
 ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "spectrogram": ("ResNet", {"num_classes": 10, "in_chans": 1, "channels": [8, 8, 16, 16]}),
@@ -181,6 +185,93 @@ def test_arguments_that_do_not_fit_are_named() -> None:
     spec = {"class_path": "fdkd_lightning.NgramNet", "init_args": {"clases": 3}}
     with pytest.raises(ValueError, match=r"NgramNet cannot be built from \['clases'\]"):
         build_network(spec)
+
+
+def recipe() -> Any:
+    """The network of the README's YAML, of few channels."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    found = re.search(r"`model: (\{class_path: timm.create_model.*?\}\})`", text, re.DOTALL)
+    assert found is not None
+    model = yaml.safe_load(found[1])
+    layers = {"features": "layer4", "maps": ["layer3"]}
+    spec = {"model": model, "layers": layers}
+    return {"class_path": "fdkd_lightning.FeatureModel", "init_args": spec}
+
+
+def test_a_function_gets_what_the_readmes_recipe_gives_it(tmp_path: Path) -> None:
+    network = FeatureModel(
+        timm.create_model("resnet10t", num_classes=10), Layers("layer4", maps=["layer3"])
+    )
+    x = torch.randn(2, 3, 32, 32)
+    write(tmp_path, network, x, recipe())
+    assert untrusted(recipe()) == ["timm"]
+    found = load_student(tmp_path, trust=["timm"])(x)
+    assert found.logits.shape == (2, 10)
+    assert torch.equal(found.logits, network.eval()(x).logits)
+
+
+@pytest.mark.parametrize(
+    ("described", "why"),
+    [
+        ({}, "described by {}"),
+        ("x", "described by 'x'"),
+        ([], "described by"),
+        ({"class_path": 3}, "described by"),
+        ({"class_path": "torch.nn.Flatten", "init_args": [1]}, "described by"),
+        ({"class_path": "torch.nn.Linear", "init_args": {"in_features": "a"}}, "cannot be built"),
+        ({"class_path": "torch.nn.Embedding", "init_args": {"num_embeddings": -1}}, "cannot be b"),
+        (
+            {
+                "class_path": "fdkd_lightning.FeatureModel",
+                "init_args": {"model": {"class_path": "torch.nn.ReLU"}, "layers": {"bogus": 1}},
+            },
+            r"FeatureModel's layers cannot be built from \['bogus'\]",
+        ),
+    ],
+)
+def test_what_describes_no_network_is_named(tmp_path: Path, described: Any, why: str) -> None:
+    made = case("bytes", tmp_path)
+    write(tmp_path, made.network, made.example, spec("bytes"))
+    write_config({"network": described}, tmp_path)
+    for load in (load_student, ExportedStudent.from_pretrained):
+        with pytest.raises(ValueError, match=why):
+            load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("described", "reader"),
+    [
+        ({"class_path": "fdkd_lightning.TimmModel", "init_args": {"name": "hf-hub:a/b"}}, "timm"),
+        ({"class_path": "fdkd_lightning.TimmModel", "init_args": {"name": "local-dir:b"}}, "timm"),
+        (
+            {
+                "class_path": "fdkd_lightning.models.DeepLabV3Plus",
+                "init_args": {"encoder": "tu-hf-hub:a/b"},
+            },
+            "timm",
+        ),
+        (
+            {
+                "class_path": "fdkd_lightning.TransformersModel",
+                "init_args": {"source": "a/b", "pretrained": False},
+            },
+            "transformers",
+        ),
+    ],
+)
+def test_no_name_is_looked_up_on_a_hub_unasked(
+    monkeypatch: pytest.MonkeyPatch, described: Any, reader: str
+) -> None:
+    def reached(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network")
+
+    monkeypatch.setattr("socket.getaddrinfo", reached)
+    described["init_args"]["num_classes"] = 2
+    assert untrusted(described) == [reader]
+    inside = {"class_path": "fdkd_lightning.FeatureModel", "init_args": {"model": described}}
+    for outer in (described, inside):
+        with pytest.raises(ValueError, match=rf"looks up on a hub .* trust=\['{reader}'\]"):
+            build_network(outer)
 
 
 def test_a_configuration_is_json(tmp_path: Path) -> None:

@@ -103,6 +103,16 @@ class Artefact:
         )
 
 
+def class_path(thing: object) -> str:
+    """The path by which a configuration names the class of something.
+
+    Example:
+        >>> class_path(nn.ReLU())
+        'torch.nn.modules.activation.ReLU'
+    """
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
 def named_tensors(x: Any, name: str) -> dict[str, Tensor]:
     """The tensors that an input consists of, by name: those of a dict, or the one itself.
 
@@ -171,18 +181,11 @@ def parity(name: str, live: Run, found: Run, inputs: Iterator[Any]) -> float:
     return largest
 
 
-def batches(example: Any, length: int | None = None) -> Iterator[Any]:
-    """The example, and other batches made from it: of one sample, of five; shorter sequences.
-
-    Args:
-        example: A tensor or a dict of them.
-        length: Of the shorter sequences; None: there are none.
-    """
+def batches(example: Any) -> Iterator[Any]:
+    """The example, a tensor or a dict of them, and batches of one and of five samples from it."""
     yield example
     for size in (1, 5):
         yield apply_to_collection(example, Tensor, _taken, size)
-    if length is not None:
-        yield apply_to_collection(example, Tensor, lambda x: x[:, :length])
 
 
 def _taken(x: Tensor, size: int) -> Tensor:

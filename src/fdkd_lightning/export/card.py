@@ -88,7 +88,7 @@ def _what(config: dict[str, Any], facts: RunFacts | None) -> str:
         how = "trained with a criterion of distillation and no teacher, as a control"
     else:
         how = "trained alone, without a teacher"
-    return f"{network[0].upper()}{network[1:]}, {how}; trained and exported by {by}."
+    return f"{network[0].upper()}{network[1:]}, {how}; exported by {by}."
 
 
 def _takes(config: dict[str, Any]) -> list[str]:
@@ -116,10 +116,23 @@ def _table(tensors: dict[str, dict[str, Any]]) -> str:
     for name, entry in tensors.items():
         shape = f"[{', '.join(map(str, entry['shape']))}]"
         if "L" in entry:
-            least, most = entry["L"]["min"], entry["L"]["max"]
-            shape += f", L at least {least}" + (f" and at most {most}" if most else "")
+            shape += f", {_lengths(entry['L'])}"
         lines.append(f"| `{name}` | {shape} | {entry['dtype']} |")
     return "\n".join(lines)
+
+
+def _lengths(limits: dict[str, dict[str, Any]]) -> str:
+    files = {"torch_export": torch_export.GRAPH, "onnx": onnx.GRAPH}
+    said = {}
+    for kind, entry in limits.items():
+        least, most = entry["min"], entry["max"]
+        text = f"at least {least}" + (f" and at most {most}" if most else "")
+        text = f"{least} alone" if least == most else text
+        said[files[kind]] = f"{text} (tried: {', '.join(map(str, entry['tried']))})"
+    texts = [*dict.fromkeys(said.values())]
+    if len(texts) == 1:
+        return f"L {texts[0]}"
+    return "; ".join(f"of `{name}` L {text}" for name, text in said.items())
 
 
 def _training(facts: RunFacts) -> list[str]:
@@ -162,11 +175,12 @@ def _results(facts: RunFacts) -> list[str]:
         study = facts.study
         values = list(study.values.values())
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        seeds = "seed" if len(values) == 1 else "seeds"
         where = " epoch's weights" if study.epoch == "last" else " epoch's on validation data"
         found.append(
             f"In a study, {study.method} ({study.direction}, {study.regime}) has test "
             f"{study.metric} {math.fsum(values) / len(values):.4f}{spread}, n = {len(values)} "
-            f"seeds ({', '.join(map(str, study.values))}), by the {study.epoch}{where}: "
+            f"{seeds} ({', '.join(map(str, study.values))}), by the {study.epoch}{where}: "
             "mean and standard deviation. This is one of these runs."
         )
     return found

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.export.base import ExportError
+from fdkd_lightning.export.base import ExportError, class_path
 from fdkd_lightning.export.gather import gather_facts
 from fdkd_lightning.export.student import FORMATS, check_formats, export_student
 from fdkd_lightning.models.pretrained import PretrainedModel
@@ -124,22 +124,19 @@ def _example(
         data.prepare_data()
         data.setup("test")
         batch = data.on_before_batch_transfer(two_samples(data.test_dataloader()), 0)
-        kind = type(data)
-        meaning = f"{modality!r} of {kind.__module__}.{kind.__qualname__}"
+        meaning = f"{modality!r} of {class_path(data)}"
         transforms: dict[str, nn.Module] = {}
         if isinstance(data, MultimodalDataModule):
             transforms = dict(data.transforms.items())
         if not include_transform:
             if modality in transforms:
-                meaning += f" after its transforms[{modality!r}], {_name(transforms[modality])}"
+                meaning += (
+                    f" after its transforms[{modality!r}], {class_path(transforms[modality])}"
+                )
             return modality_input(data.on_after_batch_transfer(batch, 0), modality), None, meaning
     if modality not in transforms:
         raise ExportError(
-            f"include_transform=true, but {kind.__name__} has no transform of {modality!r}: leave "
-            "it out, the graphs take what the data give"
+            f"include_transform=true, but {type(data).__name__} has no transform of {modality!r}: "
+            "leave it out, the graphs take what the data give"
         )
     return modality_input(batch, modality), transforms[modality], f"{meaning} as it is stored"
-
-
-def _name(transform: nn.Module) -> str:
-    return f"{type(transform).__module__}.{type(transform).__qualname__}"

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -15,7 +15,15 @@ from fdkd_lightning.export.facts import RunFacts, StudyScores, Teacher
 from fdkd_lightning.study.plan import run_slug
 from fdkd_lightning.study.results import read_results
 
-HANDLING = ("root", "batch_size", "eval_batch_size", "num_workers", "modalities")
+HANDLING = (
+    "root",
+    "prepared",
+    "prepare_workers",
+    "batch_size",
+    "eval_batch_size",
+    "num_workers",
+    "modalities",
+)
 """Arguments of data that say where and how they are read, not what they are."""
 
 
@@ -134,10 +142,22 @@ def _same(data: Mapping[str, Any]) -> str:
 
 def _told(spec: Any) -> Any:
     """A class path and the arguments that were given, without folders."""
+    if isinstance(spec, str):
+        return _shown(spec)
+    if isinstance(spec, list):
+        return [_told(entry) for entry in spec]
     if not isinstance(spec, Mapping):
         return spec
     left = {k: _told(v) for k, v in spec.items() if v is not None and k not in HANDLING}
     return {k: v for k, v in left.items() if v != {}}
+
+
+def _shown(text: str) -> str:
+    """A text; of a path that is of this machine alone, what it ends in."""
+    for path in (PurePosixPath(text), PureWindowsPath(text)):
+        if path.is_absolute() or text.startswith("~"):
+            return path.name or text
+    return text
 
 
 def _teacher(modality: str, spec: Mapping[str, Any], student: Path) -> Teacher:
@@ -147,8 +167,7 @@ def _teacher(modality: str, spec: Mapping[str, Any], student: Path) -> Teacher:
     if not arguments.get("checkpoint"):
         return Teacher(modality, network)
     path = Path(arguments["checkpoint"])
-    # Where it lies on this machine is nobody else's.
-    shown = path.name if path.is_absolute() else path.as_posix()
+    shown = _shown(arguments["checkpoint"])
     if not path.is_file():
         return Teacher(modality, network, shown)
     with path.open("rb") as file:
@@ -160,7 +179,11 @@ def _teacher(modality: str, spec: Mapping[str, Any], student: Path) -> Teacher:
 def _weights(checkpoint: Path, epoch: int | None, step: int | None) -> str:
     if epoch is None or step is None:
         return f"`{checkpoint.name}`, which does not say how long it was trained"
-    return f"`{checkpoint.name}`, after {epoch + 1} epochs, {step} steps"
+    return f"`{checkpoint.name}`, after {_count(epoch + 1, 'epoch')}, {_count(step, 'step')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _study(folder: Path, run: str) -> StudyScores:

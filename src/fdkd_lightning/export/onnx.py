@@ -56,7 +56,10 @@ def run_onnx(path: Path, name: str) -> Run:
     """The graph in onnxruntime, on the CPU, with torch's tensors."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # What fails is raised; it would be printed too.
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(x: Any) -> dict[str, Tensor]:
         feed = {key: tensor.numpy() for key, tensor in named_tensors(x, name).items()}

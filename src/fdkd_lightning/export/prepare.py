@@ -9,7 +9,14 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from fdkd_lightning.export.base import Deployed, ExportError, Student, named_tensors, signature
+from fdkd_lightning.export.base import (
+    Deployed,
+    ExportError,
+    Student,
+    class_path,
+    named_tensors,
+    signature,
+)
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel
 from fdkd_lightning.unimodal import UnimodalModule
 
@@ -53,11 +60,13 @@ def prepare(
             inputs = transform(example)
     if spec is not None and isinstance(network, DeferredModel):
         arguments = {**(spec.get("init_args") or {}), **network.self_contained()}
-        spec = {"class_path": spec["class_path"], "init_args": arguments}
+        spec = {**spec, "init_args": arguments}
     with torch.no_grad():
         outputs = Deployed(network)(inputs)
     # With a transform the words are of what it takes.
-    made = meaning if transform is None else f"what {_path(transform)} makes of {meaning or 'it'}"
+    made = (
+        meaning if transform is None else f"what {class_path(transform)} makes of {meaning or 'it'}"
+    )
     named = len(class_names) == outputs["logits"].shape[1]
     config = {
         "network": None if spec is None else dict(spec),
@@ -88,10 +97,6 @@ def _own(module: nn.Module) -> nn.Module:
     for tensor in (*copied.parameters(), *copied.buffers()):
         tensor.data = tensor.data.clone()
     return copied
-
-
-def _path(part: nn.Module) -> str:
-    return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import nn
-from torch.export import ExportedProgram
 
 from fdkd_lightning.export import onnx, torch_export, weights
 from fdkd_lightning.export.base import (
@@ -27,6 +26,7 @@ from fdkd_lightning.export.base import (
 from fdkd_lightning.export.card import CARD, write_card
 from fdkd_lightning.export.facts import RunFacts
 from fdkd_lightning.export.hub import ExportedStudent
+from fdkd_lightning.export.lengths import try_lengths
 from fdkd_lightning.export.prepare import prepare
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
@@ -66,8 +66,9 @@ def export_student(
 
     ``config.json`` says in any case what the files take. The graphs give ``logits`` and
     ``features``, for any number of samples and, of tokens and waveforms [N, L], for any length
-    within the limits that ``config.json`` tells, if the network allows it. Everything is in
-    float32 and in eval mode. The module itself is left as it is.
+    within the limits that ``config.json`` tells for each file, if the network allows it. These
+    limits are found by running the file, and ``tried`` there lists the lengths that were run.
+    Everything is in float32 and in eval mode. The module itself is left as it is.
 
     Args:
         module: A ``UnimodalModule`` or ``DistillationModule``, whose network is taken, or a network
@@ -153,43 +154,53 @@ def _ours(folder: Path) -> bool:
 def _write(
     student: Student, folder: Path, formats: Sequence[str], facts: RunFacts | None
 ) -> list[Artefact]:
-    if {"torch_export", "onnx"} & {*formats}:
-        program = torch_export.trace(student)
-        student.config["graph_inputs"] = torch_export.inputs_of(student, program)
+    # First, for the configuration tells what the graphs take.
+    graphs = _write_graphs(student, folder, formats)
     weights.write_config(student.config, folder)
     written = []
     # The hub's folder has the weights in any case.
-    wanted = {*formats, "safetensors"} if "hub" in formats else {*formats}
-    for kind in (kind for kind in FORMATS if kind in wanted):
-        if kind == "torch_export":
-            path = torch_export.write_graph(program, folder)
-            written.append(_compared(kind, path, student, torch_export.run_graph(path), program))
-        elif kind == "onnx":
-            path = onnx.write_onnx(student, program, folder)
-            found = onnx.run_onnx(path, student.config["modality"] or "input")
-            written.append(_compared(kind, path, student, found, program))
-        elif kind == "safetensors":
-            path = weights.write_weights(student, folder)
-            written.append(_compared(kind, path, student, _read_back(student, folder)))
+    if {"safetensors", "hub"} & {*formats}:
+        path = weights.write_weights(student, folder)
+        written.append(_compared("safetensors", path, student, _read_back(student, folder)))
+    written += graphs
     if "hub" in formats:
         path = write_card(student.config, facts, [entry.path.name for entry in written], folder)
         written.append(_compared("hub", path, student, _from_hub(student, folder)))
     return written
 
 
-def _compared(
-    kind: str, path: Path, student: Student, found: Run, program: ExportedProgram | None = None
-) -> Artefact:
-    live, inputs = Deployed(student.network), batches(student.example)
-    if program is not None:
-        length = torch_export.other_length(student)
-        live, inputs = student.deployed, batches(student.graph_example, length)
-    difference = parity(kind, live, found, inputs)
-    return Artefact(kind, path, difference, sum(p.stat().st_size for p in _parts(path)))
+def _write_graphs(student: Student, folder: Path, formats: Sequence[str]) -> list[Artefact]:
+    if not {"torch_export", "onnx"} & {*formats}:
+        return []
+    program = torch_export.trace(student)
+    takes = student.config["graph_inputs"] = torch_export.inputs_of(student, program)
+    # What the tracer says of lengths gives way to what each file was seen to take.
+    traced = {name: entry.pop("L") for name, entry in takes["tensors"].items() if "L" in entry}
+    written = []
+    for kind in (kind for kind in ("torch_export", "onnx") if kind in formats):
+        if kind == "torch_export":
+            path = torch_export.write_graph(program, folder)
+            found = torch_export.run_graph(path)
+        else:
+            path = onnx.write_onnx(student, program, folder)
+            found = onnx.run_onnx(path, student.config["modality"] or "input")
+        difference = parity(kind, student.deployed, found, batches(student.graph_example))
+        if traced:
+            limits, other = try_lengths(kind, found, student, traced)
+            difference = max(difference, other)
+            for name, entry in limits.items():
+                takes["tensors"][name].setdefault("L", {})[kind] = entry
+        written.append(Artefact(kind, path, difference, _size(path)))
+    return written
 
 
-def _parts(path: Path) -> list[Path]:
-    return [path, *path.parent.glob(f"{path.name}.data")]
+def _compared(kind: str, path: Path, student: Student, found: Run) -> Artefact:
+    difference = parity(kind, Deployed(student.network), found, batches(student.example))
+    return Artefact(kind, path, difference, _size(path))
+
+
+def _size(path: Path) -> int:
+    return sum(p.stat().st_size for p in (path, *path.parent.glob(f"{path.name}.data")))
 
 
 def _read_back(student: Student, folder: Path) -> Run:

@@ -54,7 +54,10 @@ def trace(student: Student) -> ExportedProgram:
 
 
 def inputs_of(student: Student, program: ExportedProgram) -> dict[str, Any]:
-    """What the graph takes: ``N`` is any number; ``L`` a length from ``min`` to ``max``."""
+    """What the graph takes: ``N`` is any number; ``L`` a length from ``min`` to ``max``.
+
+    These are what the tracer knows: guards of the graph may be narrower.
+    """
     found = signature(student.graph_example, student.input_names[0])
     names = program.graph_signature.user_inputs
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.name in names}
@@ -71,16 +74,6 @@ def inputs_of(student: Student, program: ExportedProgram) -> dict[str, Any]:
                 "max": None if open_ended else int(limits.upper),
             }
     return {"tensors": found, "meaning": student.meaning}
-
-
-def other_length(student: Student) -> int | None:
-    """A length, other than the example's, that the graph takes; None: there is none."""
-    tensors = student.config["graph_inputs"]["tensors"]
-    if not all("L" in entry for entry in tensors.values()):
-        return None
-    length = next(iter(named_tensors(student.graph_example, "input").values())).shape[1]
-    shorter = max(3 * length // 4, *(entry["L"]["min"] for entry in tensors.values()), 0)
-    return shorter if shorter < length else None
 
 
 def write_graph(program: ExportedProgram, folder: Path) -> Path:

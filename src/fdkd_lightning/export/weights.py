@@ -17,6 +17,12 @@ from fdkd_lightning.models.layers import Layers
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OWN = ("fdkd_lightning", "torch.nn")
 """Packages whose networks a ``config.json`` may name without being asked."""
+READERS = {
+    "TimmModel": ("name", "timm"),
+    "DeepLabV3Plus": ("encoder", "timm"),
+    "TransformersModel": ("source", "transformers"),
+}
+"""Our networks that are built by a name which the package looks up, and the argument it is in."""
 
 
 def write_weights(student: Student, folder: Path) -> Path:
@@ -46,7 +52,9 @@ def load_student(
     Nothing is unpickled. ``config.json`` may name classes, and what it names is imported and
     called. So only classes of networks (``torch.nn.Module``) that this package or ``torch.nn``
     define are built; what another package defines only if you name that package. Arguments are
-    taken as plain values, never as names of code.
+    taken as plain values, never as names of code. Nor is anything fetched: where timm or
+    transformers would look up a name on a hub or in a folder (``hf-hub:...``, a ``source``), name
+    that package.
 
     Args:
         folder: Where ``config.json`` and ``model.safetensors`` are.
@@ -57,7 +65,8 @@ def load_student(
 
     Raises:
         FileNotFoundError: If the folder lacks one of the files.
-        ValueError: If a class is not trusted or no network, or the weights do not fit.
+        ValueError: If ``config.json`` describes no network, a class is not trusted, no network or
+            cannot be built from its arguments, or the weights do not fit.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -78,6 +87,8 @@ def load_student(
             )
     if network is None:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"{folder / CONFIG} holds {type(config).__name__}, not a description")
         spec = config.get("network")
         if spec is None:
             raise ValueError(
@@ -101,11 +112,13 @@ def build_network(spec: Any, trust: Sequence[str] = ()) -> nn.Module:
     """The network, with random weights, that a class path and its arguments describe.
 
     Args:
-        spec: ``{"class_path": ..., "init_args": {...}}``; arguments may hold the like.
+        spec: ``{"class_path": ..., "init_args": {...}}``, and ``dict_kwargs`` for a function that
+            takes more arguments than it names; arguments may hold the like.
         trust: As in :func:`load_student`.
 
     Raises:
-        ValueError: If a class is not trusted, or none of networks.
+        ValueError: If it describes no network, or a class is not trusted, none of networks, or
+            cannot be built from the arguments.
 
     Example:
         >>> build_network({"class_path": "torch.nn.Flatten", "init_args": {"start_dim": 2}})
@@ -132,8 +145,11 @@ def untrusted(spec: Any) -> list[str]:
     if not isinstance(spec, dict):
         return []
     found = {package for value in spec.values() for package in untrusted(value)}
-    if "class_path" in spec and not _is_of(spec["class_path"], OWN):
-        found.add(spec["class_path"].split(".")[0])
+    if "class_path" in spec:
+        path, arguments = _parts(spec)
+        reader = _reader(path.rpartition(".")[2], arguments)
+        found |= {reader} if reader is not None else set()
+        found |= set() if _is_of(path, OWN) else {path.split(".")[0]}
     return sorted(found)
 
 
@@ -146,20 +162,54 @@ def _value(value: Any, trust: Sequence[str]) -> Any:
 
 
 def _made(spec: dict[str, Any], trust: Sequence[str]) -> Any:
-    path, arguments = spec["class_path"], spec.get("init_args") or {}
+    path, arguments = _parts(spec)
     found = _found(path, trust)
+    kind = getattr(found, "__name__", "")
+    reader = _reader(kind, arguments)
+    if reader is not None and reader not in trust:
+        argument = READERS[kind][0]
+        raise ValueError(
+            f"the network is made of {path} with {argument}={arguments[argument]!r}, which "
+            f"{reader} looks up on a hub or in a folder: if you trust that, give trust=[{reader!r}]"
+        )
     takes = inspect.signature(found).parameters
-    built = {
+    built = {}
+    for name, value in arguments.items():
         # A configuration writes a dataclass as its fields alone.
-        name: Layers(**value)
-        if name in takes and Layers in get_args(takes[name].annotation) and isinstance(value, dict)
-        else _value(value, trust)
-        for name, value in arguments.items()
-    }
+        fields = name in takes and Layers in get_args(takes[name].annotation)
+        if fields and isinstance(value, dict):
+            built[name] = _called(f"{path}'s {name}", Layers, value)
+        else:
+            built[name] = _value(value, trust)
+    return _called(path, found, built)
+
+
+def _parts(spec: Any) -> tuple[str, dict[str, Any]]:
+    """Class path and arguments of a description, those for ``**kwargs`` included."""
+    path = spec.get("class_path") if isinstance(spec, dict) else None
+    parts = [spec.get(k) or {} for k in ("init_args", "dict_kwargs")] if path else []
+    if not isinstance(path, str) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError(
+            f"the network is described by {spec!r}: it must be "
+            "{'class_path': ..., 'init_args': {...}}"
+        )
+    return path, {name: value for part in parts for name, value in part.items()}
+
+
+def _reader(kind: str, arguments: dict[str, Any]) -> str | None:
+    """The package that would look elsewhere for what a network of ours is."""
+    argument, package = READERS.get(kind, ("", ""))
+    name = arguments.get(argument)
+    # timm finds a plain name in itself.
+    elsewhere = isinstance(name, str) and (package != "timm" or ":" in name)
+    return package if elsewhere else None
+
+
+def _called(path: str, found: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
-        return found(**built)
-    except TypeError as error:
-        raise ValueError(f"{path} cannot be built from {sorted(built)}: {error}") from error
+        return found(**arguments)
+    except Exception as error:  # whatever it makes of values that may be anybody's
+        raise ValueError(f"{path} cannot be built from {sorted(arguments)}: {error}") from error
 
 
 def _found(path: str, trust: Sequence[str]) -> Callable[..., Any]:
