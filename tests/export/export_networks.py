@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from transformers import BertConfig, Wav2Vec2Config
 
+from fdkd_lightning.export.base import Student
 from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.torch_export import trace
 from fdkd_lightning.models import (
     DeepLabV3Plus,
     FeatureModel,
@@ -79,6 +82,22 @@ class Case(NamedTuple):
     example: Any
 
 
+class Traced(NamedTuple):
+    """A network, what leaves, its graph, and a folder for its files."""
+
+    case: Case
+    student: Student
+    program: ExportedProgram
+    folder: Path
+
+
+def traced(kind: str, folder: Path) -> Traced:
+    """A network and its graph."""
+    made = case(kind, folder)
+    ready = student(made.network, made.example, made.modality)
+    return Traced(made, ready, trace(ready), folder)
+
+
 def case(kind: str, folder: Path) -> Case:
     """A network of random weights, batch norm's statistics included."""
     torch.manual_seed(0)
@@ -105,7 +124,7 @@ def _made(kind: str, folder: Path) -> tuple[nn.Module, str, Any]:
         case "bytes":
             return NgramNet(8), "text", torch.randint(1, 257, (2, 20))
         case "timm":
-            return TimmModel("mobilenetv2_035", 5), "visual", torch.randn(2, 3, 64, 64)
+            return TimmModel("test_efficientnet", 5), "visual", torch.randn(2, 3, 64, 64)
         case "bert":
             sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
             BertConfig(vocab_size=30, intermediate_size=16, **sizes).save_pretrained(folder)

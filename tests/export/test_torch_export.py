@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from export_networks import KINDS, Case, case, elsewhere, expect, student, tensors
+from export_networks import KINDS, Case, Traced, case, elsewhere, expect, student, tensors
 from torch import Tensor, nn
 
 from fdkd_lightning.data.spectrograms import LogMelSpectrogram
@@ -30,15 +30,12 @@ Graph = tuple[Case, Path, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def graph_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Graph]:
+def graph_of(traced_of: Callable[[str], Traced]) -> Callable[[str], Graph]:
     """Kind -> a network, the folder of its graph, and what that takes."""
 
     @cache
     def made(kind: str) -> Graph:
-        folder = tmp_path_factory.mktemp(kind)
-        own = case(kind, folder)
-        ready = student(own.network, own.example, own.modality)
-        program = trace(ready)
+        own, ready, program, folder = traced_of(kind)
         write_graph(program, folder)
         assert not [node for node in program.graph.nodes if "fft" in str(node.target)]
         return own, folder, inputs_of(ready, program)["tensors"]

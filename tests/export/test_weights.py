@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "picture": ("ResNet", {"num_classes": 10, "in_chans": 3, "channels": [8, 8, 16, 16]}),
     "frames": ("models.ResNet", {"num_classes": 10, "channels": [8, 8, 16, 16]}),
     "bytes": ("NgramNet", {"num_classes": 8}),
-    "timm": ("TimmModel", {"name": "mobilenetv2_035", "num_classes": 5, "pretrained": True}),
+    "timm": ("TimmModel", {"name": "test_efficientnet", "num_classes": 5, "pretrained": True}),
     "bert": ("TransformersModel", {"num_classes": 5, "source": "nowhere/bert"}),
     "wav2vec2": (
         "TransformersModel",
