@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_networks import KINDS, Case, Traced, elsewhere, expect, tensors
-from torch import Tensor, nn
+from export_networks import KINDS, Case, MeanOverTime, Traced, elsewhere, expect, tensors
+from torch import nn
 
 from fdkd_lightning.data.spectrograms import (
     LogDensitySpectrogram,
@@ -17,7 +17,6 @@ from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.onnx import require_onnx, run_onnx, write_onnx
 from fdkd_lightning.export.prepare import prepare
 from fdkd_lightning.export.torch_export import trace
-from fdkd_lightning.types import Output
 
 ort = pytest.importorskip("onnxruntime")
 # Conversion takes seconds: always tried are one with two inputs, here, and a ResNet in
@@ -73,13 +72,6 @@ def test_a_graph_needs_neither_torch_nor_this_package(
         expect(made, path.parent, 5)
     folders = [path.parent for _, path in graphs]
     elsewhere(RUN, folders, ("fdkd_lightning", "torch", "onnx"))
-
-
-class MeanOverTime(nn.Module):
-    """Little to convert, so that what stands before it counts."""
-
-    def forward(self, x: Tensor) -> Output:
-        return Output(x.mean(3).flatten(1), x.amax(3).flatten(1))
 
 
 @pytest.mark.slow

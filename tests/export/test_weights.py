@@ -257,6 +257,19 @@ def test_what_describes_no_network_is_named(tmp_path: Path, described: Any, why:
             },
             "transformers",
         ),
+        *(
+            (
+                {
+                    "class_path": "fdkd_lightning.TransformersModel",
+                    "init_args": {"source": {"hidden_size": 8} | source, "pretrained": False},
+                },
+                "transformers",
+            )
+            for source in (
+                {"model_type": "timm_wrapper", "architecture": "hf-hub:a/b"},
+                {"model_type": "dpt", "backbone_config": {"backbone": "a/b"}},
+            )
+        ),
     ],
 )
 def test_no_name_is_looked_up_on_a_hub_unasked(

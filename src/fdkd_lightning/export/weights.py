@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import reprlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -168,8 +169,9 @@ def _made(spec: dict[str, Any], trust: Sequence[str]) -> Any:
     reader = _reader(kind, arguments)
     if reader is not None and reader not in trust:
         argument = READERS[kind][0]
+        short = reprlib.repr(arguments[argument])
         raise ValueError(
-            f"the network is made of {path} with {argument}={arguments[argument]!r}, which "
+            f"the network is made of {path} with {argument}={short}, which "
             f"{reader} looks up on a hub or in a folder: if you trust that, give trust=[{reader!r}]"
         )
     takes = inspect.signature(found).parameters
@@ -199,10 +201,20 @@ def _parts(spec: Any) -> tuple[str, dict[str, Any]]:
 def _reader(kind: str, arguments: dict[str, Any]) -> str | None:
     """The package that would look elsewhere for what a network of ours is."""
     argument, package = READERS.get(kind, ("", ""))
-    name = arguments.get(argument)
+    value = arguments.get(argument)
     # timm finds a plain name in itself.
-    elsewhere = isinstance(name, str) and (package != "timm" or ":" in name)
-    return package if elsewhere else None
+    named = isinstance(value, str) and (package != "timm" or ":" in value)
+    return package if named or _names_a_part(value) else None
+
+
+def _names_a_part(config: Any) -> bool:
+    """Whether a configuration of transformers has a part that is looked up by its name."""
+    if isinstance(config, dict):
+        parts = ("architecture", "backbone", "use_pretrained_backbone")
+        return any(
+            (key in parts and value) or _names_a_part(value) for key, value in config.items()
+        )
+    return isinstance(config, list) and any(_names_a_part(value) for value in config)
 
 
 def _called(path: str, found: Callable[..., Any], arguments: dict[str, Any]) -> Any:
