@@ -106,9 +106,8 @@ class DistillationCallback(Callback):
         teacher_weights: TeacherWeights | None = None,
     ) -> None:
         if not isinstance(teachers, dict):
-            raise TypeError(
-                f"teachers must be a dict, such as {{'audio': {type(teachers).__name__}}}"
-            )
+            kind = type(teachers).__name__
+            raise TypeError(f"teachers is a {kind}: give a dict, such as {{'audio': {kind}(...)}}")
         if not isinstance(student, Layers | None):
             raise TypeError(f"student={student!r} must be Layers, such as Layers('fc:input', 'fc')")
         unknown = sorted((teacher_inputs or {}).keys() - teachers.keys())
@@ -259,8 +258,8 @@ class DistillationCallback(Callback):
         except RuntimeError as error:
             raise ValueError(
                 "the checkpoint was written with another criterion, projector or teachers in its "
-                f"DistillationCallback ({error}): resume with the same, or load the module's "
-                "weights alone (load_from_checkpoint) and begin anew"
+                "DistillationCallback: resume with the same, or load the module's weights alone "
+                f"(load_from_checkpoint) and begin anew; {error}"
             ) from error
 
     def _build(self, host: Host, trainer: Trainer) -> None:

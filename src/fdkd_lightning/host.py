@@ -113,8 +113,9 @@ def check_strategy(trainer: Trainer) -> None:
     """Raise unless every process has the whole host, with the gradients of all."""
     strategy = type(trainer.strategy)
     # By their names, which are those of both packages.
-    known = {"SingleDeviceStrategy", "DDPStrategy"}
-    if known.isdisjoint(kind.__name__ for kind in strategy.__mro__):
+    kinds = {kind.__name__ for kind in strategy.__mro__}
+    whole = kinds & {"SingleDeviceStrategy", "DDPStrategy"} and "DeepSpeedStrategy" not in kinds
+    if not whole:
         raise ValueError(
             f"{strategy.__name__} splits the module, and would leave out the parts that "
             "DistillationCallback adds to it: use Trainer(strategy='ddp'), or one device"
