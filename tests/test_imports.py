@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "teachers unimodal",
     "batch_access": "",
     "optimizers": "",
-    "callback": "types models losses linear probe present pairs teachers projection "
-    "teacher_weights distiller batch_access optimizers host",
+    "teaching": "types linear probe pairs teachers distiller batch_access",
+    "callback": "models losses probe present teachers teacher_weights projection distiller "
+    "batch_access teaching optimizers host",
     "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",

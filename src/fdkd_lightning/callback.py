@@ -14,17 +14,15 @@ from torch import Tensor, nn
 from fdkd_lightning.batch_access import BatchKey, entry
 from fdkd_lightning.distiller import Distiller
 from fdkd_lightning.host import Host, check_averaging, check_strategy
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.optimizers import HiddenStates, States, join_parameters, optimizers_of
-from fdkd_lightning.pairs import make_pairs
 from fdkd_lightning.present import zero_of
-from fdkd_lightning.probe import check_output, check_target, example_batch, probe
+from fdkd_lightning.probe import example_batch, probe
 from fdkd_lightning.projection import Projector
 from fdkd_lightning.teacher_weights import TeacherWeights
 from fdkd_lightning.teachers import FrozenTeachers, check_apart, check_teachers
-from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+from fdkd_lightning.teaching import Teaching
 
 
 class DistillationCallback(Callback):
@@ -110,12 +108,6 @@ class DistillationCallback(Callback):
             raise TypeError(f"teachers is a {kind}: give a dict, such as {{'audio': {kind}(...)}}")
         if not isinstance(student, Layers | None):
             raise TypeError(f"student={student!r} must be Layers, such as Layers('fc:input', 'fc')")
-        unknown = sorted((teacher_inputs or {}).keys() - teachers.keys())
-        if unknown:
-            raise ValueError(
-                f"teacher_inputs names {unknown[0]!r}, which is none of the teachers' "
-                f"{', '.join(teachers) or 'names, of which there are none'}"
-            )
         if target is None and teacher_check_batches:
             raise ValueError(
                 f"teacher_check_batches={teacher_check_batches} measures the teachers by labels, "
@@ -123,11 +115,10 @@ class DistillationCallback(Callback):
             )
         self.teachers = FrozenTeachers(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
+        inputs = teacher_inputs or {}
+        self._teaching = Teaching(self.teachers, self.distiller, inputs, target, index)
         self.student = student or Layers()
-        self.target = target
         self.student_input = student_input
-        self.teacher_inputs = {name: name for name in teachers} | (teacher_inputs or {})
-        self.index = index
         self.optimizer = optimizer
         self.backward = backward
         self.teacher_check_batches = teacher_check_batches
@@ -136,7 +127,7 @@ class DistillationCallback(Callback):
         self._left: States = []
         self._step: _Step | None = None
         self._resumed: States = []
-        self._checked = self._taught = False
+        self._taught = False
 
     # The host is changed once it has all its layers, and before optimizers and DDP exist.
 
@@ -146,7 +137,8 @@ class DistillationCallback(Callback):
             return
         self._leave()
         check_strategy(trainer)
-        self._checked, self._left, self._resumed = False, [], []
+        self._teaching.is_checked = False
+        self._left, self._resumed = [], []
         host = self._host = Host(pl_module)
         host.replace(host.last_of_setup(), functools.partial(self._after_setup, host, trainer))
 
@@ -178,7 +170,7 @@ class DistillationCallback(Callback):
         """Tell the criterion where training starts, and measure the teachers."""
         self.distiller.start(trainer.current_epoch, trainer.max_epochs)
         batches = self.teacher_check_batches
-        check_teachers(self.teachers, trainer, pl_module.device, batches, self._batch)
+        check_teachers(self.teachers, trainer, pl_module.device, batches, self._teaching.read)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the criterion the epoch."""
@@ -215,7 +207,7 @@ class DistillationCallback(Callback):
             rank_zero_info(f"the student's classifier is layer {self._layer()!r}")
         if self.student_input is not None:
             self._build(host, trainer)
-        self._check_sizes()
+        self._teaching.check_sizes()
         # A host may have been left in another type.
         self.distiller.to(next(module.parameters()).dtype)
         host.add(self.distiller)
@@ -274,22 +266,7 @@ class DistillationCallback(Callback):
                 "let student_input give all its arguments, as a tuple, or leave it out and give "
                 "the sizes of the criterion's parts, such as SharedAlignmentHead(512, 10)"
             ) from error
-        outputs = {
-            modality: probe(teacher, self._teacher_input(batch, modality))
-            for modality, teacher in self.teachers.items()
-        }
-        self.distiller.build(student, outputs)
-
-    def _check_sizes(self) -> None:
-        layers = [part for part in self.distiller.modules() if isinstance(part, ProbedLinear)]
-        # A projector has none at all before it is built.
-        projector = self.distiller.projector
-        if any(x.weight is None for x in layers) or (projector and not projector.linear):
-            raise ValueError(
-                f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
-                "yet: say where the batch has what the host's forward takes, such as "
-                "student_input='image' (or 0), or give sizes, such as SharedAlignmentHead(512, 10)"
-            )
+        self._teaching.build(student, batch)
 
     # Each step.
 
@@ -353,21 +330,7 @@ class DistillationCallback(Callback):
         """The loss with the criterion's terms, and these logged."""
         self._taught |= host.reader.has_gradient()
         student = host.reader.take()
-        size = len(student.features)
-        seen = self._batch(batch)
-        if self.target is None:
-            seen["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
-        elif len(seen["label"]) != size:
-            raise ValueError(
-                f"the student last ran on {size} samples, and target={self.target!r} has "
-                f"{len(seen['label'])}: the step must run it on the whole batch, in its order, and "
-                "on nothing else with a gradient after that"
-            )
-        outputs = self.teachers(seen)
-        if not self._checked:
-            self._check(seen, student, outputs)
-        pairs = make_pairs(student._replace(index=seen.get("index")), outputs, seen, size)
-        terms, record = self.distiller(pairs), self.distiller.record()
+        terms, record = self._teaching.terms(student, batch), self.distiller.record()
         summands = [loss, *terms.values()]
         if self.distiller.projector is not None:
             # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
@@ -377,41 +340,10 @@ class DistillationCallback(Callback):
             on_step=False,
             on_epoch=True,
             sync_dist=True,
-            batch_size=size,
+            batch_size=len(student.features),
         )
         total: Tensor = functools.reduce(operator.add, summands)
         return total
-
-    def _batch(self, batch: Any) -> Batch:
-        """The batch as teachers and criterion know it."""
-        found: Batch = {name: self._teacher_input(batch, name) for name in self.teachers}
-        if self.index is not None:
-            found["index"] = entry(batch, self.index, "index")
-        if self.target is not None:
-            try:
-                found["label"] = entry(batch, self.target, "target")
-            except KeyError as error:
-                message = f"{error.args[0]}; or set target=None, if it has no labels"
-                raise KeyError(message) from None
-        return found
-
-    def _teacher_input(self, batch: Any, modality: str) -> Any:
-        return entry(batch, self.teacher_inputs[modality], f"teacher_inputs[{modality!r}]")
-
-    def _check(self, batch: Batch, student: Output, teachers: Mapping[str, Output]) -> None:
-        """Look at values once a run: in the hot path it would cost a sync per step."""
-        self._checked = True
-        check_output("student", student)
-        for modality, output in teachers.items():
-            check_output(f"{modality} teacher", output)
-        if self.target is None:
-            return
-        try:
-            check_target(batch["label"], student.logits)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"target={self.target!r}: {error}; or set target=None, which goes without labels"
-            ) from error
 
 
 class _Step:
