@@ -62,6 +62,7 @@ def test_a_tensor_is_not_looked_into() -> None:
         ),
         (NESTED, "inputs.sound", "no 'sound' in the batch's a dict with audio, a.b, a"),
         (NESTED, "list.2", "no '2' in the batch's a list of 2"),
+        ([1, 2], "index", "no 'index' in the batch's a list of 2, whose entries are 0 to 1"),
         ((1, 2), "image", "no 'image' in the batch's a tuple of 2, whose entries are 0 to 1"),
         ((1, 2), 2, "target=2: there is no '2' in the batch's a tuple of 2"),
         (torch.zeros(3), "image", "no 'image' in the batch's a Tensor"),

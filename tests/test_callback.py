@@ -1,4 +1,5 @@
 import contextlib
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    LearningRateFinder,
+    ModelCheckpoint,
+)
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import (
     BoringDataModule,
@@ -903,7 +908,11 @@ class Skipping(Own):
 @pytest.mark.parametrize(
     ("host", "error", "message"),
     [
-        (HasNoForward, ValueError, "HasNoForward has no forward that takes student_input: leave"),
+        (
+            HasNoForward,
+            ValueError,
+            r"HasNoForward has no forward that takes student_input .*as a tuple, or leave it out",
+        ),
         (Backwards, RuntimeError, r"no manual_backward of .* not loss\.backward\(\)"),
         (Iterating, ValueError, r"takes dataloader_iter, .* let it take \(batch, batch_idx\)"),
         (TwoOptimizers, ValueError, "gives 2 optimizers, .* such as optimizer=0"),
@@ -1028,3 +1037,238 @@ def test_it_is_configured_among_the_trainers_callbacks(tmp_path: Path) -> None:
     cli = LightningCLI(Batched, run=False, args=arguments, save_config_callback=None)
     cli.trainer.fit(cli.model)
     assert cli.trainer.callback_metrics["distillation/kd"] > 0
+
+
+# What other callbacks and tools do in the meantime.
+
+
+def test_a_tuner_tries_and_puts_everything_back(tmp_path: Path) -> None:
+    class Tuned(Own):
+        def __init__(self) -> None:
+            super().__init__(dropout=0.0)
+            self.lr = 0.01
+
+        def configure_optimizers(self) -> Any:
+            return Adam(self.net.parameters(), lr=self.lr)
+
+    weights = []
+    for find in (False, True):
+        own, added = Tuned(), callback()
+        finder = [LearningRateFinder(num_training_steps=8, update_attr=False)] if find else []
+        torch.manual_seed(0)
+        trainer(tmp_path, added, *finder).fit(own, loader())
+        weights.append(values(own) | values(added.distiller))
+    assert equal(*weights)
+
+
+def test_a_checkpoint_that_is_saved_after_fit_goes_on_bitwise(tmp_path: Path) -> None:
+    def fit(epochs: int, **settings: Any) -> tuple[WithAdam, Trainer]:
+        own, run = WithAdam(dropout=0.0), trainer(tmp_path, callback(), epochs=epochs)
+        torch.manual_seed(0)
+        run.fit(own, loader(), **settings)
+        return own, run
+
+    whole, _ = fit(3)
+    _, half = fit(1)
+    half.save_checkpoint(tmp_path / "after.ckpt")
+    again, _ = fit(3, ckpt_path=tmp_path / "after.ckpt")
+    assert equal(values(again), values(whole))
+
+
+def test_what_runs_without_gradients_after_the_student_does_not_count(tmp_path: Path) -> None:
+    class Measuring(Own):
+        def training_step(self, batch: Batch, batch_idx: int) -> Any:
+            loss = super().training_step(batch, batch_idx)
+            with torch.no_grad():
+                self.log("of_zeros", self(torch.zeros_like(batch["image"])).mean())
+            return loss
+
+    weights = []
+    for host in (Own, Measuring):
+        own = host(dropout=0.0)
+        torch.manual_seed(0)
+        trainer(tmp_path, callback()).fit(own, loader())
+        weights.append(values(own))
+    assert equal(*weights)
+
+
+def test_that_nothing_is_taught_is_told_after_an_epoch(tmp_path: Path) -> None:
+    class Unseen(Own):
+        def training_step(self, batch: Batch, batch_idx: int) -> Any:
+            with torch.no_grad():
+                self(batch["image"])
+            return self.net[0].weight.sum()
+
+    with pytest.raises(
+        RuntimeError, match=r"in a whole epoch no loss of Unseen came from .*net\.3"
+    ):
+        trainer(tmp_path, callback()).fit(Unseen(), loader())
+
+
+class Adversarial(ByHand):
+    """The judge steps first, on what the network gives, and its gradients there are erased."""
+
+    def __init__(self, order: int = 1) -> None:
+        super().__init__()
+        self.net[2].p = 0.0
+        self.judge = nn.Linear(CLASSES, 1)
+        self.every = order
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        of_net, of_judge = optimizers
+        scores = self(batch["image"])
+        of_judge.zero_grad()
+        self.manual_backward(self.judge(scores.detach()).square().mean())
+        of_judge.step()
+        if batch_idx % self.every:
+            return
+        of_net.zero_grad()
+        self.manual_backward(cross_entropy(scores, batch["label"]))
+        of_net.step()
+
+    def configure_optimizers(self) -> Any:
+        return [
+            SGD(self.net.parameters(), lr=0.01, momentum=0.9),
+            SGD(self.judge.parameters(), lr=0.1),
+        ]
+
+
+def test_the_loss_that_comes_from_the_student_gets_the_terms(tmp_path: Path) -> None:
+    weights = []
+    for backward in (None, 1):
+        own, added = Adversarial(), callback(optimizer=0, backward=backward)
+        torch.manual_seed(0)
+        trainer(tmp_path, added).fit(own, loader())
+        weights.append(values(own.net) | values(added.distiller))
+    assert equal(*weights)
+    alone = Adversarial()
+    torch.manual_seed(0)
+    trainer(tmp_path).fit(alone, loader())
+    assert not equal(values(alone.net), {k: v for k, v in weights[0].items() if k[0].isdigit()})
+
+
+def test_steps_of_another_network_alone_are_passed_by(tmp_path: Path) -> None:
+    own = Adversarial(order=3)
+    run = trainer(tmp_path, callback(optimizer=0))
+    run.fit(own, loader())
+    assert run.callback_metrics["distillation/align"] > 0
+
+
+def test_several_loaders_are_probed_in_their_form(tmp_path: Path) -> None:
+    class Both(Own):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return super().training_step(batch["labelled"], batch_idx)
+
+    added = callback(
+        student_input="labelled.image",
+        target="labelled.label",
+        teacher_inputs={"audio": "labelled.audio"},
+    )
+    run = trainer(tmp_path, added)
+    run.fit(Both(), {"labelled": loader(), "more": loader(2)})
+    assert run.callback_metrics["distillation/low"] > 0
+
+
+def test_averages_of_buffers_are_refused(tmp_path: Path) -> None:
+    class Normed(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net[2] = nn.BatchNorm1d(8)
+
+    with pytest.raises(ValueError, match=r"EMAWeightAveraging averages .* use_buffers=False"):
+        trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Normed(), loader())
+    trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Own(), loader())
+
+
+def test_a_copy_of_the_host_has_its_own_methods_and_no_teacher(tmp_path: Path) -> None:
+    class Unique(Teacher):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise AssertionError
+
+    copies: list[Own] = []
+
+    class Copying(Callback):
+        def on_train_start(self, run: Trainer, own: LightningModule) -> None:
+            copies.append(copy.deepcopy(own))  # type: ignore[arg-type]  # it is one
+
+    own = Own()
+    trainer(tmp_path, callback(teachers={"audio": Unique()}), Copying()).fit(own, loader())
+    assert copies[0].training_step.__self__ is copies[0]  # type: ignore[attr-defined]
+    assert torch.equal(copies[0].net[0].weight, network()[0].weight)
+
+
+def test_layers_that_are_replaced_after_setup_are_read(tmp_path: Path) -> None:
+    class Replacing(Callback):
+        """As sync_batchnorm=True does."""
+
+        def on_fit_start(self, run: Trainer, own: LightningModule) -> None:
+            own.net[3] = copy.deepcopy(own.net[3])  # type: ignore[index, operator]
+            own.net[3]._forward_hooks.clear()  # type: ignore[index, union-attr, operator]
+            own.net[3]._forward_pre_hooks.clear()  # type: ignore[index, union-attr, operator]
+
+    class Frozen(Own):
+        def configure_optimizers(self) -> Any:
+            return SGD(self.net[0].parameters(), lr=0.01)
+
+    run = trainer(tmp_path, Replacing(), callback(student=Layers("net.3:input", "net.3")))
+    run.fit(Frozen(), loader())
+    assert run.callback_metrics["distillation/low"] > 0
+
+
+def test_another_criterion_than_the_checkpoints_is_told(tmp_path: Path) -> None:
+    half = stored(tmp_path, WithAdam(), callback())
+    with pytest.raises(ValueError, match=r"written with another criterion.* resume with the same"):
+        trainer(tmp_path, callback(FeatureLoss())).fit(WithAdam(), loader(), ckpt_path=half)
+    # In evaluation it does not matter.
+    own, added = WithAdam(), callback(FeatureLoss())
+    own.validation_step = lambda batch, batch_idx: None  # type: ignore[method-assign]
+    trainer(tmp_path, added).validate(own, loader(), ckpt_path=half, verbose=False)
+
+
+def test_a_teacher_in_half_precision_stays_so(tmp_path: Path) -> None:
+    teacher = Teacher().bfloat16()
+    before = values(teacher)
+    trainer(tmp_path, callback(teachers={"audio": teacher})).fit(Own(), loader())
+    assert equal(values(teacher), before)
+
+
+def test_a_forward_of_several_arguments_is_probed_with_a_tuple(tmp_path: Path) -> None:
+    class Two(Own):
+        def forward(self, image: Tensor, audio: Tensor) -> Tensor:  # type: ignore[override]
+            return self.net(image + audio[:, :5])
+
+        def training_step(self, batch: Batch, batch_idx: int) -> Any:
+            return cross_entropy(self(batch["image"], batch["audio"]), batch["label"])
+
+    with pytest.raises(ValueError, match=r"missing 1 required .*'audio'.*as a tuple"):
+        trainer(tmp_path, callback()).fit(Two(), loader())
+    both = callback(student_input=lambda batch: (batch["image"], batch["audio"]))
+    trainer(tmp_path, both).fit(Two(), loader())
+
+
+def test_a_student_that_ran_on_other_samples_last_is_told(tmp_path: Path) -> None:
+    class Halved(Own):
+        def training_step(self, batch: Batch, batch_idx: int) -> Any:
+            return cross_entropy(self(batch["image"][:2]), batch["label"][:2])
+
+    with pytest.raises(ValueError, match=r"last ran on 2 samples, and target='label' has 4"):
+        trainer(tmp_path, callback()).fit(Halved(), loader())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"student": "net.fc"}, r"student='net\.fc' must be Layers, such as"),
+        ({"teachers": Teacher()}, r"teachers is a Teacher: give a dict, such as \{'audio'"),
+    ],
+)
+def test_arguments_of_another_type_are_told(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        callback(**settings)
+
+
+def test_a_network_that_is_no_teacher_yet_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"wrap it, FeatureModel\(model\)"):
+        trainer(tmp_path, callback(teachers={"audio": nn.Linear(7, 8)})).fit(Own(), loader())

@@ -1,11 +1,20 @@
+import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+)
 from torch import Tensor, nn
 
-from fdkd_lightning.host import Host
+from fdkd_lightning.host import Host, check_strategy
 from fdkd_lightning.models.layers import Layers
 
 
@@ -97,8 +106,8 @@ def test_parts_move_and_are_optimised_with_it_but_in_none_of_its_files() -> None
 def test_a_module_has_one_guest_at_a_time() -> None:
     module = Own()
     host = Host(module)
-    host.add(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"two DistillationCallbacks: .* CompositeLoss"):
+    host.replace("setup", lambda own, *args: own(*args))
+    with pytest.raises(ValueError, match=r"Own is taught by another .* CompositeLoss"):
         Host(module)
     host.leave()
     Host(module)
@@ -114,3 +123,35 @@ def test_hosts_of_the_other_package_are_hosts_too() -> None:
 
     assert Host(Other()).last_of_setup() == "configure_model"  # type: ignore[arg-type]  # another's
     assert Host(Plain()).last_of_setup() == "setup"  # type: ignore[arg-type]  # another's
+
+
+@pytest.mark.parametrize("kind", [SingleDeviceStrategy, DDPStrategy])
+def test_strategies_that_keep_the_module_whole_are_taken(kind: type) -> None:
+    check_strategy(SimpleNamespace(strategy=object.__new__(kind)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy])
+def test_strategies_that_split_the_module_are_refused(kind: type) -> None:
+    message = rf"{kind.__name__} splits the module.*strategy='ddp'"
+    with pytest.raises(ValueError, match=message):
+        check_strategy(SimpleNamespace(strategy=object.__new__(kind)))  # type: ignore[arg-type]
+
+
+def test_a_copy_has_its_own_methods() -> None:
+    module = Own()
+    host = Host(module)
+    host.replace("training_step", lambda own, *args: "taught")
+    twin = copy.deepcopy(module)
+    assert module.training_step(torch.ones(1, 4), 0) == "taught"  # type: ignore[comparison-overlap]
+    assert torch.equal(twin.training_step(torch.ones(1, 4), 0), twin(torch.ones(1, 4)).sum())
+
+
+def test_layers_of_the_same_name_are_followed() -> None:
+    module, x = Own(), torch.randn(2, 4)
+    host = Host(module)
+    host.read(Layers())
+    module.net[2] = nn.Linear(8, 3)
+    with pytest.raises(RuntimeError, match="did not run"):
+        host.as_model()(x)
+    host.follow()
+    torch.testing.assert_close(host.as_model()(x).logits, module(x))

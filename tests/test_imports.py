@@ -26,12 +26,13 @@ MAY_IMPORT = {
     "analysis": "types decoupler",
     "alignment": "types linear cross_entropy",
     "losses": "types linear cross_entropy decoupler alignment places processes",
-    "models": "types",
+    "models": "types dtype",
     "data": "types",
-    "probe": "types",
+    "dtype": "",
+    "probe": "types dtype",
     "present": "types",
     "pairs": "types present processes",
-    "teachers": "types models probe present",
+    "teachers": "types dtype models probe present",
     "unimodal": "types models probe cross_entropy lr_scheduler rng present",
     "projection": "linear places",
     "teacher_weights": "cross_entropy alignment pairs",
@@ -40,8 +41,9 @@ MAY_IMPORT = {
     "teachers unimodal",
     "batch_access": "",
     "optimizers": "",
-    "callback": "types models losses linear probe present pairs teachers projection "
-    "teacher_weights distiller batch_access optimizers host",
+    "teaching": "types linear probe pairs teachers distiller batch_access",
+    "callback": "models losses probe present teachers teacher_weights projection distiller "
+    "batch_access teaching optimizers host",
     "host": "types models",
     "run": "predictions",
     "study": "types teachers distillation run",
@@ -70,6 +72,7 @@ WITHOUT_LIGHTNING = {
     "teacher_weights",
     "batch_access",
     "optimizers",
+    "dtype",
 }
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}

@@ -10,11 +10,10 @@ from torch.optim import SGD, Adagrad, Adam, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from fdkd_lightning.optimizers import (
+    HiddenStates,
     join_parameters,
     optimizers_of,
     part_parameters,
-    put_states,
-    take_states,
 )
 
 
@@ -120,32 +119,40 @@ GROUPS: list[Callable[[nn.Module, nn.Module], Any]] = [
 
 @pytest.mark.parametrize("make", [Adam, partial(SGD, lr=0.1, momentum=0.9)])
 @pytest.mark.parametrize("groups", GROUPS)
-def test_states_are_taken_out_and_put_back(
+def test_states_are_hidden_and_come_back(
     groups: Callable[[nn.Module, nn.Module], Any], make: Callable[..., Optimizer]
 ) -> None:
     own, ours = layers()
     optimizer = make(groups(own, ours))
+    hidden = HiddenStates([optimizer], [*ours.parameters()])
     step(optimizer, own, ours)
     step(optimizer, own, ours)
-    saved = [copy.deepcopy(optimizer.state_dict())]
-    taken = take_states([optimizer], saved, [*ours.parameters()])
-    assert len(taken[0]) == 2
-    assert len(saved[0]["state"]) == 2
+    saved, kept = copy.deepcopy((optimizer.state_dict(), hidden.states()))
+    assert [len(states) for states in kept] == [2]
+    assert len(saved["state"]) == 2
 
     # It fits an optimizer of the other parameters alone.
     alone, _ = layers(1)
-    bare = make([{"params": x} for x in ([alone.weight], [alone.bias])][: len(groups(own, ours))])
-    if len(groups(own, ours)) == 1:
-        bare = make([{"params": [*alone.parameters()]}])
-    bare.load_state_dict(copy.deepcopy(saved[0]))
+    its = {id(p) for p in own.parameters()}
+    names = {id(p): name for name, p in own.named_parameters()}
+    bare = make(
+        [
+            {"params": [getattr(alone, names[id(p)]) for p in group["params"] if id(p) in its]}
+            for group in groups(own, ours)
+        ]
+    )
+    bare.load_state_dict(copy.deepcopy(saved))
 
-    # And with what was taken one like it was.
+    # And, with what was kept, one like it was.
     fresh, ours_again = layers(1)
     fresh.load_state_dict(own.state_dict())
     ours_again.load_state_dict(ours.state_dict())
     again = make(groups(fresh, ours_again))
-    put_states([again], saved, [*ours_again.parameters()], taken)
-    again.load_state_dict(saved[0])
+    before = copy.deepcopy(saved)
+    hidden_again = HiddenStates([again], [*ours_again.parameters()])
+    hidden_again.keep(kept)
+    again.load_state_dict(saved)
+    assert saved["param_groups"] == before["param_groups"]  # a checkpoint stays what it is
     step(optimizer, own, ours)
     step(again, fresh, ours_again)
     for a, b in ((own, fresh), (ours, ours_again)):
@@ -156,14 +163,38 @@ def test_states_of_a_run_without_them_let_them_begin_anew() -> None:
     own, _ = layers()
     optimizer = Adam(own.parameters())
     step(optimizer, own)
-    saved = [copy.deepcopy(optimizer.state_dict())]
+    saved = copy.deepcopy(optimizer.state_dict())
     fresh, ours = layers(1)
     joined = Adam(fresh.parameters())
     join_parameters([joined], [*ours.parameters()], None)
-    put_states([joined], saved, [*ours.parameters()], None)
-    joined.load_state_dict(saved[0])
+    HiddenStates([joined], [*ours.parameters()])
+    joined.load_state_dict(saved)
     assert float(joined.state[fresh.weight]["step"]) == 1
     assert ours.weight not in joined.state
     step(joined, fresh, ours)
     assert float(joined.state[fresh.weight]["step"]) == 2
     assert float(joined.state[ours.weight]["step"]) == 1
+
+
+def test_nothing_is_hidden_any_more_once_they_are_taken_out() -> None:
+    own, ours = layers()
+    optimizer = Adam([*ours.parameters(), *own.parameters()])
+    hidden = HiddenStates([optimizer], [*ours.parameters()])
+    step(optimizer, own, ours)
+    hidden.remove()
+    state = optimizer.state_dict()
+    assert sizes(optimizer) == [2]
+    assert state["param_groups"][0]["params"] == [0, 1]
+    optimizer.load_state_dict(state)
+
+
+def test_states_of_another_optimizer_are_told_by_torch() -> None:
+    own, ours = layers()
+    optimizer = SGD([*own.parameters(), *ours.parameters()], lr=0.1)
+    HiddenStates([optimizer], [*ours.parameters()])
+    other = SGD([{"params": [own.weight]}, {"params": [own.bias]}], lr=0.1).state_dict()
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        optimizer.load_state_dict(other)
+    smaller = SGD([own.weight], lr=0.1).state_dict()
+    with pytest.raises(ValueError, match="doesn't match the size"):
+        optimizer.load_state_dict(smaller)

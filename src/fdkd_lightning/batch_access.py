@@ -13,7 +13,7 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
     Args:
         batch: A dict, a tuple or list, an object with attributes, or any nesting of these.
         key: A string is looked up whole in a dict first, and then part by part: as a key in a
-            dict, as an index in a sequence, as an attribute else.
+            dict, as an index or a named tuple's field, as an attribute else.
         argument: What an error calls the key.
 
     Raises:
@@ -45,14 +45,14 @@ def _step(value: Any, path: str, said: str) -> tuple[Any, str]:
             if key.isdecimal() and int(key) in value:
                 return value[int(key)], left
         have = f"a dict with {', '.join(map(str, value)) or 'nothing'}"
-    elif isinstance(value, Sequence) and not isinstance(value, str) and first.isdecimal():
-        if int(first) < len(value):
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        if first.isdecimal() and int(first) < len(value):
             return value[int(first)], rest
-        have = f"a {type(value).__name__} of {len(value)}"
+        if first in getattr(value, "_fields", ()):  # of a named tuple
+            return getattr(value, first), rest
+        have = f"a {type(value).__name__} of {len(value)}, whose entries are 0 to {len(value) - 1}"
     elif hasattr(value, first):
         return getattr(value, first), rest
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        have = f"a {type(value).__name__} of {len(value)}, whose entries are 0 to {len(value) - 1}"
     else:
         have = f"a {type(value).__name__}"
     raise KeyError(

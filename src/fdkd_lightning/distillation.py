@@ -144,9 +144,7 @@ class DistillationModule(UnimodalModule):
     def on_fit_start(self) -> None:
         """Bring the teachers to the student's device."""
         if isinstance(self.teachers, FrozenTeachers):
-            # With "bf16-true" and its like Lightning casts the student and every input.
-            cast = str(self.trainer.precision).endswith("-true")
-            self.teachers.to(self.device, next(self.parameters()).dtype if cast else None)
+            self.teachers.join(self.trainer, self)
 
     def teardown(self, stage: str) -> None:
         """Take the teachers off the device, as Lightning does with the module."""

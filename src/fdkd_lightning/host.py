@@ -1,11 +1,12 @@
 """A LightningModule of somebody else's while it is taught: what is changed in it, and put back."""
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning_utilities.core.overrides import is_overridden
 from torch import nn
 
@@ -40,10 +41,10 @@ class Host:
     """
 
     def __init__(self, module: LightningModule) -> None:
-        if hasattr(module, PARTS):
+        if any(isinstance(own, _Replacement) for own in module.__dict__.values()):
             raise ValueError(
-                "the trainer has two DistillationCallbacks: give one of them all teachers, and "
-                "several criteria as a CompositeLoss"
+                f"{type(module).__name__} is taught by another DistillationCallback: give one of "
+                "them all teachers, and several criteria as a CompositeLoss"
             )
         self.module = module
         self._reader: LayerReader | None = None
@@ -74,6 +75,10 @@ class Host:
             torch.compiler.reset()
         self._reader = LayerReader(self.module, layers, returns_logits=False)
 
+    def follow(self) -> None:
+        """Read layers that were replaced by others of their name since, as for SyncBatchNorm."""
+        self.reader.follow(self.module)
+
     def as_model(self) -> nn.Module:
         """Its forward as a network that returns an Output."""
         return _Network(self.module, self.reader)
@@ -87,7 +92,7 @@ class Host:
         self._replaced[name] = self.module.__dict__.get(name)
         own = getattr(self.module, name)
         # Lightning looks at the signature, and at whether the method is the module's own.
-        setattr(self.module, name, functools.wraps(own)(functools.partial(by, own)))
+        setattr(self.module, name, functools.wraps(own)(_Replacement(own, by)))
 
     def leave(self) -> None:
         """Put everything back."""
@@ -102,6 +107,48 @@ class Host:
             self._reader = None
         if PARTS in self.module._modules:
             delattr(self.module, PARTS)
+
+
+def check_strategy(trainer: Trainer) -> None:
+    """Raise unless every process has the whole host, with the gradients of all."""
+    strategy = type(trainer.strategy)
+    # By their names, which are those of both packages.
+    kinds = {kind.__name__ for kind in strategy.__mro__}
+    whole = kinds & {"SingleDeviceStrategy", "DDPStrategy"} and "DeepSpeedStrategy" not in kinds
+    if not whole:
+        raise ValueError(
+            f"{strategy.__name__} splits the module, and would leave out the parts that "
+            "DistillationCallback adds to it: use Trainer(strategy='ddp'), or one device"
+        )
+
+
+def check_averaging(trainer: Trainer, module: LightningModule) -> None:
+    """Raise if a copy of the host, made before it got its parts, would be matched with it."""
+    if next(module.buffers(), None) is None:
+        return
+    for other in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        averages = any(kind.__name__ == "WeightAveraging" for kind in type(other).__mro__)
+        if averages and getattr(other, "_use_buffers", True):
+            raise ValueError(
+                f"{type(other).__name__} averages the buffers of a module that it copied before "
+                "DistillationCallback added parts to it, and would mix them up: give it "
+                "use_buffers=False, or use StochasticWeightAveraging"
+            )
+
+
+class _Replacement:
+    """What is called in place of a method, on the host alone: a copy of it has its own method."""
+
+    def __init__(self, own: Callable[..., Any], by: Callable[..., Any]) -> None:
+        self.own = own
+        self.by = by
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.by(self.own, *args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # Not of what teaches: the callback, its teachers and the trainer.
+        return copy.deepcopy(self.own, memo)
 
 
 class _Parts(nn.Module):
@@ -132,7 +179,7 @@ class _Network(nn.Module):
 
     def forward(self, x: Any) -> Output:
         with self.reader.reading():
-            self.host(x)
+            self.host(*x) if isinstance(x, tuple) else self.host(x)
         return self.reader.take()
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 States = list[list[dict[str, Any]]]
-"""Per optimizer and parameter: its group, its place in it, and the optimizer's state of it."""
+"""Per optimizer and parameter the optimizer's state of it; {} where there is none yet."""
 
 
 def optimizers_of(configured: Any) -> list[Optimizer]:
@@ -94,66 +95,88 @@ def part_parameters(optimizers: Sequence[Optimizer], parameters: Sequence[nn.Par
             optimizer.state.pop(p, None)
 
 
-def take_states(
-    optimizers: Sequence[Optimizer],
-    states: Sequence[dict[str, Any]],
-    parameters: Sequence[nn.Parameter],
-) -> States:
-    """Take these parameters out of optimizers' saved states, which are then as without them.
+class HiddenStates:
+    """The states of parameters that optimizers train, but whose files do not show them.
+
+    ``state_dict()`` of the optimizers is then as if they did not have these parameters, and
+    ``load_state_dict()`` takes such states, whoever calls them.
 
     Args:
-        optimizers: The optimizers.
-        states: Their ``state_dict()``, changed in place.
-        parameters: What is to be taken out.
+        optimizers: Those that have the parameters.
+        parameters: What is hidden.
+
+    Example:
+        >>> import torch
+        >>> own, ours = nn.Linear(2, 1), nn.Linear(2, 1)
+        >>> sgd = torch.optim.SGD([*own.parameters(), *ours.parameters()], lr=0.1)
+        >>> hidden = HiddenStates([sgd], [*ours.parameters()])
+        >>> sgd.state_dict()["param_groups"][0]["params"]
+        [0, 1]
+        >>> hidden.remove()
+        >>> sgd.state_dict()["param_groups"][0]["params"]
+        [0, 1, 2, 3]
     """
-    ours = {id(p) for p in parameters}
-    taken: States = []
-    for optimizer, saved in zip(optimizers, states, strict=True):
-        taken.append([])
-        for i, (group, packed) in enumerate(
-            zip(optimizer.param_groups, saved["param_groups"], strict=True)
-        ):
-            kept = []
-            for place, (p, number) in enumerate(
-                zip(group["params"], packed["params"], strict=True)
-            ):
-                if id(p) in ours:
-                    state = saved["state"].pop(number, None)
-                    taken[-1].append({"group": i, "place": place, "state": state})
-                else:
-                    kept.append(number)
-            packed["params"] = kept
-    return taken
 
+    def __init__(self, optimizers: Sequence[Optimizer], parameters: Sequence[nn.Parameter]) -> None:
+        self.optimizers = list(optimizers)
+        self.parameters = list(parameters)
+        self._ours = {id(p) for p in parameters}
+        self._kept: States = []
+        self._handles: list[RemovableHandle] = []
+        for optimizer in self.optimizers:
+            self._handles += [
+                optimizer.register_state_dict_post_hook(self._hide),
+                optimizer.register_load_state_dict_pre_hook(self._show),
+            ]
 
-def put_states(
-    optimizers: Sequence[Optimizer],
-    states: Sequence[dict[str, Any]],
-    parameters: Sequence[nn.Parameter],
-    taken: States | None,
-) -> None:
-    """Put back what :func:`take_states` took; without it, let the parameters begin anew.
+    def states(self) -> States:
+        """The hidden states, per optimizer and parameter in the order of its groups."""
+        return [
+            [optimizer.state.get(p, {}) for p in self._hidden(optimizer)]
+            for optimizer in self.optimizers
+        ]
 
-    Args:
-        optimizers: The optimizers, which have the parameters.
-        states: Saved states without these parameters, changed in place.
-        parameters: The parameters.
-        taken: What was taken; None: the states are of a run that did not have them.
-    """
-    ours = {id(p) for p in parameters}
-    # Where they are not of these optimizers, loading them says so.
-    for i, (optimizer, saved) in enumerate(zip(optimizers, states, strict=False)):
-        found = {(x["group"], x["place"]): x["state"] for x in taken[i]} if taken else {}
+    def keep(self, states: States) -> None:
+        """Take these up with the states that are loaded next; empty ones begin anew."""
+        self._kept = states
+
+    def remove(self) -> None:
+        """Take the parameters out of the optimizers, which may serve another time."""
+        for handle in self._handles:
+            handle.remove()
+        part_parameters(self.optimizers, self.parameters)
+
+    def _hidden(self, optimizer: Optimizer) -> list[nn.Parameter]:
+        groups = optimizer.param_groups
+        return [p for group in groups for p in group["params"] if id(p) in self._ours]
+
+    def _hide(self, optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+        groups, gone = [], set()
+        for group, packed in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+            pairs = [*zip(group["params"], packed["params"], strict=True)]
+            gone |= {number for p, number in pairs if id(p) in self._ours}
+            groups.append(packed | {"params": [n for _, n in pairs if n not in gone]})
+        state = {number: x for number, x in saved["state"].items() if number not in gone}
+        return saved | {"state": state, "param_groups": groups}
+
+    def _show(self, optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+        place = next(i for i, own in enumerate(self.optimizers) if own is optimizer)
+        kept = iter(self._kept[place] if place < len(self._kept) else [])
+        state, groups = dict(saved["state"]), []
         numbers = [n for packed in saved["param_groups"] for n in packed["params"]]
         free = max(numbers, default=-1) + 1
-        for j, (group, packed) in enumerate(
-            zip(optimizer.param_groups, saved["param_groups"], strict=False)
-        ):
-            for place, p in enumerate(group["params"]):
-                if id(p) not in ours:
+        # Where the states are not of this optimizer, loading them says so.
+        for group, packed in zip(optimizer.param_groups, saved["param_groups"], strict=False):
+            own, params = iter(packed["params"]), []
+            for p in group["params"]:
+                if id(p) not in self._ours:
+                    params += [number for number in [next(own, None)] if number is not None]
                     continue
-                packed["params"].insert(place, free)
-                state = found.get((j, place))
-                if state is not None:
-                    saved["state"][free] = state
+                params.append(free)
+                hidden = next(kept, {})
+                if hidden:
+                    state[free] = hidden
                 free += 1
+            groups.append(packed | {"params": [*params, *own]})
+        groups += saved["param_groups"][len(groups) :]
+        return saved | {"state": state, "param_groups": groups}

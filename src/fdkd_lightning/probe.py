@@ -1,15 +1,16 @@
 """What must be known of models and data before training: sizes, and that they fit together."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from fdkd_lightning.dtype import in_type_of
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 
@@ -23,34 +24,39 @@ def example_batch(trainer: Trainer) -> Batch:
     # is private, and not annotated.
     source = loop._data_source  # type: ignore[union-attr]  # of each loop that runs
     with isolate_rng():
-        batch = two_samples(source.dataloader())
+        batch = two_samples(source.dataloader(), together=trainer.state.fn == "fit")
         batch = trainer.lightning_module._on_before_batch_transfer(batch)
         moved: Batch = trainer.strategy.batch_to_device(batch, torch.device("cpu"))
     return moved
 
 
-def two_samples(loaders: Any) -> Batch:
-    """The first two samples of the first loader, the same one twice if need be.
+def two_samples(loaders: Any, together: bool = False) -> Any:
+    """The first two samples, the same one twice if need be.
 
     Of a loader whose samples have no number it is the first batch.
+
+    Args:
+        loaders: A loader, or several in a dict, list or ``CombinedLoader``.
+        together: Whether several give one batch in the form that they are in, as in training;
+            else it is the first loader's.
     """
+    if together:
+        loaders = getattr(loaders, "iterables", loaders)  # of a CombinedLoader
+        if isinstance(loaders, Mapping):
+            return {name: two_samples(loader, together) for name, loader in loaders.items()}
+        if isinstance(loaders, list | tuple):
+            return [two_samples(loader, together) for loader in loaders]
     loader = CombinedLoader(loaders, "sequential").flattened[0]
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        first: Batch = next(iter(loader))
-        return first
+        return next(iter(loader))
     size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
-    batch: Batch = loader.collate_fn([loader.dataset[i % size] for i in range(2)])
-    return batch
+    return loader.collate_fn([loader.dataset[i % size] for i in range(2)])
 
 
 def probe(model: nn.Module, x: Any) -> Output:
     """The model's output for ``x`` in eval mode, without a trace in modes, gradients or RNG."""
     modes = {module: module.training for module in model.modules()}
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if weight is not None:
-        # A "true" precision leaves the networks in it; tokens stay whole numbers.
-        dtype = weight.dtype
-        x = apply_to_collection(x, Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t)
+    x = in_type_of(model, x)
     try:
         with isolate_rng(), torch.no_grad():
             return as_output(model.eval()(x))
@@ -101,8 +107,8 @@ def as_output(value: Any) -> Output:
     """The value, if it is an Output."""
     if not isinstance(value, Output):
         raise TypeError(
-            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: "
-            "let its forward return Output(features=..., logits=...)"
+            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it, "
+            "FeatureModel(model), or let its forward return Output(features=..., logits=...)"
         )
     return value
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
+from fdkd_lightning.dtype import in_type_of
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.present import LEAST, having, take
 from fdkd_lightning.probe import as_output, check_output, modality_input
@@ -67,9 +68,18 @@ class FrozenTeachers(Mapping[str, nn.Module]):
             teacher.requires_grad_(False)
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
-        """Move them to the device, and to ``dtype`` where the trainer converts its inputs."""
+        """Move them to the device, and to another type."""
         for teacher in self._teachers.values():
             teacher.to(device=device, dtype=dtype)
+
+    def join(self, trainer: Trainer, student: LightningModule) -> None:
+        """Bring them to the student's device.
+
+        With ``bf16-true`` and its like they become of its type, as the student itself does. With
+        the trainer's default they keep theirs, be it half precision, and inputs are converted.
+        """
+        lower = str(trainer.precision) in ("16-true", "bf16-true", "64-true")
+        self.to(student.device, next(student.parameters()).dtype if lower else None)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> dict[str, Output]:
@@ -78,10 +88,11 @@ class FrozenTeachers(Mapping[str, nn.Module]):
         A teacher whose modality all samples lack is left out.
         """
         # Not inference_mode: autograd reads these tensors when it differentiates a distance.
-        return {
-            modality: as_output(self._teachers[modality].eval()(x))
-            for modality, x in _inputs(self._teachers, batch, 1)
-        }
+        outputs = {}
+        for modality, x in _inputs(self._teachers, batch, 1):
+            teacher = self._teachers[modality].eval()
+            outputs[modality] = as_output(teacher(in_type_of(teacher, x)))
+        return outputs
 
 
 class TrainedTeachers(nn.ModuleDict):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
+from fdkd_lightning.dtype import in_type_of
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.types import Output
@@ -35,7 +35,7 @@ class FeatureModel(nn.Module):
     ============================ ================================== ================================
 
     What has no classifier of its own gets one here, by ``classifier``; ``print(model)`` shows the
-    names of all layers.
+    names of all layers. It serves one thread at a time.
 
     Args:
         model: The network: it takes the modality's input (a dict as named arguments, a tuple as
@@ -84,7 +84,7 @@ class FeatureModel(nn.Module):
 
     def forward(self, x: Any) -> Output:
         """The network's output, and what its layers gave on the way."""
-        x = _in_type_of(self.model, x)
+        x = in_type_of(self.model, x)
         mask = self._mask(x)
         with self._reader.reading():
             returned = self._run(x)
@@ -102,9 +102,7 @@ class FeatureModel(nn.Module):
                 f"classifier takes {size} features, but there are {output.features.shape[1]}: "
                 f"make it nn.Linear({output.features.shape[1]}, num_classes)"
             )
-        return output._replace(
-            logits=self.classifier(_in_type_of(self.classifier, output.features))
-        )
+        return output._replace(logits=self.classifier(in_type_of(self.classifier, output.features)))
 
     def _run(self, x: Any) -> Any:
         if isinstance(x, Mapping):
@@ -122,12 +120,3 @@ class FeatureModel(nn.Module):
         tokens = int(net._get_feat_extract_output_lengths(torch.tensor(mask.shape[1])))
         found: Tensor = getattr(net, to_frames)(tokens, mask)
         return found
-
-
-def _in_type_of(model: nn.Module, x: Any) -> Any:
-    """Fractions in the type of the network's weights, which may be loaded in half precision."""
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if weight is None:
-        return x
-    dtype = weight.dtype
-    return apply_to_collection(x, Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t)

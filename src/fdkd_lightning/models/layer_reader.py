@@ -29,7 +29,8 @@ class LayerReader:
     """The layers of one network, read while it runs.
 
     Tensors are copied where they are read, so that a layer which works in place cannot change
-    them. A layer that runs several times is read the last time. The hooks are part of the network:
+    them. A layer that runs several times is read the last time that it has a gradient, if it ever
+    has. The hooks are part of the network:
     they are copied and pickled along with it, and are traced by ``torch.compile``.
 
     Inside of what ``torch.utils.checkpoint`` runs with ``use_reentrant=True`` no gradient is
@@ -77,7 +78,12 @@ class LayerReader:
             for pattern in layers.maps
             for spot in find_layers(model, pattern, "maps")
         ]
-        self.handles = [tap.attach(model) for tap in self._taps()]
+        self.follow(model)
+
+    def follow(self, model: nn.Module) -> None:
+        """Read these layers of the network, also where others have taken their places."""
+        for tap in self._taps():
+            tap.attach(model)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -96,8 +102,21 @@ class LayerReader:
 
     def has_gradient(self) -> bool:
         """Whether something was read from which a gradient reaches the network."""
-        values = [tap.value for tap in self._taps() if tap.value is not None]
-        return any(value.requires_grad for value in values)
+        return any(value.requires_grad for value in self._values())
+
+    def is_in(self, loss: Tensor) -> bool:
+        """Whether the loss was computed from something that was read."""
+        # What was read is a copy: the layer's own tensor is where that came from.
+        wanted = {value.grad_fn.next_functions[0][0] for value in self._values() if value.grad_fn}
+        seen, nodes = set(), [loss.grad_fn]
+        while nodes:
+            node = nodes.pop()
+            if node in wanted:
+                return True
+            if node is not None and node not in seen:
+                seen.add(node)
+                nodes += [parent for parent, _ in node.next_functions]
+        return False
 
     def take(self, returned: Any = None, mask: Tensor | None = None) -> Output:
         """What was read, which is then forgotten.
@@ -141,8 +160,11 @@ class LayerReader:
 
     def remove(self) -> None:
         """Take the hooks off the network."""
-        for handle in self.handles:
-            handle.remove()
+        for tap in self._taps():
+            tap.detach()
+
+    def _values(self) -> list[Tensor]:
+        return [tap.value for tap in self._taps() if tap.value is not None]
 
     def _taps(self) -> list["_Tap"]:
         return [self.features, *([] if self.logits is None else [self.logits]), *self.maps]
@@ -156,12 +178,24 @@ class _Tap:
         self.kind = kind
         self.on = False
         self.value: Tensor | None = None
+        self.layer: nn.Module | None = None
+        self.handle: RemovableHandle | None = None
 
-    def attach(self, model: nn.Module) -> RemovableHandle:
+    def attach(self, model: nn.Module) -> None:
         layer = model.get_submodule(self.spot.name)
+        if layer is self.layer:
+            return
+        self.detach()
+        self.layer = layer
         if self.spot.side == "input":
-            return layer.register_forward_pre_hook(self.before, with_kwargs=True)
-        return layer.register_forward_hook(self.after)
+            self.handle = layer.register_forward_pre_hook(self.before, with_kwargs=True)
+        else:
+            self.handle = layer.register_forward_hook(self.after)
+
+    def detach(self) -> None:
+        if self.handle is not None:
+            self.handle.remove()
+        self.layer = self.handle = None
 
     def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.on:
@@ -201,7 +235,9 @@ class _Tap:
                 f"{where} a nested tensor: make the network with "
                 "nn.TransformerEncoder(..., enable_nested_tensor=False)"
             )
-        self.value = found.clone()
+        # What runs without gradients after the student, to measure something, does not count.
+        if self.value is None or found.requires_grad or not self.value.requires_grad:
+            self.value = found.clone()
 
     def _name(self) -> str:
         return f"layer {self.spot.name!r}" if self.spot.name else "the network itself"
