@@ -49,7 +49,7 @@ def in_processes() -> Callable[..., None]:
         for rank in range(ranks):
             argv = ["-c", *map(str, arguments), str(rank)]
             # By name the function of a test file could not be found there.
-            code = f"import sys\nsys.argv = {argv!r}\n{script}"
+            code = f"import sys, torch\ntorch.set_num_threads(1)\nsys.argv = {argv!r}\n{script}"
             processes.append(context.Process(target=exec, args=(code, {"__name__": "__main__"})))
         for process in processes:
             process.start()
