@@ -1,6 +1,8 @@
 """Fixtures that several rooms share."""
 
+import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,35 @@ def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = common_folder(tmp_path_factory) / "emoji"
     Emoji(folder).prepare_data()
     return folder
+
+
+@pytest.fixture(scope="session")
+def in_processes() -> Callable[..., None]:
+    """Runs a script once for each rank, at once, each with the arguments and its rank.
+
+    The processes are forked from one that did nothing but import the package, which takes seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fdkd_lightning"])
+
+    def run(script: str, *arguments: str | Path, ranks: int = 2) -> None:
+        processes = []
+        for rank in range(ranks):
+            argv = ["-c", *map(str, arguments), str(rank)]
+            # By name the function of a test file could not be found there.
+            code = f"import sys, torch\ntorch.set_num_threads(1)\nsys.argv = {argv!r}\n{script}"
+            processes.append(context.Process(target=exec, args=(code, {"__name__": "__main__"})))
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+        codes = [process.exitcode for process in processes]
+        # One that waits for another forever ends here.
+        for process in processes:
+            process.kill()
+        assert codes == [0] * ranks
+
+    return run
 
 
 def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

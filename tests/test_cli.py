@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_module
 
 import fdkd_lightning.cli
 from fdkd_lightning.cli import main
@@ -66,9 +67,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, done.stdout + done.stderr
 
 
-@pytest.fixture
-def said_by_lightning() -> Iterator[list[str]]:
-    """What Lightning prints in this process, with its loggers as at the start of a program."""
+@pytest.fixture(params=["lightning.pytorch", "pytorch_lightning"])
+def said_by_lightning(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[str]]:
+    """What Lightning prints here, where this package was imported last: it logs for both."""
     said: list[str] = []
 
     class Keep(logging.Handler):
@@ -76,14 +79,15 @@ def said_by_lightning() -> Iterator[list[str]]:
             said.append(record.getMessage())
 
     keep = Keep()
-    above = logging.getLogger("lightning.pytorch")
-    own = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    level, filters = above.level, list(own.filters)
+    above = logging.getLogger(request.param)
+    own = logging.getLogger(f"{request.param}.utilities.rank_zero")
+    monkeypatch.setattr(rank_zero_module, "log", own)
+    # As at the start of a program.
+    monkeypatch.setattr(own, "filters", [])
+    level = above.level
     above.setLevel(logging.INFO)
     above.addHandler(keep)
-    own.filters.clear()
     yield said
-    own.filters[:] = filters
     above.removeHandler(keep)
     above.setLevel(level)
 

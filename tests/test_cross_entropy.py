@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,25 +153,28 @@ dist.destroy_process_group()
 """
 
 
-def two_processes(folder: Path, cases: list[tuple[Tensor, ...]], values: list[list[Tensor]]) -> Any:
+def two_processes(
+    in_processes: Callable[..., None],
+    folder: Path,
+    cases: list[tuple[Tensor, ...]],
+    values: list[list[Tensor]],
+) -> Any:
     """What the first of them found for the cases, and each of them for its values."""
     torch.save(cases, folder / "cases.pt")
     torch.save(values, folder / "values.pt")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(folder), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    in_processes(PROCESS, folder)
     means = [torch.load(folder / f"means{rank}.pt") for rank in range(2)]
     return torch.load(folder / "found.pt"), means
 
 
 @pytest.mark.slow
-def test_two_processes_shares_average_to_the_mean_of_both(tmp_path: Path) -> None:
+def test_two_processes_shares_average_to_the_mean_of_both(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
     # 6 values beside 2, some beside none, none at all, one each.
     sizes = [(6, 2), (3, 0), (0, 4), (0, 0), (1, 1)]
     values = [[torch.randn(pair[rank], dtype=torch.float64) for pair in sizes] for rank in range(2)]
-    _, means = two_processes(tmp_path, [], values)
+    _, means = two_processes(in_processes, tmp_path, [], values)
     for case, pair in enumerate(sizes):
         both = [x for rank in range(2) for x in values[rank][case].tolist()]
         expected = sum(both) / len(both) if both else 0.0
@@ -189,7 +191,9 @@ def test_two_processes_shares_average_to_the_mean_of_both(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
     targets = [
         [0, 1, 2, 0, 1, 2, 0, 1],
         [0, -100, -100, -100, 1, 2, -100, 1],
@@ -204,7 +208,7 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path
         )
         for target in targets
     ]
-    found, _ = two_processes(tmp_path, cases, [[], []])
+    found, _ = two_processes(in_processes, tmp_path, cases, [[], []])
     for (x, weight, target), (value, gradient) in zip(cases, found, strict=True):
         loss = cross_entropy(x @ weight.requires_grad_(), target)
         loss.backward()

@@ -1,7 +1,5 @@
 import copy
 import itertools
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -800,8 +799,10 @@ def fit_on(processes: int, folder: Path) -> None:
 
 
 SCRIPT = """
-import importlib.util, pathlib, sys
-path, folder = sys.argv[1:]
+import importlib.util, os, pathlib, sys
+path, folder, port, rank = sys.argv[1:]
+# As torchrun and Lightning's own launcher have it.
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank}
 spec = importlib.util.spec_from_file_location("of_this_process", path)
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
@@ -811,10 +812,10 @@ tests.fit_on(2, pathlib.Path(folder))
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fdkd_lightning.teachers.TeacherWarning")
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, __file__, tmp_path], check=True, timeout=120)
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
+    in_processes(SCRIPT, __file__, tmp_path, str(find_free_network_port()))
     fit_on(1, tmp_path)
     both = zip(*(torch.load(tmp_path / f"{n}.pt") for n in (1, 2)), strict=True)
     for (one, alone), (two, together) in both:

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +221,10 @@ dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def found(in_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what each of two processes found."""
     folder = tmp_path_factory.mktemp("pairs")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", SCRIPT, __file__, str(folder), str(rank)])
-        for rank in range(2)
-    ]
-    # A process that waits for the other one forever ends here.
-    assert [process.wait(120) for process in processes] == [0, 0]
+    in_processes(SCRIPT, __file__, folder)
     return folder
 
 

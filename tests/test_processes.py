@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,10 @@ def test_one_process_has_its_own_rows() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_rows_of_both(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+def test_two_processes_have_the_rows_of_both(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
+    in_processes(PROCESS, tmp_path)
     for rank, own in ((0, [1.0, 2.0, 3.0]), (1, [4.0, 5.0])):
         counts, rows, gradient, numbers, none = torch.load(tmp_path / f"{rank}.pt")
         assert counts == [3, 2]

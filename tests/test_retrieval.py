@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -147,14 +146,12 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_search_the_gallery_of_both(tmp_path: Path) -> None:
+def test_two_processes_search_the_gallery_of_both(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
     query, gallery = pairs(19)
     torch.save((query, gallery), tmp_path / "case.pt")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    in_processes(PROCESS, tmp_path)
     expected = recall_at_k(query, gallery, 2)
     assert 0 < expected < 1
     assert [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)] == [expected] * 2

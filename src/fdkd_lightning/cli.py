@@ -22,9 +22,9 @@ def main(args: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning's own use of a name that torch deprecates, and its advertisements.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    # Whichever of its two packages was imported last logs for both.
+    for package in ("lightning.pytorch", "pytorch_lightning"):
+        logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_tip)
     if command == "study":
         study(rest)
     elif command == "prepare":
@@ -33,3 +33,7 @@ def main(args: Sequence[str] | None = None) -> None:
         export(args)
     else:
         FDKDCLI(args)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()

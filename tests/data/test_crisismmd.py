@@ -332,5 +332,6 @@ def test_the_shipped_configurations_train_in_both_directions(
         if config.startswith("distill"):
             student = config.removeprefix("distill_")
             (teacher,) = widths.keys() - {student}
-            assert weights["projector.weight"].shape == (widths[teacher], widths[student])
+            projector = weights[f"distiller.projector.linear.{widths[teacher]}.weight"]
+            assert projector.shape == (widths[teacher], widths[student])
     assert "test/accuracy" in capsys.readouterr().out

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -249,16 +248,17 @@ def test_data_that_is_there_is_not_made_again(
 
 
 @pytest.mark.slow
-def test_made_data_needs_no_extra(digits_root: Path) -> None:
+def test_made_data_needs_no_extra(in_processes: Callable[..., None], digits_root: Path) -> None:
     script = f"""
 import sys
+assert not {{"mlxtend", "espeakng_loader"}} & sys.modules.keys()
 sys.modules["mlxtend"] = sys.modules["espeakng_loader"] = None
 from fdkd_lightning.data.digits import AVDigits
 data = AVDigits({str(digits_root)!r}, modalities=["visual"])
 data.prepare_data()
 data.setup("validate")
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    in_processes(script, ranks=1)
 
 
 def test_data_that_is_not_made_asks_for_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import builtins
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,24 @@ def test_each_clip_is_a_word_in_the_middle_of_a_second(stored: dict[str, np.ndar
         assert abs(heard[0] + heard[-1] - 8000) < 1000
 
 
+AGAIN = """
+import sys
+from pathlib import Path
+from fdkd_lightning.data import digits_file
+path, rank = sys.argv[1:]
+digits_file.PER_CLASS = {"train": 8, "val": 2, "test": 10}
+digits_file.build_digits(Path(path) / f"{rank}.npz", seed=int(rank) // 2)
+"""
+
+
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bytes(digits_root: Path, tmp_path: Path) -> None:
-    (path,) = digits_root.glob("*.npz")
-    build_digits(tmp_path / "again.npz", seed=0)
-    again = hashlib.sha256((tmp_path / "again.npz").read_bytes()).hexdigest()
-    assert again == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_the_same_seed_gives_the_same_bytes(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
+    """In each process, here of a set with few of each class."""
+    in_processes(AGAIN, tmp_path, ranks=3)
+    made = [hashlib.sha256((tmp_path / f"{i}.npz").read_bytes()).hexdigest() for i in range(3)]
+    assert made[0] == made[1] != made[2]
 
 
 def test_sound_is_cut_centred_and_scaled() -> None:

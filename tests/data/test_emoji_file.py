@@ -1,7 +1,6 @@
 import builtins
 import hashlib
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +94,16 @@ def test_pictures_have_the_colours_of_their_emoji() -> None:
 
 
 @pytest.mark.slow
-def test_another_process_draws_the_same_bytes(emoji_root: Path, tmp_path: Path) -> None:
+def test_another_process_draws_the_same_bytes(
+    in_processes: Callable[..., None], emoji_root: Path, tmp_path: Path
+) -> None:
     script = """
 import sys
 from pathlib import Path
 from fdkd_lightning.data.emoji_file import build_emoji
 build_emoji(Path(sys.argv[1]))
 """
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "again.npz")], check=True)
+    in_processes(script, tmp_path / "again.npz", ranks=1)
     first, again = (
         hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (Emoji(emoji_root).path, tmp_path / "again.npz")

@@ -1,6 +1,7 @@
 """Outputs to compare, shared by the tests of all losses."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ def pair() -> Callable[..., Pair]:
         k: int = 3,
         size: tuple[int, ...] = (),
         dtype: torch.dtype = torch.float32,
+        stages_of_both: Any = STAGES,
     ) -> Pair:
         generator = torch.Generator().manual_seed(0)
         maps = [
@@ -35,7 +37,7 @@ def pair() -> Callable[..., Pair]:
                 torch.randn(n, *stage, dtype=torch.float64, generator=generator).to(dtype)
                 for stage in stages
             )
-            for stages in STAGES
+            for stages in stages_of_both
         ]
         features, logits = (
             torch.randn(2, n, channels, *size, dtype=torch.float64, generator=generator).to(dtype)

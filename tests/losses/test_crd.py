@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -352,7 +350,9 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_remember_what_one_remembers_of_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_remember_what_one_remembers_of_the_whole_batch(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
     loss, *_ = made([0], negatives=6, memory_size=16, dim=4)
     batches = []
     # The second holds sample 3 in both processes.
@@ -361,11 +361,7 @@ def test_two_processes_remember_what_one_remembers_of_the_whole_batch(tmp_path: 
         target = torch.tensor([0, 1, -100, 2, 1])
         batches.append((student.features, teacher.features, teacher.logits, student.index, target))
     torch.save({"state": loss.state_dict(), "batches": batches}, tmp_path / "case.pt")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    in_processes(PROCESS, tmp_path)
     loss._draw = lambda slots, labels: (slots[:, None] + 1 + torch.arange(6)) % 16  # type: ignore[method-assign]
     terms = [
         loss(Output(own, logits, index=index), Output(its, logits), target)["crd"].detach()

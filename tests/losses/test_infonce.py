@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,12 +236,10 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_both_batches(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-c", SCRIPT, __file__, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+def test_two_processes_learn_what_one_learns_from_both_batches(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
+    in_processes(SCRIPT, __file__, tmp_path)
     alone = learn([[0, 1, 2, 3, 4]], 0)
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for way, (terms, gradients) in alone.items():

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -565,7 +563,7 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_processes_find_the_same_channels_salient(
-    pair: Callable[..., Any], tmp_path: Path
+    in_processes: Callable[..., None], pair: Callable[..., Any], tmp_path: Path
 ) -> None:
     loss, _ = made(pair, d=6, joint_epochs=1, drop=0.5)
     random = np.random.default_rng(0)
@@ -579,11 +577,7 @@ def test_two_processes_find_the_same_channels_salient(
         target = torch.tensor([0, 1, 2, -100, 1])
         batches.append([(*map(torch.from_numpy, arrays), target) for arrays in drawn])
     torch.save({"state": loss.state_dict(), "batches": batches}, tmp_path / "case.pt")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)])
-        for rank in range(2)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    in_processes(PROCESS, tmp_path)
     found = [torch.load(tmp_path / f"found{rank}.pt") for rank in range(2)]
     order = sorted(range(6), key=lambda d: expected[d])
     for total, general in found:

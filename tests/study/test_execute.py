@@ -190,11 +190,11 @@ def wait_for(process: subprocess.Popen[bytes], name: str, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_killed_five_times_ends_with_the_same_bytes(
+def test_a_study_killed_three_times_ends_with_the_same_bytes(
     make_study: Callable[..., Study], start: Callable[[int], subprocess.Popen[bytes]]
 ) -> None:
     make_study(
-        seeds=[0, 1, 2],
+        seeds=[0, 1],
         teacher=["unimodal_$teacher.yaml", "--trainer.max_epochs=3"],
         regimes={"full": {"student": ["--trainer.max_epochs=3"]}},
     )
@@ -205,18 +205,18 @@ def test_a_study_killed_five_times_ends_with_the_same_bytes(
 
     chance = random.Random(0)
     cut_off = set()
-    for kills, workers in enumerate([2, 1, 2, 1, 1]):
+    for kills, workers in enumerate([1, 2, 1]):
         process = start(workers)
         if kills == 0:
             wait_for(process, "teacher-*/result.json", 1)
         else:
-            wait_for(process, "*/checkpoints/last.ckpt", chance.randint(1, 4))
+            wait_for(process, "*/checkpoints/last.ckpt", chance.randint(1, 3))
             time.sleep(chance.uniform(0, 0.2))
         assert process.poll() is None
         kill(process)
         begun = {path.parents[1] for path in RUNS.glob("*/checkpoints/last.ckpt")}
         cut_off |= {run for run in begun if not (run / "result.json").exists()}
-    process = start(2)
+    process = start(1)
     assert process.wait() == 0, Path("study.log").read_text()
 
     # Kills did land in the middle of runs, which then went on.
