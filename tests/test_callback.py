@@ -470,7 +470,8 @@ def fit_on(processes: int, folder: Path) -> None:
 
 
 SCRIPT = """
-import importlib.util, pathlib, sys
+import importlib.util, os, pathlib, sys
+os.environ.pop("PL_GLOBAL_SEED", None)  # another test's, to which Lightning resets in DDP alone
 path, name, folder = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("of_this_process", path)
 tests = importlib.util.module_from_spec(spec)

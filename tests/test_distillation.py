@@ -801,6 +801,7 @@ def fit_on(processes: int, folder: Path) -> None:
 SCRIPT = """
 import importlib.util, os, pathlib, sys
 path, folder, port, rank = sys.argv[1:]
+os.environ.pop("PL_GLOBAL_SEED", None)  # another test's, to which Lightning resets in DDP alone
 # As torchrun and Lightning's own launcher have it.
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank}
 spec = importlib.util.spec_from_file_location("of_this_process", path)
