@@ -294,3 +294,9 @@ def test_a_configuration_is_json(tmp_path: Path) -> None:
     config["network"]["init_args"]["name"] = nn.ReLU()  # type: ignore[index]  # whatever
     with pytest.raises(ExportError, match=r"cannot be written as JSON.*class_path, init_args"):
         write_config(config, tmp_path)
+
+
+def test_whoever_may_read_the_folders_files_may_read_the_weights(tmp_path: Path) -> None:
+    write(tmp_path, NgramNet(3), torch.randint(1, 9, (2, 20)), None)
+    modes = [(tmp_path / name).stat().st_mode for name in ("model.safetensors", "config.json")]
+    assert modes[0] == modes[1]

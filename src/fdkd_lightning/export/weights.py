@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import reprlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -30,6 +31,10 @@ def write_weights(student: Student, folder: Path) -> Path:
     """Write the weights, under the names of the network's state dict."""
     path = folder / WEIGHTS
     save_model(student.network, str(path), metadata={"format": "pt"})
+    # safetensors lets the owner alone read it.
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
     return path
 
 
