@@ -474,7 +474,7 @@ def test_a_run_without_loggers_can_be_tested_in_its_folder(digits_root: Path) ->
         (
             "unimodal_audio",
             "--data.modalities=[video]",
-            ["modalities=['video']", "one or more of ['audio', 'visual']"],
+            ["modalities=['video']", "one or more of ['audio', 'visual', 'text']"],
         ),
         (
             "unimodal_audio",

@@ -112,9 +112,11 @@ class HiddenStates:
         >>> hidden = HiddenStates([sgd], [*ours.parameters()])
         >>> sgd.state_dict()["param_groups"][0]["params"]
         [0, 1]
+        >>> len(sgd.param_groups[0]["params"])
+        4
         >>> hidden.remove()
-        >>> sgd.state_dict()["param_groups"][0]["params"]
-        [0, 1, 2, 3]
+        >>> len(sgd.param_groups[0]["params"])
+        2
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], parameters: Sequence[nn.Parameter]) -> None:
