@@ -1,6 +1,7 @@
 """Distillation inside somebody else's LightningModule."""
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -258,13 +259,21 @@ class DistillationCallback(Callback):
         batch = example_batch(trainer)
         assert self.student_input is not None
         x = entry(batch, self.student_input, "student_input")
+        takes = inspect.signature(host.module.forward)
+        try:
+            takes.bind(*(x if isinstance(x, tuple) else (x,)))
+        except TypeError as error:
+            raise ValueError(
+                f"{type(host.module).__name__}.forward does not take student_input ({error}): let "
+                "it give all arguments, as a tuple"
+            ) from error
         try:
             student = probe(host.as_model(), x)
-        except (NotImplementedError, TypeError) as error:
+        except NotImplementedError as error:  # torch's, of a module without a forward
             raise ValueError(
-                f"{type(host.module).__name__} has no forward that takes student_input ({error}): "
-                "let student_input give all its arguments, as a tuple, or leave it out and give "
-                "the sizes of the criterion's parts, such as SharedAlignmentHead(512, 10)"
+                f"{type(host.module).__name__} has no forward that takes student_input: leave it "
+                "out, and give the sizes of the criterion's parts, such as "
+                "SharedAlignmentHead(512, 10)"
             ) from error
         self._teaching.build(student, batch)
 
