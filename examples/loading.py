@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import fdkd_lightning as fdkd
 from fdkd_lightning.data import Recipe
-from fdkd_lightning.data.media import read_audio, read_frames
+from fdkd_lightning.data.preparation.media import read_audio, read_frames
 
 SECONDS, RATE, FPS, WIDTH, HEIGHT = 3, 44_100, 25, 480, 360  # as CREMA-D's clips
 

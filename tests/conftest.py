@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdkd_lightning.data.digits import AVDigits
-from fdkd_lightning.data.emoji import Emoji
+from fdkd_lightning.data.embedded.digits import AVDigits
+from fdkd_lightning.data.embedded.emoji import Emoji
 
 
 @pytest.fixture(scope="session", autouse=True)

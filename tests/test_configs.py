@@ -15,14 +15,14 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
 from fdkd_lightning.cli import main
-from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.models.ngram_net import NgramNet
 from fdkd_lightning.models.resnet import ResNet
-from fdkd_lightning.models.text import NgramNet
-from fdkd_lightning.run import FDKDCLI
 from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
-from fdkd_lightning.teacher_weights import FixedWeights
+from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.teacher_weights import FixedWeights
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
-from fdkd_lightning.unimodal import UnimodalModule
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

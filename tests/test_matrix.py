@@ -14,13 +14,13 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.losses import FDKDLoss
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.models import DeepLabV3Plus, FeatureModel, Layers, NgramNet, ResNet
-from fdkd_lightning.pairs import Pair
-from fdkd_lightning.projection import Projector
+from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.pairs import Pair
+from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.types import Output
 
 CLASSES = 3

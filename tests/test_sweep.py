@@ -20,9 +20,9 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.training.distillation import DistillationModule
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SWEEP = yaml.safe_load((CONFIGS / "sweep.yaml").read_text())

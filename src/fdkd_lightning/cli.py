@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from fdkd_lightning.data.command import prepare_set
 from fdkd_lightning.export.command import export
-from fdkd_lightning.run import FDKDCLI
+from fdkd_lightning.report.tables import report
 from fdkd_lightning.study.command import study
+from fdkd_lightning.training.command import FDKDCLI
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -26,7 +27,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for package in ("lightning.pytorch", "pytorch_lightning"):
         logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_tip)
     if command == "study":
-        study(rest)
+        print(report(study(rest)))
     elif command == "prepare":
         prepare_set(rest)
     elif command == "export":

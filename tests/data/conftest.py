@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from fdkd_lightning.data.nyu_classes import NYU_40, SAME_NAME
+from fdkd_lightning.data.sets.nyu_classes import NYU_40, SAME_NAME
 
 FPS = 10
 TONE = 440

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fdkd_lightning.data.dataset import PairedDataset
-from fdkd_lightning.data.recipe import AudioRecipe, Recipe, TextRecipe
-from fdkd_lightning.data.rows import Row
+from fdkd_lightning.data.preparation.manifest_file import Row
+from fdkd_lightning.data.preparation.recipe import AudioRecipe, Recipe, TextRecipe
 
 TEXTS = ["", "ünï 🦉", "so"]
 

@@ -9,8 +9,8 @@ import yaml
 
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.manifest import PairedManifest
-from fdkd_lightning.data.recipe import AudioRecipe, FramesRecipe, Recipe, TextRecipe
-from fdkd_lightning.run import FDKDCLI
+from fdkd_lightning.data.preparation.recipe import AudioRecipe, FramesRecipe, Recipe, TextRecipe
+from fdkd_lightning.training.command import FDKDCLI
 
 Write = Callable[..., Path]
 CLASSES = ["low", "high"]

@@ -12,9 +12,15 @@ from torch import Tensor, nn
 
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.recipe import AudioRecipe, ImageRecipe, MediaRecipe, Recipe, TextRecipe
-from fdkd_lightning.data.report import CoverageError
-from fdkd_lightning.data.table import Sample
+from fdkd_lightning.data.preparation.coverage import CoverageError
+from fdkd_lightning.data.preparation.recipe import (
+    AudioRecipe,
+    ImageRecipe,
+    MediaRecipe,
+    Recipe,
+    TextRecipe,
+)
+from fdkd_lightning.data.preparation.table import Sample
 
 Write = Callable[..., Path]
 SPLITS = ["train"] * 12 + ["val"] * 4 + ["test"] * 4

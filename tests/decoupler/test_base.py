@@ -19,7 +19,7 @@ def test_a_decoupler_has_neither_terms_nor_records_unless_it_says_so() -> None:
 
     assert Nothing().dim == 1
     assert Nothing(dim=-1).dim == -1
-    assert Nothing().terms() == Nothing().record() == {}
+    assert Nothing().terms() == Nothing().logged_values() == {}
 
 
 @pytest.mark.parametrize("dim", [1, -1])

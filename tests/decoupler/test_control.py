@@ -128,7 +128,7 @@ def test_the_axis_terms_and_records_are_those_of_the_wrapped_split(dim: int) -> 
     decoupler = PermutedDecoupler(PermutedDecoupler(inner, seed=1), seed=2)
     assert decoupler.dim == dim
     assert decoupler.terms() == inner.terms() != {}
-    assert decoupler.record() == inner.record() != {}
+    assert decoupler.logged_values() == inner.logged_values() != {}
     assert [*decoupler.parameters()] == [inner.theta]
     assert PermutedDecoupler(HaarDecoupler()).terms() == {}
 

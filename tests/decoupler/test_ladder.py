@@ -305,11 +305,11 @@ def test_shapes_are_known_without_values(row: Row) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_terms_and_records_are_float32_scalars(row: Row, dtype: torch.dtype) -> None:
     decoupler = row.factory().to(dtype)
-    assert (not decoupler.terms()) == (not decoupler.record()) == row.hard
-    for value in (*decoupler.terms().values(), *decoupler.record().values()):
+    assert (not decoupler.terms()) == (not decoupler.logged_values()) == row.hard
+    for value in (*decoupler.terms().values(), *decoupler.logged_values().values()):
         assert (value.shape, value.dtype) == ((), torch.float32)
     assert all(term.requires_grad for term in decoupler.terms().values())
-    assert not any(value.requires_grad for value in decoupler.record().values())
+    assert not any(value.requires_grad for value in decoupler.logged_values().values())
 
 
 @every_split

@@ -81,7 +81,7 @@ def test_the_cut_off_begins_at_the_threshold_without_a_penalty(
 ) -> None:
     decoupler = LearnableFrequencyDecoupler(threshold, margin=margin)
     assert decoupler.cutoff.item() == pytest.approx(threshold, abs=1e-6)
-    assert decoupler.record()["threshold"].item() == pytest.approx(threshold, abs=1e-6)
+    assert decoupler.logged_values()["threshold"].item() == pytest.approx(threshold, abs=1e-6)
     assert decoupler.terms()["cutoff"].item() == pytest.approx(0, abs=1e-12)
 
 

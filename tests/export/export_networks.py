@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from transformers import BertConfig, Wav2Vec2Config
 
 from fdkd_lightning.export.base import Student
-from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.standalone import prepare
 from fdkd_lightning.export.torch_export import trace
 from fdkd_lightning.models import (
     DeepLabV3Plus,

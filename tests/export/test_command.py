@@ -9,12 +9,12 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
-from fdkd_lightning.data.digits import AVDigits
+from fdkd_lightning.data.embedded.digits import AVDigits
 from fdkd_lightning.export import onnx
 from fdkd_lightning.export.command import export
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.weights import load_student
-from fdkd_lightning.run import FDKDCLI
+from fdkd_lightning.training.command import FDKDCLI
 
 DEMO = Path(__file__).parents[2] / "configs/demo"
 QUIET = [

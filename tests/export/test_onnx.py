@@ -7,7 +7,7 @@ import torch
 from export_networks import KINDS, Case, MeanOverTime, Traced, elsewhere, expect, tensors
 from torch import nn
 
-from fdkd_lightning.data.spectrograms import (
+from fdkd_lightning.data.transforms.spectrograms import (
     LogDensitySpectrogram,
     LogMagnitudeSpectrogram,
     LogMelSpectrogram,
@@ -15,7 +15,7 @@ from fdkd_lightning.data.spectrograms import (
 from fdkd_lightning.export import onnx
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.onnx import require_onnx, run_onnx, write_onnx
-from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.standalone import prepare
 from fdkd_lightning.export.torch_export import trace
 
 ort = pytest.importorskip("onnxruntime")

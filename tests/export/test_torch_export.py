@@ -19,9 +19,9 @@ from export_networks import (
 )
 from torch import Tensor, nn
 
-from fdkd_lightning.data.spectrograms import LogMelSpectrogram
+from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
 from fdkd_lightning.export.base import ExportError
-from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.standalone import prepare
 from fdkd_lightning.export.torch_export import (
     inputs_of,
     run_graph,

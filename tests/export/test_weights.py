@@ -12,7 +12,7 @@ from torch import nn
 
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.hub import ExportedStudent
-from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.standalone import prepare
 from fdkd_lightning.export.weights import (
     build_network,
     load_student,
@@ -137,9 +137,9 @@ def test_anothers_class_is_built_only_when_it_is_trusted(tmp_path: Path) -> None
         ("os.system", (), "trust=['os']"),
         ("subprocess.Popen", (), "trust=['subprocess']"),
         ("os.getcwd", ("subprocess",), "trust=['os']"),
-        ("fdkd_lightning.run.os.system", (), "does not find"),
-        ("fdkd_lightning.run.json", (), "no torch.nn.Module"),
-        ("fdkd_lightning.run.FDKDCLI", (), "no torch.nn.Module"),
+        ("fdkd_lightning.training.command.os.system", (), "does not find"),
+        ("fdkd_lightning.training.command.json", (), "no torch.nn.Module"),
+        ("fdkd_lightning.training.command.FDKDCLI", (), "no torch.nn.Module"),
         ("fdkd_lightning.cli.main", (), "no torch.nn.Module"),
         ("torch.nn.init.normal_", (), "no torch.nn.Module"),
         ("fdkd_lightning.models.deeplab.SMPDeepLabV3Plus", (), "segmentation_models_pytorch"),

@@ -32,7 +32,7 @@ def test_a_loss_needs_nothing_but_terms() -> None:
     loss.set_epoch(3)
     assert not loss.state_dict()
     assert loss.heads(OUTPUT) == {}
-    assert loss.record() == {}
+    assert loss.logged_values() == {}
     assert loss(OUTPUT, None, torch.tensor([0, 1])) == {"constant": torch.tensor(1.0)}
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.losses.base import (
     DistillationLoss,
     TeacherRequiredError,
@@ -47,7 +47,7 @@ class Known(DistillationLoss):
     def heads(self, student: Output) -> dict[str, Tensor]:
         return {f"head_{name}": student.logits + value for name, value in self.values.items()}
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         return {f"record_{name}": torch.tensor(value) for name, value in self.values.items()}
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
@@ -194,7 +194,7 @@ def test_other_errors_of_a_loss_are_not_swallowed(kind: type[Exception], teacher
         def heads(self, student: Output) -> dict[str, Tensor]:
             raise kind("broken")
 
-        def record(self) -> dict[str, Tensor]:
+        def logged_values(self) -> dict[str, Tensor]:
             raise kind("broken")
 
     loss = CompositeLoss({"good": Known(x=1.0), "bad": Failing()})
@@ -228,18 +228,18 @@ def test_heads_and_records_are_merged_under_the_names() -> None:
         "b/head_y": 3,
     }
     # Neither is weighted: they are no terms.
-    assert loss.record() == {
+    assert loss.logged_values() == {
         "a/record_x": torch.tensor(1.0),
         "b/record_x": torch.tensor(2.0),
         "b/record_y": torch.tensor(3.0),
     }
     assert CompositeLoss({"kd": KDLoss()}).heads(output()) == {}
-    assert CompositeLoss({"kd": KDLoss()}).record() == {}
+    assert CompositeLoss({"kd": KDLoss()}).logged_values() == {}
 
 
 def test_the_cut_off_of_a_learnable_split_is_recorded() -> None:
     fdkd = FDKDLoss(LearnableFrequencyDecoupler(threshold=0.25))
-    record = CompositeLoss({"fdkd": fdkd, "kd": KDLoss()}).record()
+    record = CompositeLoss({"fdkd": fdkd, "kd": KDLoss()}).logged_values()
     assert list(record) == ["fdkd/threshold"]
     assert record["fdkd/threshold"].item() == pytest.approx(0.25, rel=1e-6)
 
@@ -305,7 +305,7 @@ def test_composites_nest() -> None:
     loss = CompositeLoss({"inner": inner, "c": Known(x=5.0)}, {"inner": 10.0, "c": WarmUp(2)})
     assert terms_of(loss) == {"inner/a/x": 30, "inner/b/x": 20, "c/x": 2.5}
     assert terms_of(loss, teacher=False) == {"inner/a/x": 30, "c/x": 2.5}
-    assert list(loss.record()) == ["inner/a/record_x", "inner/b/record_x", "c/record_x"]
+    assert list(loss.logged_values()) == ["inner/a/record_x", "inner/b/record_x", "c/record_x"]
     assert list(loss.heads(output())) == ["inner/a/head_x", "inner/b/head_x", "c/head_x"]
 
 
@@ -335,7 +335,7 @@ def test_a_control_hands_the_epoch_the_records_and_the_build_to_a_composite() ->
     control.set_epoch(1)
     assert known.told == [("build", student, student), ("set_epoch", 1)]
     assert terms_of(control) == {"a/x": 1}
-    assert list(control.record()) == ["a/record_x"]
+    assert list(control.logged_values()) == ["a/record_x"]
     assert list(control.heads(student)) == ["a/head_x"]
 
 

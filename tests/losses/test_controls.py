@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.losses.controls import LabelSmoothingLoss, ShuffledPairs, next_of_group
 from fdkd_lightning.losses.fdkd import FDKDLoss

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import (
     Decoupler,
     FrequencyDecoupler,
     LearnableFrequencyDecoupler,
 )
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.losses.controls import ShuffledPairs
 from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.losses.log_mse import LogMSELoss
@@ -489,7 +489,7 @@ class Telling(Constants):
     def terms(self) -> dict[str, Tensor]:
         return {"own": self.theta[0] ** 2}
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         return {"theta": self.theta[0].detach()}
 
 
@@ -511,9 +511,9 @@ def test_the_decouplers_terms_come_last_and_its_record_is_the_losss(
     assert terms["own"].item() == 16 * 9
     terms["own"].backward()
     assert loss.get_parameter("decoupler.theta").grad.tolist() == [16 * 6]
-    assert loss.record() == {"theta": torch.tensor(3.0)}
+    assert loss.logged_values() == {"theta": torch.tensor(3.0)}
     control = ShuffledPairs(loss)
-    assert control.record() == loss.record()
+    assert control.logged_values() == loss.logged_values()
     assert control(student, other, target)["own"].item() == 16 * 9
 
 
@@ -526,7 +526,7 @@ def test_a_term_of_the_decoupler_is_no_reason_to_go_without_a_teacher(
 
 
 def test_a_plain_split_adds_nothing() -> None:
-    assert FDKDLoss(FrequencyDecoupler()).record() == {}
+    assert FDKDLoss(FrequencyDecoupler()).logged_values() == {}
 
 
 def test_a_learnable_cut_off_is_held_recorded_and_learned(pair: Callable[..., Any]) -> None:
@@ -537,7 +537,7 @@ def test_a_learnable_cut_off_is_held_recorded_and_learned(pair: Callable[..., An
     terms = loss(student, teacher, target)
     assert list(terms) == ["low", "high", "cutoff"]
     assert terms["cutoff"].item() == pytest.approx(16 * 2 * 0.1**2, rel=1e-5)
-    assert loss.record() == {"threshold": torch.tensor(0.5)}
+    assert loss.logged_values() == {"threshold": torch.tensor(0.5)}
     assert {*loss.parameters()} == {decoupler.theta}
     for term in terms.values():
         (gradient,) = torch.autograd.grad(term, decoupler.theta, retain_graph=True)

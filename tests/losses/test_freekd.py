@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.losses.freekd import FreeKDLoss, freekd_prompts
-from fdkd_lightning.losses.haar import haar_dwt, haar_idwt
+from fdkd_lightning.ops.haar_transform import haar_dwt, haar_idwt
 from fdkd_lightning.types import Output
 
 

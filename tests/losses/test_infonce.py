@@ -13,8 +13,8 @@ from fdkd_lightning.decoupler import (
     frequency_split,
 )
 from fdkd_lightning.losses.infonce import InfoNCELoss, info_nce_loss
-from fdkd_lightning.pairs import make_pairs
-from fdkd_lightning.present import take
+from fdkd_lightning.training.missing_modality import select
+from fdkd_lightning.training.pairs import make_pairs
 from fdkd_lightning.types import Output
 
 
@@ -126,8 +126,8 @@ def test_a_decouplers_own_term_and_record_are_there() -> None:
     terms["infonce"].backward()
     assert decoupler.theta.grad is not None
     assert decoupler.theta.grad.count_nonzero()
-    assert loss.record() == {"threshold": pytest.approx(0.25)}
-    assert InfoNCELoss().record() == {}
+    assert loss.logged_values() == {"threshold": pytest.approx(0.25)}
+    assert InfoNCELoss().logged_values() == {}
 
 
 def test_the_teacher_gets_no_gradient() -> None:
@@ -211,7 +211,7 @@ def learn(parts: list[list[int]], rank: int) -> dict[str, list[Any]]:
             # The last sample lacks the teacher's modality: all processes' pairs are put together.
             has = rows != 4
             batch = {"label": target, "index": rows, "present": {"audio": has}}
-            (pair,) = make_pairs(student, {"audio": take(teacher, has)}, batch, len(rows))
+            (pair,) = make_pairs(student, {"audio": select(teacher, has)}, batch, len(rows))
             assert pair is not None
             student, teacher, target = pair.student, pair.teacher or teacher, pair.target
         terms = loss(student, teacher, target)

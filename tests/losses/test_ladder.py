@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler, WholeDecoupler
 from fdkd_lightning.losses import (
     AFDLoss,
@@ -39,6 +38,7 @@ from fdkd_lightning.losses import (
     rkd_loss,
     sp_loss,
 )
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.losses.base import label_or_prediction
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.losses.mfh import MFHLoss

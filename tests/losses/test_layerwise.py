@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.alignment import SharedAlignmentHead, alignment_loss
 from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
 from fdkd_lightning.losses import (
     CompositeLoss,
@@ -23,9 +22,10 @@ from fdkd_lightning.losses import (
     ShuffledPairs,
     feature_loss,
 )
+from fdkd_lightning.losses.alignment import SharedAlignmentHead, alignment_loss
 from fdkd_lightning.losses.layerwise import LayerwiseLoss
-from fdkd_lightning.places import resize
-from fdkd_lightning.probe import output_of, shapes_of
+from fdkd_lightning.ops.spatial import resize
+from fdkd_lightning.training.probe import output_of, shapes_of
 from fdkd_lightning.types import Output
 
 Pair = Callable[..., tuple[Output, Output, Tensor]]
@@ -216,11 +216,11 @@ def test_each_stage_has_a_copy_of_its_own(pair: Pair) -> None:
     optimizer = torch.optim.SGD(loss.parameters(), 5.0)
     sum(loss(student, teacher, target).values()).backward()
     optimizer.step()
-    record = loss.record()
+    record = loss.logged_values()
     assert list(record) == ["stage1/threshold", "stage3/threshold"]
     first, third = record.values()
     assert first != third
-    assert criterion.record()["threshold"] == pytest.approx(0.5)
+    assert criterion.logged_values()["threshold"] == pytest.approx(0.5)
 
 
 def test_what_was_drawn_before_is_the_same_at_first() -> None:
@@ -279,10 +279,10 @@ class Recorder(FeatureLoss):
 
     epoch = 0
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         return True
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         return 3
 
     def set_epoch(self, epoch: int) -> None:
@@ -293,12 +293,14 @@ def test_the_rest_of_the_contract_is_the_criterions() -> None:
     loss = LayerwiseLoss(Recorder(), [0, 1])
     loss.set_epoch(5)
     assert [part.epoch for part in loss.criteria] == [5, 5]
-    assert loss.whole_from() == 3
-    assert loss.keeps_to_one_teacher()
+    assert loss.warmup_epochs() == 3
+    assert loss.single_teacher_only()
     plain = LayerwiseLoss(FeatureLoss(), [0])
-    assert plain.whole_from() == 0
-    assert not plain.keeps_to_one_teacher()
-    assert LayerwiseLoss(DKDLoss(warmup=20), [0]).whole_from() == DKDLoss(warmup=20).whole_from()
+    assert plain.warmup_epochs() == 0
+    assert not plain.single_teacher_only()
+    assert (
+        LayerwiseLoss(DKDLoss(warmup=20), [0]).warmup_epochs() == DKDLoss(warmup=20).warmup_epochs()
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ def test_any_criterion_of_features_will_do(pair: Pair, criterion: DistillationLo
     terms = loss(student, teacher, target)
     assert {name.split("/")[0] for name in terms} == {"stage1", "stage-1"}
     assert all(term.isfinite() for term in terms.values())
-    assert loss.keeps_to_one_teacher() == criterion.keeps_to_one_teacher()
+    assert loss.single_teacher_only() == criterion.single_teacher_only()
 
 
 def test_it_is_one_of_several(pair: Pair) -> None:

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecoupler
 from fdkd_lightning.losses import (
     CompositeLoss,
@@ -20,6 +19,7 @@ from fdkd_lightning.losses import (
     ShuffledPairs,
     WarmUp,
 )
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.types import Output
 
 Make = Callable[..., tuple[Output, Output, Tensor]]
@@ -93,8 +93,8 @@ def test_a_criterion_with_parts_for_one_direction_needs_another(pair: Make) -> N
     loss.build(student, teacher)
     # The stage's maps have different widths: each direction has a map of its own.
     assert set(loss(student, teacher, target)) == {"student/hint", "teacher/hint", "teacher/task"}
-    assert loss.keeps_to_one_teacher()
-    assert not MutualLoss(KDLoss()).keeps_to_one_teacher()
+    assert loss.single_teacher_only()
+    assert not MutualLoss(KDLoss()).single_teacher_only()
 
 
 def test_what_fits_in_one_direction_alone_is_told_when_it_is_built(pair: Make) -> None:
@@ -159,11 +159,11 @@ def test_what_concerns_the_criteria_reaches_them(pair: Make) -> None:
     student, teacher, target = pair()
     learned = [FDKDLoss(LearnableFrequencyDecoupler()) for _ in range(2)]
     both = MutualLoss(learned[0], teacher_criterion=learned[1])
-    assert set(both.record()) == {"threshold", "teacher/threshold"}
-    assert set(MutualLoss(learned[0]).record()) == {"threshold"}
+    assert set(both.logged_values()) == {"threshold", "teacher/threshold"}
+    assert set(MutualLoss(learned[0]).logged_values()) == {"threshold"}
     warming = CompositeLoss({"kd": KDLoss()}, {"kd": WarmUp(4)})
     late = MutualLoss(KDLoss(), teacher_criterion=warming)
-    assert late.whole_from() == 3
+    assert late.warmup_epochs() == 3
     late.set_epoch(1)
     found = late(student, teacher, target)
     assert found["teacher/kd/kd"].item() == pytest.approx(

@@ -23,8 +23,8 @@ from fdkd_lightning.models.feature_model import FeatureModel
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 from fdkd_lightning.models.resnet import ResNet
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
-from fdkd_lightning.unimodal import UnimodalModule
 
 SIZES = {
     "hidden_size": 8,

@@ -10,14 +10,14 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.decoupler import FrequencyDecoupler
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.losses import FDKDLoss, KDLoss, MutualLoss
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel, load_pretrained
-from fdkd_lightning.projection import Projector
+from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.projector import Projector
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
-from fdkd_lightning.unimodal import UnimodalModule
 
 
 class Net(nn.Module):

@@ -15,18 +15,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fdkd_lightning.alignment import SharedAlignmentHead
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.data.tokens import Tokenize
+from fdkd_lightning.data.transforms.tokenize import Tokenize
 from fdkd_lightning.decoupler import FrequencyDecoupler
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.losses import FDKDLoss
+from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 from fdkd_lightning.models.transformers_model import TransformersModel
-from fdkd_lightning.projection import Projector
-from fdkd_lightning.teachers import FrozenTeachers
+from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.projector import Projector
+from fdkd_lightning.training.teachers import FrozenTeachers
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
-from fdkd_lightning.unimodal import UnimodalModule
 
 SIZES = {
     "hidden_size": 8,

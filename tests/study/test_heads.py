@@ -7,11 +7,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fdkd_lightning.distillation import DistillationModule
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.study.heads import HeadMetrics
+from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Batch, Output
-from fdkd_lightning.unimodal import UnimodalModule
 
 LABELS = [0, 1, 2, 0, 1, -100]
 

@@ -1,10 +1,5 @@
 """Looking at features: what two modalities share, and where."""
 
-from fdkd_lightning.analysis.similarity import (
-    Similarity,
-    band_similarity,
-    collect_features,
-    plot_similarity,
-)
+import lazy_loader
 
-__all__ = ["Similarity", "band_similarity", "collect_features", "plot_similarity"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 # The place that torch's documentation of default_collate names for types of one's own.
-from torch.utils.data._utils.collate import collate as collate_by_type
-from torch.utils.data._utils.collate import collate_tensor_fn, default_collate_fn_map
+from torch.utils.data._utils.collate import (
+    collate as collate_by_type,
+    collate_tensor_fn,
+    default_collate_fn_map,
+)
 
 from fdkd_lightning.types import Batch
 

@@ -10,7 +10,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, get_loader
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.report import CoverageError
+from fdkd_lightning.data.preparation.coverage import CoverageError
 
 HELP = """\
 usage: fdkd prepare SET [--root FOLDER] [--dry-run] [ARGUMENT ...]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from fdkd_lightning.data.recipe import MediaRecipe, Recipe
-from fdkd_lightning.data.rows import Row
+from fdkd_lightning.data.preparation.manifest_file import Row
+from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 LABEL_MAP = "label_map"

@@ -6,16 +6,16 @@ from pathlib import Path
 from torch import nn
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.recipe import Recipe
-from fdkd_lightning.data.table import Sample, read_table, within
+from fdkd_lightning.data.preparation.recipe import Recipe
+from fdkd_lightning.data.preparation.table import Sample, read_table, within
 
 
 class PairedManifest(PairedDataModule):
     """Your own pairs, from a table with the columns id, split, label and one per modality.
 
     ``split`` is train, val or test. A modality's column holds paths relative to ``root``, or with
-    a :class:`~fdkd_lightning.data.recipe.TextRecipe` the texts themselves. An empty label means
-    none, an empty path or text that the sample lacks the modality. Columns ``start`` and
+    a :class:`~fdkd_lightning.TextRecipe` the texts themselves. An empty label means none,
+    an empty path or text that the sample lacks the modality. Columns ``start`` and
     ``duration`` (seconds), if there are any, choose a segment of each file; others are ignored.
 
     The files are decoded when they are first needed, those of the selected modalities only, into

@@ -14,12 +14,12 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from fdkd_lightning.data.base import MultimodalDataModule, check_range
 from fdkd_lightning.data.dataset import LABEL_MAP, PairedDataset
-from fdkd_lightning.data.prepare import prepare
-from fdkd_lightning.data.recipe import MediaRecipe, Recipe
-from fdkd_lightning.data.report import Report
-from fdkd_lightning.data.rows import Row, manifest_name, read_manifest
+from fdkd_lightning.data.preparation.coverage import Report
+from fdkd_lightning.data.preparation.manifest_file import Row, manifest_name, read_manifest
+from fdkd_lightning.data.preparation.prepare import prepare
+from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
+from fdkd_lightning.data.preparation.table import Sample, check_samples, classes_of, draw_validation
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights, stratified_order
-from fdkd_lightning.data.table import Sample, check_samples, classes_of, draw_validation
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 

@@ -32,7 +32,7 @@ class Decoupler(nn.Module, ABC):
         """Weighted terms on the split's own parameters, added to the loss; none by default."""
         return {}
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """Values to be logged beside the terms, without gradients; none by default."""
         return {}
 

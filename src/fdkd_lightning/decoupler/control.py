@@ -122,9 +122,9 @@ class PermutedDecoupler(Decoupler):
         """The wrapped split's."""
         return self.decoupler.terms()
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """The wrapped split's."""
-        return self.decoupler.record()
+        return self.decoupler.logged_values()
 
     def extra_repr(self) -> str:
         """The arguments, for ``print(model)``."""

@@ -112,7 +112,7 @@ class LearnableFrequencyDecoupler(Decoupler):
         """What holds the cut-off near ``threshold``."""
         return {"cutoff": self.strength * (self.cutoff - self.threshold) ** 2}
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """The cut-off as it is now."""
         return {"threshold": self.cutoff.detach()}
 

@@ -9,7 +9,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from fdkd_lightning.probe import as_output
+from fdkd_lightning.training.probe import as_output
 
 TOLERANCE = 1e-5
 """The largest difference from the live student, in float32.

@@ -14,9 +14,9 @@ from fdkd_lightning.export.base import ExportError, class_path
 from fdkd_lightning.export.gather import gather_facts
 from fdkd_lightning.export.student import FORMATS, check_formats, export_student
 from fdkd_lightning.models.pretrained import PretrainedModel
-from fdkd_lightning.probe import modality_input, two_samples
-from fdkd_lightning.run import FDKDCLI
-from fdkd_lightning.unimodal import UnimodalModule
+from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.probe import modality_input, two_samples
+from fdkd_lightning.training.unimodal import UnimodalModule
 
 
 class Exporter(Trainer):

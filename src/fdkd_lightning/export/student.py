@@ -27,7 +27,7 @@ from fdkd_lightning.export.card import CARD, write_card
 from fdkd_lightning.export.facts import RunFacts
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.lengths import try_lengths
-from fdkd_lightning.export.prepare import prepare
+from fdkd_lightning.export.standalone import prepare
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
 FORMATS: tuple[Format, ...] = get_args(Format)

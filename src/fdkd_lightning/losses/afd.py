@@ -12,7 +12,7 @@ from fdkd_lightning.losses.base import (
     require_teacher,
     stage_map,
 )
-from fdkd_lightning.losses.normalize import l2_normalize
+from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.types import Output
 
 
@@ -128,7 +128,7 @@ class AFDLoss(DistillationLoss):
         if self.attention is None:
             self.attention = _Attention(own, its, self.size)
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: its queries and positions are of that one's stages."""
         return True
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
-from fdkd_lightning.losses.normalize import l2_normalize
+from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.types import Output
 
 

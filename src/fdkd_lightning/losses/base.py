@@ -27,11 +27,11 @@ class DistillationLoss(nn.Module, ABC):
         {'l1': tensor(0.)}
     """
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """Whether parts of the loss belong to one teacher, so that several cannot share it."""
         return False
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The first epoch, counted from 0, in which all of the loss is there."""
         return 0
 
@@ -61,7 +61,7 @@ class DistillationLoss(nn.Module, ABC):
         """
         return {}
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """What the loss learns and has to show, by name, such as a cut-off: logged each epoch."""
         return {}
 

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.losses.base import (
     CLASSES_REMEDY,
     DistillationLoss,
@@ -16,6 +15,7 @@ from fdkd_lightning.losses.base import (
     stage_map,
 )
 from fdkd_lightning.losses.kd import kd_loss
+from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
 
@@ -207,7 +207,7 @@ class C2KDLoss(DistillationLoss):
             return {}
         return {"proxy": _logits(self.student_proxy, stage_map("student", student, self.stage))}
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: so does its proxy."""
         return True
 

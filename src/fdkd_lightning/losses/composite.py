@@ -62,14 +62,14 @@ class CompositeLoss(DistillationLoss):
         """Size the losses; those that need a teacher are left alone without one."""
         self._each(lambda loss: loss.build(student, teacher))
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """Whether one of the losses does."""
-        return any(self._each(lambda loss: loss.keeps_to_one_teacher()).values())
+        return any(self._each(lambda loss: loss.single_teacher_only()).values())
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The first epoch in which all losses are whole and no warm-up is under way."""
         warm_ups = [w.epochs - 1 for w in self.weights.values() if isinstance(w, WarmUp)]
-        return max([*self._each(lambda loss: loss.whole_from()).values(), *warm_ups])
+        return max([*self._each(lambda loss: loss.warmup_epochs()).values(), *warm_ups])
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses and the schedules."""
@@ -88,9 +88,9 @@ class CompositeLoss(DistillationLoss):
         """Those of all losses, under the names of their terms."""
         return _named(self._each(lambda loss: loss.heads(student)))
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """Those of all losses, likewise."""
-        return _named(self._each(lambda loss: loss.record()))
+        return _named(self._each(lambda loss: loss.logged_values()))
 
     def _weight(self, name: str) -> float:
         weight = self.weights.get(name, 1.0)

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
+from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
 
@@ -57,17 +57,17 @@ class ShuffledPairs(DistillationLoss):
         """Tell the criterion."""
         self.criterion.set_epoch(epoch)
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """Whether the criterion does."""
-        return self.criterion.keeps_to_one_teacher()
+        return self.criterion.single_teacher_only()
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The criterion's."""
-        return self.criterion.whole_from()
+        return self.criterion.warmup_epochs()
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """The criterion's."""
-        return self.criterion.record()
+        return self.criterion.logged_values()
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """The criterion's."""

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
-from fdkd_lightning.losses.normalize import l2_normalize
-from fdkd_lightning.processes import gather_rows
+from fdkd_lightning.ops.distributed import gather_rows
+from fdkd_lightning.ops.normalize import l2_normalize
+from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
 
 EPSILON = 1e-7
@@ -131,7 +131,7 @@ class CRDLoss(DistillationLoss):
         ):
             embedding.build(output.features.shape[1], self.dim)
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: so does its memory."""
         return True
 

@@ -154,7 +154,7 @@ class DKDLoss(DistillationLoss):
         """Set the epoch of the warm-up, counted from 0."""
         self.epoch = epoch
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The last epoch of the warm-up."""
         return max(self.warmup - 1, 0)
 

@@ -4,13 +4,13 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from fdkd_lightning.alignment import (
+from fdkd_lightning.decoupler import Decoupler
+from fdkd_lightning.losses.alignment import (
     SharedAlignmentHead,
     alignment_loss,
     scores_at,
     soft_alignment_loss,
 )
-from fdkd_lightning.decoupler import Decoupler
 from fdkd_lightning.losses.base import (
     PROJECTOR_REMEDY,
     DistillationLoss,
@@ -18,7 +18,7 @@ from fdkd_lightning.losses.base import (
     require_teacher,
 )
 from fdkd_lightning.losses.log_mse import LogMSELoss, signed_log1p
-from fdkd_lightning.losses.normalize import standardize
+from fdkd_lightning.ops.normalize import standardize
 from fdkd_lightning.types import Bands, Output
 
 
@@ -184,9 +184,9 @@ class FDKDLoss(DistillationLoss):
             )
         return terms | more
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """What the decoupler has to show, such as a learned cut-off."""
-        return self.decoupler.record()
+        return self.decoupler.logged_values()
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """Logits of the classifiers on the student's bands, of the size of the student's own."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
-from fdkd_lightning.losses.haar import haar_dwt, haar_idwt
+from fdkd_lightning.ops.haar_transform import haar_dwt, haar_idwt
 from fdkd_lightning.types import Output
 
 
@@ -180,7 +180,7 @@ class FreeKDLoss(DistillationLoss):
         if self.connector is None and own.shape[1] != its.shape[1]:
             self.connector = nn.Conv2d(own.shape[1], its.shape[1], 1)
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: so do connector and prompts."""
         return True
 

@@ -82,7 +82,7 @@ class HintLoss(DistillationLoss):
                 _convolution(own.shape, its.shape), nn.BatchNorm2d(its.shape[1]), nn.ReLU()
             )
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: the regressor speaks one network's language."""
         return True
 

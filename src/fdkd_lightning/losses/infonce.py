@@ -11,8 +11,8 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
-from fdkd_lightning.losses.normalize import l2_normalize, standardize
-from fdkd_lightning.processes import gather_rows, row_counts
+from fdkd_lightning.ops.distributed import gather_rows, row_counts
+from fdkd_lightning.ops.normalize import l2_normalize, standardize
 from fdkd_lightning.types import Output
 
 
@@ -128,9 +128,9 @@ class InfoNCELoss(DistillationLoss):
         terms = {"infonce": self.weight * info_nce_loss(own, its, self.temperature)}
         return terms if self.decoupler is None else terms | self.decoupler.terms()
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """What the decoupler has to show, such as a learned cut-off."""
-        return {} if self.decoupler is None else self.decoupler.record()
+        return {} if self.decoupler is None else self.decoupler.logged_values()
 
     def _compared(self, features: Tensor) -> Tensor:
         if self.decoupler is None:

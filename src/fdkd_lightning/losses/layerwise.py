@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import DistillationLoss, stage_map
-from fdkd_lightning.places import Places, arrange, check_places
+from fdkd_lightning.ops.probed_linear import ProbedLinear
+from fdkd_lightning.ops.spatial import Places, arrange, check_places
 from fdkd_lightning.types import Output
 
 
@@ -101,13 +101,13 @@ class LayerwiseLoss(DistillationLoss):
             with torch.no_grad():
                 criterion.build(*self._at(stage, student, teacher))
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """Whether the criterion does."""
-        return any(criterion.keeps_to_one_teacher() for _, criterion in self._each())
+        return any(criterion.single_teacher_only() for _, criterion in self._each())
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The criterion's."""
-        return max(criterion.whole_from() for _, criterion in self._each())
+        return max(criterion.warmup_epochs() for _, criterion in self._each())
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the criteria."""
@@ -130,12 +130,12 @@ class LayerwiseLoss(DistillationLoss):
             for name, logits in criterion.heads(self._at(stage, student, None)[0]).items()
         }
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """Those of all stages, likewise."""
         return {
             f"stage{stage}/{name}": value
             for stage, criterion in self._each()
-            for name, value in criterion.record().items()
+            for name, value in criterion.logged_values().items()
         }
 
     def _each(self) -> list[tuple[int, DistillationLoss]]:

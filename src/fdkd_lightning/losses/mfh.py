@@ -8,14 +8,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.cross_entropy import cross_entropy
-from fdkd_lightning.linear import ProbedLinear
 from fdkd_lightning.losses.base import (
     CLASSES_REMEDY,
     DistillationLoss,
     require_same_shape,
     require_teacher,
 )
+from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
 
 
@@ -179,11 +179,11 @@ class MFHLoss(DistillationLoss):
         """Tell which stage it is."""
         self._epoch = epoch
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """It does: the saliency is of one network's channels."""
         return True
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The first stage, in which nothing is distilled, must come to an end."""
         return self.joint_epochs
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.cross_entropy import cross_entropy
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
 
@@ -61,7 +61,7 @@ class MutualLoss(DistillationLoss):
         teacher_criterion: DistillationLoss | None = None,
     ) -> None:
         super().__init__()
-        if teacher_criterion is None and criterion.keeps_to_one_teacher():
+        if teacher_criterion is None and criterion.single_teacher_only():
             raise ValueError(
                 f"{type(criterion).__name__} keeps parts for one direction: give the other a "
                 "criterion of its own, as teacher_criterion"
@@ -70,13 +70,13 @@ class MutualLoss(DistillationLoss):
         self.task_weight = task_weight
         self.teacher_criterion = teacher_criterion
 
-    def keeps_to_one_teacher(self) -> bool:
+    def single_teacher_only(self) -> bool:
         """Whether one of the criteria does."""
-        return any(criterion.keeps_to_one_teacher() for criterion in self._criteria())
+        return any(criterion.single_teacher_only() for criterion in self._criteria())
 
-    def whole_from(self) -> int:
+    def warmup_epochs(self) -> int:
         """The first epoch in which both criteria are whole."""
-        return max(criterion.whole_from() for criterion in self._criteria())
+        return max(criterion.warmup_epochs() for criterion in self._criteria())
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Size the criteria, each in its direction; one that serves both, in both."""
@@ -97,12 +97,12 @@ class MutualLoss(DistillationLoss):
         """The criterion's."""
         return self.criterion.heads(student)
 
-    def record(self) -> dict[str, Tensor]:
+    def logged_values(self) -> dict[str, Tensor]:
         """The criterion's, and the teacher's own as ``teacher/...``."""
-        record = self.criterion.record()
+        record = self.criterion.logged_values()
         if self.teacher_criterion is None:
             return record
-        return record | _named("teacher", self.teacher_criterion.record())
+        return record | _named("teacher", self.teacher_criterion.logged_values())
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the criteria."""

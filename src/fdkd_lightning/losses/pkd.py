@@ -13,7 +13,7 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
-from fdkd_lightning.losses.normalize import standardize
+from fdkd_lightning.ops.normalize import standardize
 from fdkd_lightning.types import Output
 
 EPS = 1e-6

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.dtype import in_type_of
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.ops.precision import in_type_of
 from fdkd_lightning.types import Output
 
 

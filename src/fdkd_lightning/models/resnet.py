@@ -3,11 +3,10 @@
 from typing import Any
 
 import torch
-from timm.models.resnet import BasicBlock
-from timm.models.resnet import ResNet as TimmResNet
+from timm.models.resnet import BasicBlock, ResNet as TimmResNet
 from torch import Tensor, nn
 
-from fdkd_lightning.models.frames import Frames, average_frames, check_frames, fold_frames
+from fdkd_lightning.models.frame_folding import Frames, average_frames, check_frames, fold_frames
 from fdkd_lightning.types import Output
 
 

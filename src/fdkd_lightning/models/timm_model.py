@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.models.frames import Frames, average_frames, check_frames, fold_frames
+from fdkd_lightning.models.frame_folding import Frames, average_frames, check_frames, fold_frames
 from fdkd_lightning.models.pretrained import DeferredModel
 from fdkd_lightning.types import Output
 

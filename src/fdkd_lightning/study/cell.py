@@ -21,10 +21,10 @@ from filelock import FileLock
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
-from fdkd_lightning.run import FDKDCLI
 from fdkd_lightning.study.heads import HeadMetrics
 from fdkd_lightning.study.plan import Run
-from fdkd_lightning.teachers import TeacherWarning
+from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.teachers import TeacherWarning
 
 
 @dataclass

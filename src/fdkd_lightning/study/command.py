@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fdkd_lightning.study.execute import StudyError, run_study
 from fdkd_lightning.study.plan import read_study
-from fdkd_lightning.study.report import report
 from fdkd_lightning.study.results import collect, write_results
 
 DESCRIPTION = """\
@@ -27,11 +26,11 @@ A method of your own is a class in a module that Python finds from here, and a r
 (the last line below methods:). examples/custom_loss.py does it."""
 
 
-def study(args: Sequence[str]) -> None:
-    """Run the command.
+def study(args: Sequence[str]) -> Path:
+    """Run the command up to its results, and return the folder that holds them.
 
     Args:
-        args: What follows ``fdkd study``.
+        args: The arguments after ``fdkd study``.
     """
     parser = ArgumentParser(
         "fdkd study", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
@@ -48,11 +47,10 @@ def study(args: Sequence[str]) -> None:
         parser.error("give the file of a study, or --report and the folder of one that was run")
     try:
         if own.report is not None:
-            print(report(own.report))
-            return
+            return Path(own.report)
         plan = read_study(own.file, overrides)
         run_study(plan, own.scheduler)
     except (StudyError, ValueError, FileNotFoundError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
     write_results(plan, collect(plan), plan.folder)
-    print(report(plan.folder))
+    return plan.folder

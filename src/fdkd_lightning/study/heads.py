@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torchmetrics import Metric
 
-from fdkd_lightning.distillation import DistillationModule
+from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.types import Batch
 
 

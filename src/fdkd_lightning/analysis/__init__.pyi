@@ -1,0 +1,6 @@
+from .similarity import (
+    Similarity as Similarity,
+    band_similarity as band_similarity,
+    collect_features as collect_features,
+    plot_similarity as plot_similarity,
+)

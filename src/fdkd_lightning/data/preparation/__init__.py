@@ -1,0 +1,1 @@
+"""Decoding files once into a compact form."""

@@ -1,0 +1,95 @@
+"""A scene's colours."""
+
+import io
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fdkd_lightning.data.base import check_range
+from fdkd_lightning.data.preparation.matlab import read_member
+from fdkd_lightning.data.preparation.media import MediaError, read_image
+from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
+from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
+from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
+
+
+class SceneImageRecipe(SceneRecipe):
+    """A picture whose pixels belong to those of a depth or label map, kept as JPEG.
+
+    Views are drawn as :class:`SceneRecipe` says. What lies beyond the picture has ImageNet's mean
+    colour, which normalisation makes 0.
+
+    Args:
+        size: H and W of the pictures.
+        scales: One is drawn for each view; the default is CMX's.
+        crop: H and W of what is loaded in training; None: ``size``, as CMX does.
+        mirror: Mirror left and right half of the time.
+        quality: JPEG's, from 1 to 95; the colours are not subsampled.
+
+    Shape:
+        - output: [3, H, W] float32 from 0 to 1
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Reference:
+        Zhang et al., "CMX" (arXiv:2203.04838), huaaaliu/RGBX_Semantic_Segmentation
+        dataloader/dataloader.py, config.py (scales and crop).
+
+    Example:
+        >>> recipe, rng = SceneImageRecipe(crop=(320, 320)), np.random.default_rng(0)
+        >>> recipe.blank().shape, recipe.blank(rng).shape
+        (torch.Size([3, 480, 640]), torch.Size([3, 320, 320]))
+    """
+
+    suffix: ClassVar[str] = ".jpg"
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (480, 640),
+        scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+        crop: tuple[int, int] | None = None,
+        mirror: bool = True,
+        quality: int = 95,
+    ) -> None:
+        super().__init__(size, scales, crop, mirror)
+        check_range("quality", quality, 1, 95)
+        self.quality = quality
+
+    def stored(self) -> dict[str, Any]:
+        """Size and quality of the stored pictures."""
+        return {"size": self.size, "quality": self.quality}
+
+    def encode(self, path: Path, part: Part = WHOLE) -> bytes:
+        """The picture of a file, or of an array in a MATLAB file."""
+        if part.member:
+            values = read_member(path, part.member)
+            if values.dtype != np.uint8 or values.ndim != 3:
+                raise MediaError(
+                    "undecodable", f"{part.member} is {values.dtype} {values.shape}, no colours"
+                )
+            image = Image.fromarray(np.ascontiguousarray(values))
+        else:
+            image = read_image(path)
+            if image.mode.startswith(("I", "F")):
+                # Pillow would clip them at 255.
+                raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits each")
+        self.check_size((image.height, image.width))
+        content = io.BytesIO()
+        image.convert("RGB").save(content, "JPEG", quality=self.quality, subsampling=0)
+        return content.getvalue()
+
+    def load(self, source: Path, rng: Generator) -> Tensor:
+        """A view."""
+        with Image.open(source) as image:
+            pixels = self.draw(rng).bilinear(image, IMAGENET_MEAN)
+        channels_first = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return channels_first.float() / 255
+
+    def blank(self, rng: Generator = None) -> Tensor:
+        """ImageNet's mean colour."""
+        return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.seen(rng))

@@ -1,0 +1,31 @@
+from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
+from .at import ATLoss as ATLoss, at_loss as at_loss
+from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
+from .c2kd import (
+    C2KDLoss as C2KDLoss,
+    non_target_kl as non_target_kl,
+    rank_agreement as rank_agreement,
+)
+from .composite import CompositeLoss as CompositeLoss
+from .controls import LabelSmoothingLoss as LabelSmoothingLoss, ShuffledPairs as ShuffledPairs
+from .crd import CRDLoss as CRDLoss
+from .dist import DISTLoss as DISTLoss, dist_loss as dist_loss
+from .dkd import DKDLoss as DKDLoss, dkd_loss as dkd_loss
+from .fdkd import FDKDLoss as FDKDLoss
+from .feature import FeatureLoss as FeatureLoss, feature_loss as feature_loss
+from .freekd import FreeKDLoss as FreeKDLoss, freekd_prompts as freekd_prompts
+from .hint import HintLoss as HintLoss
+from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
+from .kd import KDLoss as KDLoss, kd_loss as kd_loss
+from .layerwise import LayerwiseLoss as LayerwiseLoss
+from .log_mse import (
+    LogMSELoss as LogMSELoss,
+    log_mse_loss as log_mse_loss,
+    signed_log1p as signed_log1p,
+)
+from .mfh import MFHLoss as MFHLoss, mfh_saliency as mfh_saliency
+from .mutual import MutualLoss as MutualLoss
+from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
+from .rkd import RKDLoss as RKDLoss, rkd_loss as rkd_loss
+from .schedule import CosineDecay as CosineDecay, WarmUp as WarmUp, WeightSchedule as WeightSchedule
+from .sp import SPLoss as SPLoss, sp_loss as sp_loss

@@ -1,0 +1,1 @@
+"""Arithmetic that several rooms need, of no method in particular."""

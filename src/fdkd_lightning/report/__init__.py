@@ -1,0 +1,1 @@
+"""Tables and figures from the files that the other rooms have written."""

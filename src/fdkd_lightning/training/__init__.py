@@ -1,0 +1,1 @@
+"""Training: modules, callback and the step they share."""

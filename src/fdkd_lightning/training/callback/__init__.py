@@ -1,0 +1,1 @@
+"""Distillation inside an existing LightningModule."""

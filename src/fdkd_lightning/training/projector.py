@@ -1,0 +1,83 @@
+"""Bringing a student's features to the width, the grid and the rank of a teacher's."""
+
+from torch import Tensor, nn
+
+from fdkd_lightning.ops.probed_linear import ProbedLinear
+from fdkd_lightning.ops.spatial import Places, arrange, check_places
+
+
+class Projector(nn.Module):
+    r"""A trained linear map of the student's features to each teacher's width.
+
+    .. math::
+        X^s \mapsto W_{D_t} \, \rho(X^s) + b_{D_t}, \quad X^t \mapsto \rho(X^t)
+
+    It is not needed after training. :math:`\rho` is what is done with places, the pixels of a map
+    or the tokens of a sequence, as in :class:`~fdkd_lightning.LayerwiseLoss`: those of two
+    modalities do not correspond, so that ``"mean"``, one vector per sample, is the default. Where
+    pairs are registered (colour and depth) ``"resize"`` brings the student's to the teacher's grid.
+
+    Args:
+        out_features: The width without a teacher (the teacher-free control), which is the
+            teacher's, so that the heads are the same; None: the student's own.
+        places: ``"mean"`` or ``"resize"``.
+
+    Shape:
+        - student: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], in which zeros are padding
+        - teacher: [N, D', ...], likewise
+        - output: both [N, D'], or both [N, D', H, W] with the teacher's places
+
+    Raises:
+        ValueError: If ``places`` is unknown, features have another rank, or ``"resize"`` meets
+            places that have no order in common.
+        RuntimeError: If it is called before it is built.
+
+    Example:
+        >>> import torch
+        >>> projector = Projector()
+        >>> student, teacher = torch.randn(2, 8, 7, 7), torch.randn(2, 16)
+        >>> projector.build(student, teacher)
+        >>> [x.shape for x in projector(student, teacher)]
+        [torch.Size([2, 16]), torch.Size([2, 16])]
+    """
+
+    def __init__(self, out_features: int | None = None, places: Places = "mean") -> None:
+        super().__init__()
+        check_places(places)
+        self.out_features = out_features
+        self.places = places
+        # By the teacher's width: teachers of one width share the map, and with it the heads.
+        self.linear = nn.ModuleDict()
+
+    def build(self, student: Tensor, teacher: Tensor | None) -> None:
+        """Create the map to this teacher's width, if it is not there yet."""
+        for role, features in (("student", student), ("teacher", teacher)):
+            if features is not None and features.ndim not in (2, 4):
+                raise ValueError(
+                    f"the {role}'s features have shape {list(features.shape)}: a projector takes "
+                    "[N, D], maps [N, D, H, W] or tokens as [N, D, 1, L]"
+                )
+        width = self._width(student, teacher)
+        if str(width) not in self.linear:
+            self.linear[str(width)] = ProbedLinear(student.shape[1], width)
+
+    def forward(self, student: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The student's features as the teacher's are, and these."""
+        width = str(self._width(student, teacher))
+        if width not in self.linear:
+            raise RuntimeError(
+                f"Projector has no map to features of width {width} yet: call build() with the "
+                "outputs of one batch before the first forward"
+            )
+        size = student.shape[2:] if teacher is None else teacher.shape[2:]
+        # Before the map, which leaves no zero in padding.
+        projected: Tensor = self.linear[width](arrange(student, size, self.places))
+        return projected, None if teacher is None else arrange(teacher, size, self.places)
+
+    def _width(self, student: Tensor, teacher: Tensor | None) -> int:
+        if teacher is not None:
+            return teacher.shape[1]
+        if self.out_features is not None:
+            return self.out_features
+        # Of an evaluation nothing but the student is known.
+        return int(next(iter(self.linear), student.shape[1]))

@@ -1,0 +1,497 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdkd_lightning.data import prepare as module
+from fdkd_lightning.data.preparation.coverage import CoverageError, Report
+from fdkd_lightning.data.preparation.manifest_file import manifest_name, read_manifest
+from fdkd_lightning.data.preparation.prepare import prepare
+from fdkd_lightning.data.preparation.recipe import (
+    AudioRecipe,
+    FramesRecipe,
+    ImageRecipe,
+    MediaRecipe,
+    Part,
+    Recipe,
+    TextRecipe,
+)
+from fdkd_lightning.data.preparation.table import Sample
+
+Write = Callable[..., Path]
+RECIPES: dict[str, Recipe] = {
+    "audio": AudioRecipe(8000),
+    "visual": ImageRecipe(),
+    "text": TextRecipe(),
+}
+
+
+@pytest.fixture
+def samples(tmp_path: Path, write_wav: Write, write_picture: Write) -> list[Sample]:
+    """Twelve whole samples, below ``root``."""
+    made = []
+    for i in range(12):
+        write_wav(tmp_path / "root" / f"{i}.wav", 0.1 + 0.01 * i, 8000)
+        write_picture(tmp_path / "root" / "pictures" / f"{i}.jpg", color=(20 * i, 0, 0))
+        sources = {"audio": f"{i}.wav", "visual": f"pictures/{i}.jpg", "text": f"the, {i}"}
+        split = ("train", "val", "test")[i // 4]
+        made.append(Sample(f"id{i}", split, "ab"[i % 2], sources, where=f"t.csv, line {i + 2}"))
+    return made
+
+
+def run(
+    folder: Path,
+    samples: list[Sample],
+    recipes: dict[str, Recipe] = RECIPES,
+    workers: int = 1,
+    min_coverage: float = 0.0,
+    dry_run: bool = False,
+) -> Report:
+    root, prepared = folder / "root", folder / "prepared"
+    return prepare(samples, root, prepared, recipes, workers, min_coverage, dry_run, progress=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that was prepared, by its path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def contents_of(report: Report) -> tuple[bytes, int]:
+    return report.manifest.read_bytes(), len(report.faults)
+
+
+def statuses(report: Report) -> list[str]:
+    return [row.status for row in read_manifest(report.manifest, RECIPES)]
+
+
+def test_the_manifest_names_a_compact_form_of_each_modality(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    report = run(tmp_path, samples)
+    lines = report.manifest.read_text().splitlines()
+    assert lines[0].replace('"', "") == "id,split,label,audio,visual,text,status,reason"
+    assert len(lines) == 13
+    rows = read_manifest(report.manifest, RECIPES)
+    assert [row.id for row in rows] == [sample.id for sample in samples]
+    first = rows[0]
+    assert first[:3] == ("id0", "train", "a")
+    assert first[4:] == ("ok", "")
+    assert first.sources["text"] == "the, 0"
+    sound = np.load(tmp_path / "prepared" / first.sources["audio"])
+    assert (sound.dtype, len(sound)) == (np.dtype(np.int16), 800)
+    assert first.sources["visual"].endswith(".jpg")
+    assert report.decoded == 24
+    assert str(report) == "\n".join(
+        f"{split}: 4 of 4 samples (100.0%)" for split in ("train", "val", "test")
+    )
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_prepares_the_same(tmp_path: Path, samples: list[Sample]) -> None:
+    run(tmp_path, samples)
+    alone = contents(tmp_path / "prepared")
+    (tmp_path / "prepared").rename(tmp_path / "alone")
+    run(tmp_path, samples, workers=2)
+    assert contents(tmp_path / "prepared") == alone
+
+
+def test_what_is_done_is_not_done_again(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, samples)
+    before = contents(tmp_path / "prepared")
+
+    def refuse(*arguments: object) -> bytes:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(AudioRecipe, "encode", refuse)
+    monkeypatch.setattr(ImageRecipe, "encode", refuse)
+    assert run(tmp_path, samples).decoded == 0
+    # Nor are the sources needed.
+    (tmp_path / "root").rename(tmp_path / "elsewhere")
+    assert run(tmp_path, samples).decoded == 0
+    assert contents(tmp_path / "prepared") == before
+
+
+def test_a_finished_folder_may_be_read_only(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, samples)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError
+
+    # A test that runs as root could write anywhere.
+    for name in ("whole_file", "require_folder", "FileLock"):
+        monkeypatch.setattr(module, name, refuse)
+    assert run(tmp_path, samples).decoded == 0
+
+
+def test_only_the_recipes_modalities_are_decoded(tmp_path: Path, samples: list[Sample]) -> None:
+    report = run(tmp_path, samples, {"visual": ImageRecipe()})
+    assert report.decoded == 12
+    assert not list((tmp_path / "prepared").glob("audio*"))
+    assert run(tmp_path, samples).decoded == 12
+
+
+def test_another_recipe_mixes_with_nothing(tmp_path: Path, samples: list[Sample]) -> None:
+    old = run(tmp_path, samples)
+    before = contents(tmp_path / "prepared")
+    recipes = RECIPES | {"audio": AudioRecipe(4000)}
+    new = run(tmp_path, samples, recipes)
+    assert new.decoded == 12
+    assert new.manifest != old.manifest
+    assert before.items() <= contents(tmp_path / "prepared").items()
+    for report, length in ((old, 800), (new, 400)):
+        source = read_manifest(report.manifest, recipes)[0].sources["audio"]
+        assert len(np.load(tmp_path / "prepared" / source)) == length
+    # The length that is loaded is not that of the compact form.
+    views = RECIPES | {"audio": AudioRecipe(4000, seconds=9)}
+    assert run(tmp_path, samples, views).manifest == new.manifest
+
+
+def test_another_table_shares_the_files_and_has_a_manifest_of_its_own(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    report = run(tmp_path, samples[:-1])
+    assert run(tmp_path, samples).decoded == 2
+    assert report.manifest.exists()
+    changes: list[dict[str, object]] = [
+        {"id": "x"},
+        {"split": "test"},
+        {"label": "c"},
+        {"sources": {"audio": "0.wav"}},
+        {"start": 0.05},
+        {"duration": 0.05},
+    ]
+    names = {manifest_name([samples[0]._replace(**change)], RECIPES) for change in changes}
+    assert len(names) == len(changes)
+    assert manifest_name(samples[:1], RECIPES) not in names
+    assert manifest_name([samples[0]._replace(where="elsewhere")], RECIPES) not in names
+
+
+def test_one_source_of_two_samples_is_decoded_once(tmp_path: Path, samples: list[Sample]) -> None:
+    twins = [samples[0], samples[0]._replace(id="twin"), samples[0]._replace(id="cut", start=0.02)]
+    report = run(tmp_path, twins, {"audio": AudioRecipe(8000)})
+    assert report.decoded == 2
+    first, twin, cut = read_manifest(report.manifest, {"audio": AudioRecipe()})
+    assert first.sources == twin.sources != cut.sources
+    assert len(np.load(tmp_path / "prepared" / cut.sources["audio"])) == 640
+
+
+def spoil(root: Path, samples: list[Sample]) -> list[Sample]:
+    """Samples 0 to 6 get a fault each, 7 lacks a modality."""
+    (root / "0.wav").unlink()
+    (root / "1.wav").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (root / "2.wav").write_bytes(b"")
+    content = (root / "3.wav").read_bytes()
+    (root / "3.wav").write_bytes(content[: len(content) // 2])
+    (root / "pictures" / "5.jpg").write_bytes(b"no picture")
+    samples = list(samples)
+    samples[4] = samples[4]._replace(start=5.0)
+    samples[6] = samples[6]._replace(sources=samples[6].sources | {"audio": "pictures/6.jpg"})
+    samples[7] = samples[7]._replace(sources={"audio": "7.wav", "text": "the, 7"})
+    return samples
+
+
+SPOILT = ["missing", "lfs-stub", "empty", "truncated", "zero-length", "undecodable", "undecodable"]
+
+
+def test_faults_are_recorded_with_their_reason(tmp_path: Path, samples: list[Sample]) -> None:
+    samples = spoil(tmp_path / "root", samples)
+    report = run(tmp_path, samples)
+    rows = read_manifest(report.manifest, RECIPES)
+    assert [row.status for row in rows] == [*SPOILT, "absent", "ok", "ok", "ok", "ok"]
+    assert rows[0].reason == "audio 0.wav: missing: there is no such file"
+    assert set(rows[0].sources) == {"visual", "text"}
+    assert set(rows[5].sources) == {"audio", "text"}
+    assert rows[7].reason == "visual: absent"
+    assert [report.found(split) for split in ("train", "val", "test")] == [0, 1, 4]
+    text = str(report).splitlines()
+    assert text[0] == ("train: 0 of 4 samples (0.0%); empty 1, lfs-stub 1, missing 1, truncated 1")
+    assert text[3] == "  t.csv, line 2: audio 0.wav: missing: there is no such file"
+    assert text[-1] == f"  ... and 2 more: see {report.manifest}"
+
+
+def test_several_faults_of_a_sample_are_all_told(tmp_path: Path, samples: list[Sample]) -> None:
+    (tmp_path / "root" / "0.wav").unlink()
+    (tmp_path / "root" / "pictures" / "0.jpg").write_bytes(b"")
+    row = read_manifest(run(tmp_path, samples).manifest, RECIPES)[0]
+    assert row.status == "missing"
+    assert row.reason.split("; ")[1] == "visual pictures/0.jpg: empty: the file has no bytes"
+
+
+def test_a_file_that_failed_is_tried_again_only_when_it_changed(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, tried = tmp_path / "root", []
+    samples = spoil(root, samples)
+    before = contents_of(run(tmp_path, samples))
+    real = AudioRecipe.encode
+
+    def observed(self: AudioRecipe, path: Path, *segment: float | None) -> bytes:
+        tried.append(path.name)
+        return real(self, path, *segment)
+
+    monkeypatch.setattr(AudioRecipe, "encode", observed)
+    report = run(tmp_path, samples)
+    assert (tried, contents_of(report)) == ([], before)
+    os.utime(root / "3.wav", ns=(1, 1))
+    report = run(tmp_path, samples)
+    assert (tried, contents_of(report)) == (["3.wav"], before)
+    # Without the sources it is still known why.
+    for path in root.glob("*.wav"):
+        path.unlink()
+    assert contents_of(run(tmp_path, samples)) == before
+    assert tried == ["3.wav"]
+
+
+def test_a_mended_file_is_found_by_the_next_run(
+    tmp_path: Path, samples: list[Sample], write_wav: Write
+) -> None:
+    (tmp_path / "root" / "0.wav").unlink()
+    assert statuses(run(tmp_path, samples))[0] == "missing"
+    (tmp_path / "root" / "0.wav").write_text("no sound")
+    assert statuses(run(tmp_path, samples))[0] == "undecodable"
+    write_wav(tmp_path / "root" / "0.wav", 0.1, 8000)
+    report = run(tmp_path, samples)
+    assert (report.decoded, statuses(report)[0]) == (1, "ok")
+    assert not list((tmp_path / "prepared").rglob("*.failed"))
+
+
+def test_too_little_coverage_is_an_error_once_all_is_done(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    (tmp_path / "root" / "9.wav").unlink()
+    with pytest.raises(CoverageError, match=r"split 'test' has 3 of 4 .*min_coverage=0.8") as error:
+        run(tmp_path, samples, min_coverage=0.8)
+    assert "t.csv, line 11: audio 9.wav: missing" in str(error.value)
+    manifest = tmp_path / "prepared" / manifest_name(samples, RECIPES)
+    assert len(read_manifest(manifest, RECIPES)) == 12
+    assert run(tmp_path, samples, min_coverage=0.75).decoded == 0
+
+
+def test_what_the_lists_make_unusable_is_refused_and_not_looked_at(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    samples[1] = samples[1]._replace(fault="it has no length", sources={"audio": "not/there.wav"})
+    report = run(tmp_path, samples)
+    row = read_manifest(report.manifest, RECIPES)[1]
+    assert (row.status, row.reason, row.sources) == ("refused", "it has no length", {})
+    assert report.found("train") == 3
+    assert report.faults == ["t.csv, line 3: it has no length"]
+
+
+def test_a_recipe_is_told_which_member_of_a_file_is_meant(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def encode(self: AudioRecipe, path: Path, part: Part) -> bytes:
+        asked.append((path.name, part))
+        return b""
+
+    monkeypatch.setattr(AudioRecipe, "encode", encode)
+    made = [
+        Sample(str(i), "train", "a", {"audio": "0.wav"}, members={"audio": f"sounds/{i}"})
+        for i in range(2)
+    ]
+    report = run(tmp_path, made, {"audio": AudioRecipe()})
+    assert asked == [("0.wav", Part(member=f"sounds/{i}")) for i in range(2)]
+    assert report.decoded == 2
+
+
+def test_a_modality_that_the_table_leaves_out_is_no_fault(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    samples = [sample._replace(sources={"audio": sample.sources["audio"]}) for sample in samples]
+    report = run(tmp_path, samples, min_coverage=1.0)
+    assert report.faults == []
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, samples: list[Sample]) -> None:
+    samples = spoil(tmp_path / "root", samples)
+    report = run(tmp_path, samples, min_coverage=1.0, dry_run=True)
+    assert not (tmp_path / "prepared").exists()
+    # What only decoding tells is still to come.
+    assert report.statuses["train"] == dict.fromkeys(SPOILT[:4], 1)
+    assert report.decoded == 23 - 4
+    run(tmp_path, samples)
+    before = contents(tmp_path / "prepared")
+    assert run(tmp_path, samples, dry_run=True).decoded == 0
+    assert contents(tmp_path / "prepared") == before
+
+
+def test_a_link_that_leaves_the_root_is_refused(tmp_path: Path, samples: list[Sample]) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "3.wav").write_bytes((tmp_path / "root" / "3.wav").read_bytes())
+    (tmp_path / "root" / "3.wav").unlink()
+    (tmp_path / "root" / "3.wav").symlink_to(outside / "3.wav")
+    with pytest.raises(ValueError, match=r"t.csv, line 5: audio '3.wav' is a link to .*outside"):
+        run(tmp_path, samples)
+    (tmp_path / "root" / "folder").symlink_to(outside)
+    linked = [samples[0]._replace(sources={"audio": "folder/3.wav"})]
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match=r"audio 'folder/3.wav' is a link to .*outside"):
+            run(tmp_path, linked, dry_run=dry_run)
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_a_link_within_the_root_and_a_root_that_is_one_are_followed(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    root = tmp_path / "root"
+    (root / "0.wav").rename(root / "real.wav")
+    (root / "0.wav").symlink_to("real.wav")
+    root.rename(tmp_path / "disk")
+    root.symlink_to("disk")
+    assert set(statuses(run(tmp_path, samples))) == {"ok"}
+
+
+def die(at: int, what: type, name: str) -> None:
+    """From now on the process is killed at the given call."""
+    real, calls = getattr(what, name), []
+
+    def dies(*arguments: object) -> object:
+        calls.append(None)
+        if len(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+
+    setattr(what, name, dies)
+
+
+def killed(folder: Path, samples: list[Sample], at: int, where: str) -> None:
+    if where == "decoding":
+        die(at, AudioRecipe, "encode")
+    elif where == "writing":
+        real, calls = module.whole_file, []
+
+        def half_written(path: Path) -> object:
+            calls.append(None)
+            if len(calls) == at:
+                path.with_name(f".{path.name}.0.tmp").write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(path)
+
+        module.whole_file = half_written  # type: ignore[assignment]
+    else:
+        die(at, os, "replace")  # type: ignore[arg-type]
+    run(folder, samples)
+
+
+@pytest.mark.parametrize("where", ["decoding", "writing", "naming"])
+def test_a_killed_run_goes_on_to_the_same_end(
+    tmp_path: Path, samples: list[Sample], where: str
+) -> None:
+    samples = spoil(tmp_path / "root", samples)
+    run(tmp_path, samples)
+    prepared, whole = tmp_path / "prepared", contents(tmp_path / "prepared")
+    prepared.rename(tmp_path / "whole")
+    for at in (1, 2, 3, 1, 4, 3):
+        process = multiprocessing.get_context("fork").Process(
+            target=killed, args=(tmp_path, samples, at, where)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        found = contents(prepared)
+        assert {
+            name: content for name, content in found.items() if not name.endswith(".tmp")
+        }.items() <= whole.items()
+        assert not list(prepared.glob("manifest*"))
+    assert sum(name.endswith(".npy") for name in found) > 2
+    run(tmp_path, samples)
+    assert contents(prepared) == whole
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from fdkd_lightning.data.preparation.prepare import prepare
+from fdkd_lightning.data.preparation.recipe import AudioRecipe
+from fdkd_lightning.data.preparation.table import Sample
+
+class Slow(AudioRecipe):
+    def encode(self, *arguments):
+        time.sleep(0.2)
+        return super().encode(*arguments)
+
+Slow.__name__ = Slow.__qualname__ = "AudioRecipe"
+folder = Path(sys.argv[1])
+samples = [Sample(str(i), "train", "", {"audio": f"{i}.wav"}) for i in range(40)]
+prepare(samples, folder / "root", folder / "prepared", {"audio": Slow(8000)}, workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_killed_run_end_and_leave_nothing_half(
+    tmp_path: Path, write_wav: Write
+) -> None:
+    for i in range(40):
+        write_wav(tmp_path / "root" / f"{i}.wav", 0.1, 8000)
+    samples = [Sample(str(i), "train", "", {"audio": f"{i}.wav"}) for i in range(40)]
+    recipes: dict[str, Recipe] = {"audio": AudioRecipe(8000)}
+    prepared = tmp_path / "prepared"
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)])
+    while not list(prepared.glob("audio-*/*/*.npy")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    first = len(list(prepared.glob("audio-*/*/*.npy")))
+    time.sleep(1)
+    assert len(list(prepared.glob("audio-*/*/*.npy"))) == first < 40
+    report = run(tmp_path, samples, recipes)
+    assert report.decoded == 40 - first
+    resumed = contents(prepared)
+    prepared.rename(tmp_path / "resumed")
+    run(tmp_path, samples, recipes)
+    assert contents(prepared) == resumed
+
+
+def test_an_error_that_is_no_media_fault_stops_the_run(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ImageRecipe, "encode", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, samples)
+    assert not list((tmp_path / "prepared").glob("manifest*"))
+
+
+def test_video_is_prepared_from_one_file_for_both_modalities(
+    tmp_path: Path, write_clip: Write
+) -> None:
+    write_clip(tmp_path / "root" / "a.flv")
+    samples = [Sample("a", "train", "", {"audio": "a.flv", "visual": "a.flv"})]
+    recipes: dict[str, Recipe] = {"audio": AudioRecipe(), "visual": FramesRecipe(size=16)}
+    report = run(tmp_path, samples, recipes)
+    (row,) = read_manifest(report.manifest, recipes)
+    for name, shape in (("audio", (48_000,)), ("visual", (1, 3, 16, 16))):
+        recipe = recipes[name]
+        assert isinstance(recipe, MediaRecipe)
+        assert recipe.load(tmp_path / "prepared" / row.sources[name], None).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"min_coverage": 2}, "min_coverage=2 must be from 0 to 1"), ({"workers": 0}, "workers=0")],
+)
+def test_wrong_arguments_are_named(
+    tmp_path: Path, samples: list[Sample], arguments: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, samples, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from fdkd_lightning.data.dataset import LABEL_MAP
+from fdkd_lightning.data.sets.nyu_layouts import find_layout
+
+Write = Callable[..., Any]
+
+
+def test_the_owners_form_names_members_scenes_and_splits(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "labeled")
+    layout = find_layout(tmp_path)
+    assert layout.modalities == ("visual", "depth", "raw_depth")
+    samples = layout.read()
+    assert [sample.split for sample in samples] == 9 * ["train"] + 3 * ["test"]
+    assert samples[4].id == "0005"
+    assert samples[4].group == "scene_0001"
+    assert samples[4].members == {
+        "visual": "images/4",
+        "depth": "depths/4",
+        "raw_depth": "rawDepths/4",
+        LABEL_MAP: "labels/4",
+    }
+    assert {*samples[4].sources.values()} == {"nyu_depth_v2_labeled.mat"}
+
+
+@pytest.mark.parametrize("folder", ["", "NYUDepthv2"])
+def test_cmxs_form_names_files(tmp_path: Path, write_nyu: Write, folder: str) -> None:
+    write_nyu(tmp_path / folder, "unpacked")
+    layout = find_layout(tmp_path)
+    assert layout.modalities == ("visual", "hha")
+    assert layout.classes[:2] == (-100, 0)
+    assert len(layout.classes) == 41
+    sample = layout.read()[10]
+    assert (sample.id, sample.split) == ("10", "test")
+    assert sample.where.endswith("test.txt, line 2")
+    for path in sample.sources.values():
+        assert (tmp_path / path).is_file()
+
+
+def test_tokenfusions_form_names_paths_in_its_order(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "listed")
+    layout = find_layout(tmp_path)
+    assert layout.modalities == ("visual", "depth")
+    assert layout.classes[0] == 0
+    assert {*layout.classes[40:]} == {-100}
+    sample = layout.read()[11]
+    assert sample.split == "test"
+    expected = {"visual": "rgb/11.png", LABEL_MAP: "masks/11.png", "depth": "depth/11.png"}
+    assert sample.sources == expected
+
+
+def test_the_owners_form_comes_first(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "unpacked")
+    write_nyu(tmp_path, "labeled")
+    assert find_layout(tmp_path).name == "nyu_depth_v2_labeled.mat"
+
+
+def test_no_form_is_an_error_that_names_all_three(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        find_layout(tmp_path)
+    message = str(caught.value)
+    for named in (str(tmp_path), "nyu_depth_v2_labeled.mat", "splits.mat", "RGB, HHA", "val.txt"):
+        assert named in message
+
+
+def test_splits_that_are_missing_or_wrong_are_told(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "labeled")
+    savemat(tmp_path / "splits.mat", {"trainNdxs": np.array([[13]]), "testNdxs": np.array([[1]])})
+    with pytest.raises(ValueError, match=r"splits.mat: trainNdxs has 13, of 12 pictures"):
+        find_layout(tmp_path).read()
+    (tmp_path / "splits.mat").unlink()
+    with pytest.raises(ValueError, match=r"splits.mat: missing: .*on the owner's page"):
+        find_layout(tmp_path).read()
+
+
+def test_other_names_of_classes_are_an_error(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "labeled")
+    with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "r+") as file:
+        file["names"][0, 20] = file["names"][0, 0]
+    with pytest.raises(ValueError, match="value 21 is 'thing', not 'wall'"):
+        find_layout(tmp_path).read()
+
+
+def test_a_damaged_owners_file_is_named(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "labeled")
+    path = tmp_path / "nyu_depth_v2_labeled.mat"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"nyu_depth_v2_labeled.mat: truncated"):
+        find_layout(tmp_path).read()
+
+
+def test_a_line_of_another_form_is_named(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "listed")
+    (tmp_path / "val.txt").write_text("rgb/0.png\tmasks/0.png\tdepth/0.png\n\nrgb/1.png 1.png\n")
+    with pytest.raises(ValueError, match=r"val.txt, line 3: 1 cells in 'rgb/1.png 1.png'"):
+        find_layout(tmp_path).read()
+
+
+def test_a_missing_list_is_named(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "unpacked")
+    (tmp_path / "test.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"test.txt is not there"):
+        find_layout(tmp_path).read()
