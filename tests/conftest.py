@@ -42,7 +42,7 @@ def in_processes() -> Callable[..., None]:
     The processes are forked from one that did nothing but import the package, which takes seconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fdkd_lightning"])
+    context.set_forkserver_preload(["fdkd_lightning.training.distillation"])
 
     def run(script: str, *arguments: str | Path, ranks: int = 2) -> None:
         processes = []

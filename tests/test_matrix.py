@@ -241,7 +241,7 @@ CASES = {
     "torchaudio -> sequential": Case(
         Side("wave", partial(torchaudio_wav2vec2, True)), Side("vector", sequential), (24,)
     ),
-    # A vector and places, which are averaged.
+    # A vector and positions, which are averaged.
     "swin map -> bert encoder": Case(
         Side("picture", partial(timm_swin, SWIN_MAP)), Side("text", bert_encoder), (16,)
     ),
@@ -266,7 +266,7 @@ CASES = {
         Side("picture", partial(torchvision_resnet, Layers("layer3"))),
         (22,),
     ),
-    # Places of one kind, the student's brought to the teacher's.
+    # Positions of one kind, the student's brought to the teacher's.
     "vit grid -> timm map": Case(
         Side("picture", partial(timm_vit, VIT_GRID)),
         Side("picture", partial(timm_cnn, Layers("layer3"))),
@@ -377,7 +377,7 @@ def test_a_teacher_teaches_a_student(case: Case, precision: Any) -> None:
         {case.teacher.takes: teacher},
         criterion,
         case.student.takes,
-        projector=Projector(places="mean" if len(case.meet) == 1 else "resize"),
+        projector=Projector(positions="mean" if len(case.meet) == 1 else "resize"),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         teacher_check_batches=0,
     )

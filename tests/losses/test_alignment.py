@@ -230,7 +230,7 @@ def test_soft_gradients() -> None:
 def test_scores_of_fewer_places_than_labels_are_interpolated() -> None:
     coarse = torch.tensor([[0.0, 8.0], [4.0, 4.0]]).repeat(1, 3, 1, 1)
     fine = scores_at(coarse, torch.Size([4, 4]))
-    # Places lie in the middle of what they stand for: a quarter and three quarters between.
+    # Positions lie in the middle of what they stand for: a quarter and three quarters between.
     assert fine[0, 0, 0].tolist() == [0.0, 2.0, 6.0, 8.0]
     assert fine[0, 0, -1].tolist() == [4.0, 4.0, 4.0, 4.0]
     assert scores_at(coarse, torch.Size([2, 2])) is coarse
@@ -242,7 +242,7 @@ def test_scores_of_fewer_places_than_labels_are_interpolated() -> None:
 def test_scores_of_places_that_share_a_label_are_averaged(shape: tuple[int, ...]) -> None:
     student, teacher = bands(*shape), bands(*shape)
     target = torch.tensor([2, -100])
-    # Of the labelled sample alone: -log softmax of the mean of its places' scores.
+    # Of the labelled sample alone: -log softmax of the mean of its positions' scores.
     expected = 0.0
     for scores in (*student, *teacher):
         mean = scores[0].numpy().reshape(3, -1).mean(1)

@@ -728,7 +728,7 @@ def test_tokens_with_one_label_are_compared_one_by_one_and_classified_together(
     target = torch.tensor([2, -100, 0])
     found = values(loss(student, teacher, target))
     expected = distances(features, 1, "band")
-    # The scores of each sample's places, averaged by hand.
+    # The scores of each sample's positions, averaged by hand.
     rows = [np.moveaxis(x.reshape(3, 8, -1), 1, 2) for x in features]
     means: list[list[np.ndarray]] = []
     for x in rows:

@@ -212,7 +212,7 @@ METHODS = [
         lambda: LayerwiseLoss(
             FDKDLoss(WholeDecoupler(), SharedAlignmentHead(), lambda_high=None),
             stages=[0, 1],
-            places="resize",
+            positions="resize",
         ),
         teacher_free=True,
     ),

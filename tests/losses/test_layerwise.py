@@ -25,7 +25,7 @@ from fdkd_lightning.losses import (
 from fdkd_lightning.losses.alignment import SharedAlignmentHead, alignment_loss
 from fdkd_lightning.losses.layerwise import LayerwiseLoss
 from fdkd_lightning.ops.spatial import resize
-from fdkd_lightning.training.probe import output_of, shapes_of
+from fdkd_lightning.training.probe import output_from_shapes, output_shapes
 from fdkd_lightning.types import Output
 
 Pair = Callable[..., tuple[Output, Output, Tensor]]
@@ -75,14 +75,14 @@ def test_means_of_equal_widths_are_compared_as_they_are() -> None:
     )
 
 
-@pytest.mark.parametrize("places", ["mean", "resize"])
-def test_where_widths_differ_the_student_is_projected(places: Any) -> None:
+@pytest.mark.parametrize("positions", ["mean", "resize"])
+def test_where_widths_differ_the_student_is_projected(positions: Any) -> None:
     own, its = maps(3, 4, 4, 6), maps(3, 5, 2, 3, seed=1)
     student, teacher = output(own), output(its)
-    loss = built(LayerwiseLoss(FeatureLoss(), [0], places=places), student, teacher)
+    loss = built(LayerwiseLoss(FeatureLoss(), [0], positions=positions), student, teacher)
     ((_, weight), (_, bias)) = sorted(loss.named_parameters(), key=lambda item: -item[1].ndim)
     assert list(weight.shape) == [5, 4]
-    if places == "mean":
+    if positions == "mean":
         grid, goal = own.mean((2, 3), keepdim=True), its.mean((2, 3), keepdim=True)
     else:
         grid, goal = F.interpolate(own, (2, 3), mode="bilinear", antialias=True), its
@@ -116,7 +116,7 @@ def test_tokens_learn_from_the_label_of_their_text_without_padding() -> None:
     text = maps(3, 8, 1, 4)
     other = maps(3, 8, 1, 4, seed=1)
     student, teacher = output(text), output(other)
-    loss = built(LayerwiseLoss(fdkd(), [0], places="resize"), student, teacher)
+    loss = built(LayerwiseLoss(fdkd(), [0], positions="resize"), student, teacher)
     decoupler, head = loss.criteria[0].decoupler, loss.criteria[0].alignment
     scores = [
         type(bands)(*(band.mean((2, 3)) for band in bands))
@@ -128,22 +128,22 @@ def test_tokens_learn_from_the_label_of_their_text_without_padding() -> None:
     assert found > 0
 
 
-@pytest.mark.parametrize("places", ["mean", "resize"])
-def test_padding_makes_no_difference(places: Any) -> None:
+@pytest.mark.parametrize("positions", ["mean", "resize"])
+def test_padding_makes_no_difference(positions: Any) -> None:
     own, its = maps(3, 5, 1, 4), maps(3, 8, 1, 6, seed=1)
     student, teacher = output(own), output(its)
-    loss = built(LayerwiseLoss(fdkd(heads=True), [0], places=places), student, teacher)
+    loss = built(LayerwiseLoss(fdkd(heads=True), [0], positions=positions), student, teacher)
     expected = loss(student, teacher, TARGET)
     padded = output(F.pad(own, (0, 5)))
     torch.testing.assert_close(loss(padded, teacher, TARGET), expected)
-    if places == "mean":
+    if positions == "mean":
         torch.testing.assert_close(loss(padded, output(F.pad(its, (2, 3))), TARGET), expected)
 
 
 def test_texts_of_one_batch_do_not_depend_on_each_others_length() -> None:
     own, its = maps(3, 8, 1, 6), maps(3, 8, 1, 6, seed=1)
     own[0, :, :, 4:] = its[0, :, :, 2:] = 0
-    loss = LayerwiseLoss(FeatureLoss(), [0], places="resize")
+    loss = LayerwiseLoss(FeatureLoss(), [0], positions="resize")
     found = loss(output(own[:1]), output(its[:1]), TARGET[:1])["stage0/feature"]
     # Alone, at the teacher's length, and among longer ones.
     by_itself = (
@@ -160,11 +160,13 @@ def test_a_sequence_and_a_grid_are_averaged_or_an_error() -> None:
     text, picture = output(maps(3, 8, 1, 7)), output(maps(3, 8, 4, 4, seed=1))
     for student, teacher in ((text, picture), (picture, text)):
         assert LayerwiseLoss(FeatureLoss(), [0])(student, teacher, TARGET)["stage0/feature"] > 0
-        with pytest.raises(ValueError, match=r"stage 0: .*no order in common: set places='mean'"):
-            LayerwiseLoss(FeatureLoss(), [0], places="resize")(student, teacher, TARGET)
+        with pytest.raises(
+            ValueError, match=r"stage 0: .*no order in common: set positions='mean'"
+        ):
+            LayerwiseLoss(FeatureLoss(), [0], positions="resize")(student, teacher, TARGET)
     point = output(maps(3, 8, 1, 1, seed=2))
     for other in (text, picture):
-        loss = LayerwiseLoss(FeatureLoss(), [0], places="resize")
+        loss = LayerwiseLoss(FeatureLoss(), [0], positions="resize")
         expected = feature_loss(point.maps[0].expand_as(other.maps[0]), other.maps[0])
         torch.testing.assert_close(loss(point, other, TARGET)["stage0/feature"], expected)
         assert loss(other, point, TARGET)["stage0/feature"].isfinite()
@@ -175,7 +177,7 @@ def test_labels_of_pixels_need_places_and_void_ones_do_not_count(pair: Pair) -> 
     target = torch.randint(3, (4, 8, 8))
     target[:, 3:] = -100
     torch.manual_seed(0)
-    loss = LayerwiseLoss(fdkd(), [1], places="resize")
+    loss = LayerwiseLoss(fdkd(), [1], positions="resize")
     loss.build(student, teacher)
     found = loss(student, teacher, target)["stage1/align"]
     assert found > 0
@@ -195,7 +197,7 @@ def test_labels_of_pixels_need_places_and_void_ones_do_not_count(pair: Pair) -> 
     torch.testing.assert_close(found, by_hand)
     averaged = LayerwiseLoss(fdkd(), [1])
     averaged.build(student, teacher)
-    with pytest.raises(ValueError, match="places='resize'"):
+    with pytest.raises(ValueError, match="positions='resize'"):
         averaged(student, teacher, target)
 
 
@@ -241,9 +243,9 @@ def test_building_twice_leaves_the_weights(pair: Pair) -> None:
 
 
 def test_everything_that_is_trained_gets_a_gradient(pair: Pair) -> None:
-    for places in ("mean", "resize"):
+    for positions in ("mean", "resize"):
         student, teacher, target = pair()
-        loss = LayerwiseLoss(fdkd(heads=True, learned=True), [1, 3], places=places)
+        loss = LayerwiseLoss(fdkd(heads=True, learned=True), [1, 3], positions=positions)
         loss.build(student, teacher)
         sum(loss(student, teacher, target).values()).backward()
         assert all(p.grad is not None and p.grad.count_nonzero() for p in loss.parameters())
@@ -253,8 +255,8 @@ def test_everything_that_is_trained_gets_a_gradient(pair: Pair) -> None:
 
 def test_heads_are_recorded_under_their_stage(pair: Pair) -> None:
     student, teacher, _ = pair()
-    for places in ("mean", "resize"):
-        loss = LayerwiseLoss(fdkd(heads=True), [1, 3], places=places)
+    for positions in ("mean", "resize"):
+        loss = LayerwiseLoss(fdkd(heads=True), [1, 3], positions=positions)
         loss.build(student, teacher)
         heads = loss.heads(student)
         names = [f"{part}_{band}" for part in ("align", "heads") for band in ("low", "high")]
@@ -267,7 +269,7 @@ def test_a_checkpoint_is_read_by_a_loss_that_was_built_alike(pair: Pair) -> None
     first, second = (LayerwiseLoss(fdkd(), [1, 3]) for _ in range(2))
     first.build(student, teacher)
     # As a checkpoint tells them: shapes without values.
-    shapes = [output_of(shapes_of(role)) for role in (student, teacher)]
+    shapes = [output_from_shapes(output_shapes(role)) for role in (student, teacher)]
     assert shapes[0] is not None
     second.build(shapes[0], shapes[1])
     second.load_state_dict(first.state_dict())
@@ -368,7 +370,10 @@ def test_half_precision_maps_are_averaged_in_float32() -> None:
         ({"stages": []}, r"stages=\[\] must name one or more"),
         ({"stages": [1, 1]}, r"stages=\[1, 1\] must name .* each once"),
         ({"stages": [0, 1], "weights": [1.0]}, r"weights=\[1.0\] must be one number for each"),
-        ({"stages": [0], "places": "flat"}, "places='flat' is unknown: choose mean or resize"),
+        (
+            {"stages": [0], "positions": "flat"},
+            "positions='flat' is unknown: choose 'mean' or 'resize'",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_named(options: dict[str, Any], message: str) -> None:

@@ -53,11 +53,11 @@ def test_prefix_tokens_are_in_no_mean_and_no_map_but_the_first_is_the_class_toke
 
 def test_tokens_lie_on_their_grid_row_by_row() -> None:
     x = counted(2, 7, 3)
-    places = Layers(prefix_tokens=1, grid=(2, 3)).feature_of(x, None)
-    assert places.shape == (2, 3, 2, 3)
+    positions = Layers(prefix_tokens=1, grid=(2, 3)).feature_of(x, None)
+    assert positions.shape == (2, 3, 2, 3)
     for row in range(2):
         for column in range(3):
-            assert torch.equal(places[:, :, row, column], x[:, 1 + 3 * row + column])
+            assert torch.equal(positions[:, :, row, column], x[:, 1 + 3 * row + column])
 
 
 def test_sequences_of_1d_convolutions_have_their_channels_first() -> None:
@@ -131,7 +131,7 @@ def test_a_layers_number_is_its_name(argument: str) -> None:
         (
             {"grid": (2, 2), "prefix_tokens": 1},
             (2, 4, 3),
-            r"grid=\[2, 2\] has 4 places, but after prefix_tokens=1 there are 3 tokens",
+            r"grid=\[2, 2\] has 4 positions, but after prefix_tokens=1 there are 3 tokens",
         ),
     ],
 )

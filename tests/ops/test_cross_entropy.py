@@ -10,7 +10,7 @@ from torch import Tensor
 from fdkd_lightning.ops.cross_entropy import (
     MeanCrossEntropy,
     cross_entropy,
-    mean_over_processes,
+    mean_over_ranks,
 )
 
 
@@ -89,12 +89,12 @@ def test_gradients() -> None:
 def test_in_one_process_a_mean_is_the_sum_over_the_number(
     total: float, count: float, mean: float
 ) -> None:
-    assert mean_over_processes(torch.tensor(total), torch.tensor(count)).item() == mean
+    assert mean_over_ranks(torch.tensor(total), torch.tensor(count)).item() == mean
 
 
 def test_the_mean_of_nothing_is_zero_with_zero_gradient() -> None:
     x = torch.randn(3, requires_grad=True)
-    mean = mean_over_processes((x * 0).sum(), torch.tensor(0.0))
+    mean = mean_over_ranks((x * 0).sum(), torch.tensor(0.0))
     mean.backward()
     assert mean.item() == 0
     assert x.grad is not None
@@ -104,7 +104,7 @@ def test_the_mean_of_nothing_is_zero_with_zero_gradient() -> None:
 def test_a_mean_has_the_gradient_of_one_and_the_sums_precision() -> None:
     x = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
     count = torch.tensor(4.0, dtype=torch.float64)
-    mean = mean_over_processes(x.sum(), count)
+    mean = mean_over_ranks(x.sum(), count)
     mean.backward()
     assert mean.dtype == torch.float64
     assert mean.item() == 2.5
@@ -127,7 +127,7 @@ PROCESS = """
 import sys
 import torch
 import torch.distributed as dist
-from fdkd_lightning.ops.cross_entropy import cross_entropy, mean_over_processes
+from fdkd_lightning.ops.cross_entropy import cross_entropy, mean_over_ranks
 
 folder, rank = sys.argv[1], int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
@@ -135,7 +135,7 @@ means = []
 for values in torch.load(f"{folder}/values.pt")[rank]:
     values.requires_grad_()
     count = torch.tensor(float(len(values)), dtype=torch.float64)
-    mean = mean_over_processes(values.sum(), count)
+    mean = mean_over_ranks(values.sum(), count)
     mean.backward()
     means.append((mean.detach(), values.grad, count))
 torch.save(means, f"{folder}/means{rank}.pt")

@@ -57,7 +57,7 @@ def test_each_text_is_stretched_over_the_length_by_itself(length: int) -> None:
 
 
 def test_a_value_worked_out_by_hand() -> None:
-    # Two tokens over four places: centres -1/4, 1/4, 3/4 and 5/4.
+    # Two tokens over four positions: centres -1/4, 1/4, 3/4 and 5/4.
     found = resize(tokens([2.0, 6.0], length=3), torch.Size([1, 4]))
     assert found[0, 0, 0].tolist() == [2.0, 3.0, 5.0, 6.0]
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.training.missing_modality import present_mask, samples_with, select, zero_of
+from fdkd_lightning.training.missing_modality import (
+    present_mask,
+    samples_with,
+    select,
+    zero_gradient_term,
+)
 from fdkd_lightning.types import Output
 
 HAS = torch.tensor([True, False, True])
@@ -93,7 +98,7 @@ def test_the_zero_has_a_zero_gradient_even_where_values_are_infinite() -> None:
     scalar = nn.Parameter(torch.tensor(float("nan")))
     layer.register_parameter("scalar", scalar)
     nn.init.constant_(layer.weight, float("inf"))
-    zero = zero_of(layer)
+    zero = zero_gradient_term(layer)
     zero.backward()
     assert zero.item() == 0
     assert layer.weight.grad is not None
@@ -101,4 +106,4 @@ def test_the_zero_has_a_zero_gradient_even_where_values_are_infinite() -> None:
     assert scalar.grad is not None
     assert scalar.grad.item() == 0
     assert layer.bias.grad is None
-    assert zero_of(nn.Linear(2, 3).requires_grad_(False)).item() == 0
+    assert zero_gradient_term(nn.Linear(2, 3).requires_grad_(False)).item() == 0

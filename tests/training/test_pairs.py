@@ -213,7 +213,7 @@ try:
     batch = tests.present(audio=[1, 1, 1 - rank])
     batch["label"] = batch["label"][:, None, None].expand(3, 2 + rank, 2)
     maps = tests.Output(torch.ones(3, 8, 2 + rank, 2), torch.ones(3, 3, 2 + rank, 2))
-    tests.make_pairs(maps, {"audio": tests.take(maps, batch["present"]["audio"])}, batch, 3)
+    tests.make_pairs(maps, {"audio": tests.select(maps, batch["present"]["audio"])}, batch, 3)
 except ValueError as error:
     torch.save(str(error), f"{folder}/error{rank}.pt")
 dist.destroy_process_group()

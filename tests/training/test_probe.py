@@ -18,9 +18,9 @@ from fdkd_lightning.training.probe import (
     check_target,
     example_batch,
     modality_input,
-    output_of,
+    output_from_shapes,
+    output_shapes,
     probe,
-    shapes_of,
 )
 from fdkd_lightning.types import Batch, Output
 
@@ -369,8 +369,8 @@ def test_a_target_that_fits_passes_and_one_class_less_does_not(
 
 def test_shapes_are_kept_in_plain_numbers_and_give_an_output_of_them() -> None:
     output = Output(torch.ones(2, 8), torch.ones(2, 3), (torch.ones(2, 4, 5, 6), torch.ones(2, 7)))
-    shapes = shapes_of(output)
+    shapes = output_shapes(output)
     assert shapes == {"features": [2, 8], "logits": [2, 3], "maps": [[2, 4, 5, 6], [2, 7]]}
-    again = output_of(shapes)
+    again = output_from_shapes(shapes)
     assert again is not None
-    assert shapes_of(again) == shapes
+    assert output_shapes(again) == shapes

@@ -7,12 +7,12 @@ from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.training.projector import Projector
 
 
-def places(*shape: int) -> Tensor:
+def positions(*shape: int) -> Tensor:
     return torch.arange(torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
 
 
 def test_a_map_meets_a_vector_as_its_average() -> None:
-    grid, vector = places(2, 3, 2, 2), torch.zeros(2, 5, dtype=torch.float64)
+    grid, vector = positions(2, 3, 2, 2), torch.zeros(2, 5, dtype=torch.float64)
     expected = torch.stack([grid[:, :, i, j] for i in (0, 1) for j in (0, 1)]).sum(0) / 4
     projector = Projector()
     projector.build(grid, vector)
@@ -29,7 +29,7 @@ def test_a_map_meets_a_vector_as_its_average() -> None:
 
 
 def test_tokens_and_a_grid_meet_without_padding() -> None:
-    tokens, grid = places(2, 3, 1, 4) + 1, places(2, 5, 2, 2)
+    tokens, grid = positions(2, 3, 1, 4) + 1, positions(2, 5, 2, 2)
     tokens[1, :, :, 2:] = 0
     projector = Projector()
     projector.build(tokens, grid)
@@ -40,9 +40,9 @@ def test_tokens_and_a_grid_meet_without_padding() -> None:
 
 
 def test_a_students_map_takes_the_teachers_grid() -> None:
-    # Halfway between two places is their mean; at the borders the nearest place counts.
+    # Halfway between two positions is their mean; at the borders the nearest place counts.
     student, teacher = torch.tensor([[[[0.0, 4.0]]]]), torch.zeros(1, 1, 1, 4)
-    projector = Projector(places="resize")
+    projector = Projector(positions="resize")
     projector.build(student, teacher)
     nn.init.ones_(projector.linear["1"].weight)  # type: ignore[arg-type]  # built
     nn.init.zeros_(projector.linear["1"].bias)  # type: ignore[arg-type]  # built
@@ -58,10 +58,10 @@ def test_a_students_map_takes_the_teachers_grid() -> None:
 def test_places_without_an_order_in_common_are_an_error(
     one: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
-    projector = Projector(places="resize")
+    projector = Projector(positions="resize")
     student, teacher = torch.randn(one), torch.randn(other)
     projector.build(student, teacher)
-    with pytest.raises(ValueError, match="set places='mean'"):
+    with pytest.raises(ValueError, match="set positions='mean'"):
         projector(student, teacher)
 
 
@@ -81,7 +81,7 @@ def test_teachers_of_one_width_share_the_map() -> None:
 
 
 def test_a_map_is_projected_place_by_place() -> None:
-    projector, student = Projector(places="resize"), torch.randn(2, 8, 3, 4)
+    projector, student = Projector(positions="resize"), torch.randn(2, 8, 3, 4)
     projector.build(student, torch.randn(2, 6, 3, 4))
     projected, _ = projector(student, torch.randn(2, 6, 3, 4))
     alone, _ = projector(student[:, :, 1:2, 2:3], torch.randn(2, 6, 1, 1))
@@ -121,8 +121,8 @@ def test_another_rank_is_an_error(role: str) -> None:
 
 
 def test_unknown_places_are_an_error() -> None:
-    with pytest.raises(ValueError, match="places='max' is unknown: choose mean or resize"):
-        Projector(places="max")  # type: ignore[arg-type]  # the error
+    with pytest.raises(ValueError, match="positions='max' is unknown: choose 'mean' or 'resize'"):
+        Projector(positions="max")  # type: ignore[arg-type]  # the error
 
 
 def test_it_says_that_it_is_not_built() -> None:
@@ -131,7 +131,7 @@ def test_it_says_that_it_is_not_built() -> None:
 
 
 def test_student_and_maps_have_gradients() -> None:
-    projector = Projector(places="resize")
+    projector = Projector(positions="resize")
     student = torch.randn(2, 4, 2, 3, requires_grad=True)
     teacher = torch.randn(2, 5, 3, 2)
     projector.build(student, teacher)

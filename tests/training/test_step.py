@@ -9,7 +9,7 @@ from fdkd_lightning.losses import FDKDLoss, FeatureLoss
 from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.step import Teaching
+from fdkd_lightning.training.step import DistillationStep
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Output
 
@@ -21,9 +21,11 @@ class Teacher(nn.Module):
         return Output(2 * x, x[:, :3])
 
 
-def teaching(criterion: Any = None, target: Any = "y", **settings: Any) -> Teaching:
+def teaching(criterion: Any = None, target: Any = "y", **settings: Any) -> DistillationStep:
     distiller = Distiller(criterion or FeatureLoss(), ["audio"], settings.pop("projector", None))
-    return Teaching(FrozenTeachers({"audio": Teacher()}), distiller, target=target, **settings)
+    return DistillationStep(
+        FrozenTeachers({"audio": Teacher()}), distiller, target=target, **settings
+    )
 
 
 def batch(size: int = 4) -> dict[str, Any]:

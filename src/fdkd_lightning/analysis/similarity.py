@@ -98,8 +98,8 @@ def plot_similarity(path: Path, similarities: Mapping[str, Similarity]) -> None:
     axes = figure.subplots()
     width = 0.8 / len(similarities)
     for i, (name, similarity) in enumerate(similarities.items()):
-        places = [band + (i - (len(similarities) - 1) / 2) * width for band in range(3)]
-        bars = axes.bar(places, similarity, width, label=name)
+        positions = [band + (i - (len(similarities) - 1) / 2) * width for band in range(3)]
+        bars = axes.bar(positions, similarity, width, label=name)
         axes.bar_label(bars, fmt="%.2f", fontsize=8)
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set_xticks(range(3), ["low band", "high band", "whole"])

@@ -18,6 +18,7 @@ from torch.utils.data._utils.collate import (
     default_collate_fn_map,
 )
 
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import Batch
 
 SPLITS_OF_STAGE = {
@@ -224,10 +225,3 @@ def _stack(tensors: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor |
         return list(tensors)
     stacked: Tensor = collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)
     return stacked
-
-
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise if an argument is not within bounds, both included."""
-    if not low <= value <= high:
-        bounds = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
-        raise ValueError(f"{name}={value} must be {bounds}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset, DistributedSampler
 
-from fdkd_lightning.data.base import MultimodalDataModule, check_range
+from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.dataset import LABEL_MAP, PairedDataset
 from fdkd_lightning.data.preparation.coverage import Report
 from fdkd_lightning.data.preparation.manifest_file import Row, manifest_name, read_manifest
@@ -20,6 +20,7 @@ from fdkd_lightning.data.preparation.prepare import prepare
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
 from fdkd_lightning.data.preparation.table import Sample, check_samples, classes_of, draw_validation
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights, stratified_order
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 

@@ -4,9 +4,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
 
 
@@ -49,7 +49,7 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
         keep_dc: Put the mean into the low band, not into none.
         low_part: From mean-free features, their axis last, to their low band, mean-free as well.
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     mean = x.mean(dim, keepdim=True)
     # Centred before anything else, so that a large mean costs the bands no precision; twice,
     # since the first mean is rounded at its own size.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.decoupler.base import Decoupler, check_threshold, split
 from fdkd_lightning.decoupler.frequency import filtered
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
 
 
@@ -92,7 +93,7 @@ class LearnableFrequencyDecoupler(Decoupler):
     def cutoff(self) -> Tensor:
         """The cut-off c, a scalar with a gradient."""
         theta = self.theta[0]
-        theta = theta.to(torch.promote_types(theta.dtype, torch.float32))
+        theta = at_least_float32(theta)
         return self.margin + (1 - 2 * self.margin) * theta.sigmoid()
 
     def forward(self, x: Tensor) -> Bands:

@@ -72,7 +72,7 @@ class ExportedStudent(
         output: Output = self.network(x)
         return output
 
-    # The mixin's places for this: the file holds the network's weights by the network's names.
+    # The mixin's positions for this: the file holds the network's weights by the network's names.
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(self.network, str(save_directory / WEIGHTS), metadata={"format": "pt"})

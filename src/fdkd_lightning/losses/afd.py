@@ -13,6 +13,7 @@ from fdkd_lightning.losses.base import (
     stage_map,
 )
 from fdkd_lightning.ops.normalize import l2_normalize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
@@ -152,7 +153,7 @@ class AFDLoss(DistillationLoss):
 
 def _activity(stage: Tensor) -> Tensor:
     """Mean square over the channels, [N, 1, H, W]."""
-    return stage.to(torch.promote_types(stage.dtype, torch.float32)).square().mean(1, keepdim=True)
+    return at_least_float32(stage).square().mean(1, keepdim=True)
 
 
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:
@@ -184,13 +185,11 @@ class _Attention(nn.Module):
         keys = self.shared(keys.flatten(0, 1)).view(n, s, -1, d)
         score = torch.einsum("nstd,ntd->nts", keys, queries)
         score = score + self.teacher_positions @ self.student_positions.T
-        score = score.to(torch.promote_types(score.dtype, torch.float32))
+        score = at_least_float32(score)
         return torch.softmax(score / d**0.5, dim=2)
 
     def _each(self, layers: nn.ModuleList, maps: Sequence[Tensor]) -> Tensor:
-        means = (
-            stage.to(torch.promote_types(stage.dtype, torch.float32)).mean((2, 3)) for stage in maps
-        )
+        means = (at_least_float32(stage).mean((2, 3)) for stage in maps)
         dtype = self.student_positions.dtype
         return torch.stack(
             [layer(mean.to(dtype)) for layer, mean in zip(layers, means, strict=True)], 1

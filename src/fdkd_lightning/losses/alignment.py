@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.cross_entropy import cross_entropy, mean_over_processes
+from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import IGNORE_INDEX, Bands
 
@@ -51,11 +52,11 @@ class SharedAlignmentHead(nn.Module):
 
 
 def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
-    """Class scores of a map where the labels are: one for each sample, or for each of H x W places.
+    """Class scores at the resolution of the labels: one per sample, or one per pixel.
 
-    Features of a segmentation network have fewer places than its labels: their scores are
-    interpolated. Where there is one label for all places, of tokens or of a map, their scores are
-    averaged, as those of class activation maps are. Every place counts, padding too, which scores
+    Features of a segmentation network have fewer positions than its labels: their scores are
+    interpolated. Where there is one label for all positions, of tokens or of a map, their scores
+    are averaged, as in class activation maps. Every position counts, padding too, which scores
     the classifier's bias where it is zero: take it out before
     (:class:`~fdkd_lightning.LayerwiseLoss` does).
 
@@ -87,7 +88,8 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
     if scores.ndim != 4:
         raise ValueError(
             f"class scores {list(scores.shape)} of whole samples meet labels of {list(size)} "
-            "places: give features that are maps [N, D, H, W] (LayerwiseLoss: places='resize')"
+            "positions: give features that are maps [N, D, H, W] "
+            "(LayerwiseLoss: positions='resize')"
         )
     return F.interpolate(scores, tuple(size), mode="bilinear")
 
@@ -179,5 +181,5 @@ def soft_alignment_loss(
             log_band = F.log_softmax(band / temperature, dim=1)
             divergence = F.kl_div(log_band, log_target, reduction="none", log_target=True).sum(1)
             total = (divergence * unlabelled).sum()
-            loss = loss + mean_over_processes(total, unlabelled.sum().to(dtype))
+            loss = loss + mean_over_ranks(total, unlabelled.sum().to(dtype))
     return temperature**2 * loss

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
 from fdkd_lightning.ops.normalize import l2_normalize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
@@ -72,7 +73,7 @@ def at_loss(
 
 
 def _attention(x: Tensor, size: tuple[int, int], p: float) -> Tensor:
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     x = x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size)
     return l2_normalize(x.abs().pow(p).mean(1).flatten(1))
 

@@ -16,6 +16,7 @@ from fdkd_lightning.losses.base import (
 )
 from fdkd_lightning.losses.kd import kd_loss
 from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
@@ -99,8 +100,7 @@ def non_target_kl(
     """
     require_same_shape("logits", student, teacher, CLASSES_REMEDY)
     own, its = (
-        _leave_out(z.to(torch.promote_types(z.dtype, torch.float32)), target, non_target)
-        for z in (student, teacher.detach())
+        _leave_out(at_least_float32(z), target, non_target) for z in (student, teacher.detach())
     )
     log_own, log_its = F.log_softmax(own, dim=1), F.log_softmax(its, dim=1)
     divergence = F.kl_div(log_own, log_its, reduction="none", log_target=True).sum(1)

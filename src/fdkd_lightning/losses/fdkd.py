@@ -67,7 +67,7 @@ class FDKDLoss(DistillationLoss):
     Shape:
         - features: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], the same for both
         - target: [N], also of maps and tokens, whose class scores are then averaged over their
-          places; or [N, H, W]
+          positions; or [N, H, W]
 
     Raises:
         ValueError: If an option is unknown, nothing is left of the loss, ``lambda_soft`` has no

@@ -121,7 +121,7 @@ class InfoNCELoss(DistillationLoss):
         own, its = student.features, teacher.features.detach()
         counts = row_counts(own)
         if len(counts) > 1:
-            everyones = gather_rows(own, counts), gather_rows(its, counts)
+            everyones = gather_rows(own), gather_rows(its)
             if not all(_repeated(rows, counts) for rows in everyones):
                 own, its = everyones
         own, its = self._compared(own), self._compared(its)

@@ -2,13 +2,16 @@
 
 import copy
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss, stage_map
+from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.probed_linear import ProbedLinear
-from fdkd_lightning.ops.spatial import Places, arrange, check_places
+from fdkd_lightning.ops.spatial import Positions, arrange
 from fdkd_lightning.types import Output
 
 
@@ -24,7 +27,7 @@ class LayerwiseLoss(DistillationLoss):
     a linear map of each place (a 1x1 convolution) that is trained; else it is absent. Terms are
     named after stage and term: ``stage2/low``.
 
-    :math:`\rho` is what is done with places. A spectrogram's, a picture's and a text's do not
+    :math:`\rho` is what is done with positions. A spectrogram's, a picture's and a text's do not
     correspond, so that ``"mean"``, which needs no correspondence, is the default: each map becomes
     one vector per sample. ``"resize"`` compares place by place, where pairs are registered (colour
     and depth) or run alongside (sound and its transcript): the student's map is brought to the
@@ -44,7 +47,7 @@ class LayerwiseLoss(DistillationLoss):
         criterion: Compares features, such as :class:`FDKDLoss`; it is copied.
         stages: Which of ``Output.maps`` are compared, the same of teacher and student.
         weights: One number per stage, on top of the criterion's own; None: 1 each.
-        places: ``"mean"`` or ``"resize"``.
+        positions: ``"mean"`` or ``"resize"``.
 
     Shape:
         - maps: [N, C, H, W], or [N, C, 1, L] of tokens; each network with its own sizes
@@ -57,7 +60,7 @@ class LayerwiseLoss(DistillationLoss):
     Reference:
         FD-CMKD (arXiv 2511.19887) compares the features alone. X. Jiao et al., "TinyBERT" (arXiv
         1909.10351), Eq. 8: layers through a learned linear map; B. Zhou et al. (arXiv 1512.04150):
-        a classifier of places whose scores are averaged.
+        a classifier of positions whose scores are averaged.
 
     Example:
         >>> from fdkd_lightning.losses.feature import FeatureLoss
@@ -73,7 +76,7 @@ class LayerwiseLoss(DistillationLoss):
         criterion: DistillationLoss,
         stages: Sequence[int],
         weights: Sequence[float] | None = None,
-        places: Places = "mean",
+        positions: Positions = "mean",
     ) -> None:
         super().__init__()
         if not stages or len({*stages}) < len(stages):
@@ -82,10 +85,10 @@ class LayerwiseLoss(DistillationLoss):
             raise ValueError(
                 f"weights={list(weights)} must be one number for each of stages={list(stages)}"
             )
-        check_places(places)
+        check_choice("positions", positions, get_args(Positions))
         self.stages = tuple(stages)
         self.weights = (1.0,) * len(stages) if weights is None else tuple(weights)
-        self.places = places
+        self.positions = positions
         self.criteria = nn.ModuleList(copy.deepcopy(criterion) for _ in stages)
         self.projections = nn.ModuleDict()
 
@@ -168,5 +171,5 @@ class LayerwiseLoss(DistillationLoss):
         return at, teacher._replace(features=self._placed(its, size, stage), maps=())
 
     def _placed(self, x: Tensor, size: torch.Size, stage: int) -> Tensor:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return arrange(x, size, self.places, f"stage {stage}: ")
+        x = at_least_float32(x)
+        return arrange(x, size, self.positions, f"stage {stage}: ")

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from fdkd_lightning.losses.base import (
     require_teacher,
 )
 from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.ops.distributed import sum_over_ranks
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
 
@@ -229,9 +229,7 @@ class MFHLoss(DistillationLoss):
         assert weight is not None
         assert bias is not None
         errors = _permutation_errors(logits, features, weight, bias, self.repeats)
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(errors)
-        self._total = self._total.to(errors.device) + errors
+        self._total = self._total.to(errors.device) + sum_over_ranks(errors)
         self._batches += 1
 
     def _features(self, teacher: Output) -> Tensor:

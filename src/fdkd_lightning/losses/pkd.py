@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from fdkd_lightning.losses.base import (
     require_teacher,
 )
 from fdkd_lightning.ops.normalize import standardize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 EPS = 1e-6
@@ -66,7 +66,7 @@ def _values(x: Tensor) -> int:
 
 
 def _standardized(x: Tensor) -> Tensor:
-    rows = x.to(torch.promote_types(x.dtype, torch.float32)).transpose(0, 1).flatten(1)
+    rows = at_least_float32(x).transpose(0, 1).flatten(1)
     # Of unit length first: that tells residue from signal. The rest is the official denominator.
     sd = rows.std(1, keepdim=True)
     return standardize(rows) * (math.sqrt(rows.shape[1] - 1) * sd / (sd + EPS))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.ops.normalize import l2_normalize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 EPS = 1e-12
@@ -59,7 +60,7 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 def _differences(x: Tensor) -> Tensor:
     """[i, j] is the vector from sample i to sample j."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(1)
+    x = at_least_float32(x).flatten(1)
     return x[None] - x[:, None]
 
 

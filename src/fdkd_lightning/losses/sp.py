@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
 from fdkd_lightning.ops.normalize import l2_normalize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
@@ -38,7 +39,7 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _similarities(x: Tensor) -> Tensor:
-    rows = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(1)
+    rows = at_least_float32(x).flatten(1)
     # Inside autocast the product gives bfloat16.
     with torch.autocast(rows.device.type, enabled=False):
         return l2_normalize(rows @ rows.T)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
-from fdkd_lightning.ops.precision import in_type_of
+from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.types import Output
 
 
@@ -84,7 +84,7 @@ class FeatureModel(nn.Module):
 
     def forward(self, x: Any) -> Output:
         """The network's output, and what its layers gave on the way."""
-        x = in_type_of(self.model, x)
+        x = cast_to_model_dtype(self.model, x)
         mask = self._mask(x)
         with self._reader.reading():
             returned = self._run(x)
@@ -102,7 +102,9 @@ class FeatureModel(nn.Module):
                 f"classifier takes {size} features, but there are {output.features.shape[1]}: "
                 f"make it nn.Linear({output.features.shape[1]}, num_classes)"
             )
-        return output._replace(logits=self.classifier(in_type_of(self.classifier, output.features)))
+        return output._replace(
+            logits=self.classifier(cast_to_model_dtype(self.classifier, output.features))
+        )
 
     def _run(self, x: Any) -> Any:
         if isinstance(x, Mapping):

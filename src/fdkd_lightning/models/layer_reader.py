@@ -81,7 +81,7 @@ class LayerReader:
         self.follow(model)
 
     def follow(self, model: nn.Module) -> None:
-        """Read these layers of the network, also where others have taken their places."""
+        """Read these layers of the network, also where others have taken their positions."""
         for tap in self._taps():
             tap.attach(model)
 

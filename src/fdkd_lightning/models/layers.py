@@ -30,9 +30,9 @@ class Layers:
             or ``"last"``; None keeps tokens and maps as features.
         channel_dim: Where D (or K) is; None: last of tokens [N, L, D], and dim 1 of all else. 1
             for sequences [N, D, L] (1-d convolutions), -1 for maps [N, H, W, D] (Swin).
-        prefix_tokens: How many class and register tokens come before those of the places; the
+        prefix_tokens: How many class and register tokens come before those of the positions; the
             mean, kept tokens and maps are without them (ViT: 1, DeiT distilled: 2).
-        grid: H and W of the places that kept tokens and maps are in, row by row; None: 1 and L.
+        grid: H and W of the positions that kept tokens and maps are in, row by row; None: 1 and L.
 
     Raises:
         ValueError: If an option is unknown; with a network, if it has no such layer, or several.
@@ -77,11 +77,11 @@ class Layers:
         if x.ndim == 2:
             return x
         if self.pooling is None or x.ndim < 2:
-            places = self.map_of(x, mask)
+            positions = self.map_of(x, mask)
             # A map of one place is what is left of an average, as of avgpool; a text of one token
             # is as other texts are.
-            one = places.shape[2:] == (1, 1) and (x.ndim == 4 or self.channel_dim == 1)
-            return places.flatten(1) if one else places
+            one = positions.shape[2:] == (1, 1) and (x.ndim == 4 or self.channel_dim == 1)
+            return positions.flatten(1) if one else positions
         x = self._channels_last(x)
         if x.ndim == 3:
             prefix = self.prefix_tokens if self.pooling == "mean" else 0
@@ -115,7 +115,7 @@ class Layers:
             return row
         if tokens.shape[1] != self.grid[0] * self.grid[1]:
             raise ValueError(
-                f"grid={list(self.grid)} has {self.grid[0] * self.grid[1]} places, but after "
+                f"grid={list(self.grid)} has {self.grid[0] * self.grid[1]} positions, but after "
                 f"prefix_tokens={self.prefix_tokens} there are {tokens.shape[1]} tokens: set "
                 "both to what the network has"
             )

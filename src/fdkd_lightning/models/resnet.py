@@ -18,7 +18,7 @@ class ResNet(nn.Module):
 
     A clip of frames becomes one sample in one of two ways. ``"average"`` runs each frame and
     averages over frames and space, before the classifier; each map is the mean of the frames'
-    maps, so that what a loss reads of a channel's mean is exact, and what it reads of places is
+    maps, so that what a loss reads of a channel's mean is exact, and what it reads of positions is
     that of the mean frame. ``"stack"`` takes the frames for channels of one picture.
 
     Args:

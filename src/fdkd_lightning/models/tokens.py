@@ -59,7 +59,7 @@ def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def as_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Tokens as the places of a map of one row, zeros where there is padding.
+    """Tokens as the positions of a map of one row, zeros where there is padding.
 
     Shape:
         - hidden: [N, L, D]

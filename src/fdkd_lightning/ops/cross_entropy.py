@@ -1,11 +1,12 @@
 """Cross-entropy over the samples that have a label, wherever they are."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from fdkd_lightning.ops.distributed import mean_over_ranks
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import IGNORE_INDEX
 
 
@@ -36,28 +37,7 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
         >>> cross_entropy(torch.zeros(3, 4), torch.full((3,), -100))
         tensor(0.)
     """
-    return mean_over_processes(*cross_entropy_sum(logits, target, label_smoothing))
-
-
-def mean_over_processes(total: Tensor, count: Tensor) -> Tensor:
-    """This process's share of a mean over all processes: their average is that mean.
-
-    Args:
-        total: The sum over this process's elements.
-        count: How many they are, a float; where none is in any process the mean is 0.
-
-    Shape:
-        - total, count, output: scalars
-
-    Example:
-        >>> mean_over_processes(torch.tensor(6.0), torch.tensor(4.0))
-        tensor(1.5000)
-    """
-    if dist.is_available() and dist.is_initialized():
-        count = count.clone()
-        dist.all_reduce(count)
-        total = total * dist.get_world_size()
-    return total / count.clamp_min(1)
+    return mean_over_ranks(*cross_entropy_sum(logits, target, label_smoothing))
 
 
 def cross_entropy_sum(
@@ -75,7 +55,7 @@ def cross_entropy_sum(
         - target: [N] or [N, H, W]
     """
     # A half can hold neither the number of pixels in a batch nor the sum of their losses.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = at_least_float32(logits)
     total = F.cross_entropy(
         logits,
         target,

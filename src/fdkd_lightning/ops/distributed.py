@@ -1,59 +1,118 @@
-"""The rows that all processes have, in one tensor."""
+"""Collectives over the ranks of a distributed run, which do nothing in a single process."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+
+def world_size() -> int:
+    """Return the number of ranks, 1 without a process group.
+
+    Example:
+        >>> world_size()
+        1
+    """
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Sum a tensor over all ranks, without gradient.
+
+    Shape:
+        - x, output: any shape, the same on every rank
+
+    Example:
+        >>> sum_over_ranks(torch.tensor(2.0))
+        tensor(2.)
+    """
+    if world_size() == 1:
+        return x
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
+def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
+    r"""Return this rank's share of a mean over the elements of all ranks.
+
+    .. math:: s_r = R \, t_r \, / \, \max(1, \textstyle\sum_r c_r)
+
+    The average of the shares over the R ranks, which DDP takes of their gradients, is that mean.
+
+    Args:
+        total: Sum over this rank's elements.
+        count: Number of this rank's elements, as a float; without elements on any rank the mean
+            is 0.
+
+    Shape:
+        - total, count, output: scalars
+
+    Example:
+        >>> mean_over_ranks(torch.tensor(6.0), torch.tensor(4.0))
+        tensor(1.5000)
+    """
+    return total * world_size() / sum_over_ranks(count).clamp_min(1)
+
+
+def gather_objects(x: Any) -> list[Any]:
+    """Gather a picklable object from every rank, in the order of the ranks.
+
+    Example:
+        >>> gather_objects({"rows": 3})
+        [{'rows': 3}]
+    """
+    if world_size() == 1:
+        return [x]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, x)
+    return gathered
 
 
 def row_counts(x: Tensor) -> list[int]:
-    """How many rows each process has, in the order of the ranks.
+    """Return the number of rows on each rank, in the order of the ranks.
+
+    Shape:
+        - x: [N, ...], N may differ between ranks
 
     Example:
         >>> row_counts(torch.zeros(3, 8))
         [3]
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if world_size() == 1:
         return [len(x)]
-    counts = [torch.tensor(0, device=x.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, torch.tensor(len(x), device=x.device))
-    return [int(count) for count in counts]
+    return [int(n) for n in gather_all_tensors(torch.tensor(len(x), device=x.device))]
 
 
-def gather_rows(x: Tensor, counts: Sequence[int] | None = None) -> Tensor:
-    """The rows of all processes in the order of their ranks; they may differ in number.
+def gather_rows(x: Tensor) -> Tensor:
+    """Gather variable-length rows across ranks, in the order of the ranks.
 
-    A process's own rows keep their gradient, times the number of processes; those of the others
-    have none. So where all processes compute the same value from the result, the gradient averaged
-    over them, which DDP takes, is that of one process with all rows.
+    The rows of this rank keep their gradient, multiplied by the number of ranks; the rows of other
+    ranks have none. Where all ranks compute the same value from the result, the gradient averaged
+    over ranks (as DDP does) is therefore that of a single process with all rows.
 
     Args:
-        x: This process's rows.
-        counts: What :func:`row_counts` gives, where it is known; None: asked for.
+        x: Rows of this rank.
 
     Shape:
-        - x: [N, ...], with its own N in each process
-        - output: [sum of N, ...]
+        - x: [N, ...], N may differ between ranks
+        - output: [sum of N over ranks, ...]
 
     Example:
         >>> rows = torch.eye(2)
         >>> gather_rows(rows) is rows
         True
     """
-    counts = row_counts(x) if counts is None else counts
-    if len(counts) == 1:
+    if world_size() == 1:
         return x
-    padded = x.new_zeros((max(counts), *x.shape[1:]))
-    padded[: len(x)] = x.detach()
-    found = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(found, padded)
-    parts = [part[:count] for part, count in zip(found, counts, strict=True)]
+    parts = gather_all_tensors(x.detach().contiguous())
     if x.requires_grad:
-        # The average over the processes would otherwise hold each row's gradient once where the
-        # mean needs it whole: theirs have it in the other processes.
+        # Averaging over ranks would otherwise count each row's gradient 1/R times: the other ranks
+        # hold this row without gradient.
         own = x.view_as(x)
-        scale = len(counts)
+        scale = world_size()
         own.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
         parts[dist.get_rank()] = own
     return torch.cat(parts)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fdkd_lightning.ops.precision import at_least_float32
+
 
 def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
     r"""Haar wavelet transform of maps: what is left after some halvings, and what each took away.
@@ -40,7 +42,7 @@ def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
         >>> low.item(), details[0].flatten().tolist()
         (6.0, [-3.0, -2.0, 1.0])
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     details = []
     for _ in range(levels):
         x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from fdkd_lightning.ops.precision import at_least_float32
+
 # A vector whose norm is below so many rounding steps of its source's is residue, not a signal: the
 # transform of constant features leaves 5 steps (in float32, 6e-7 of their size).
 NEGLIGIBLE = 100
@@ -26,7 +28,7 @@ def l2_normalize(x: Tensor, dim: int = 1) -> Tensor:
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return _divide(x, norm, norm > 0)
 
@@ -56,7 +58,7 @@ def standardize(x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor
         tensor([[-0.7071,  0.7071],
                 [ 0.0000,  0.0000]])
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x)
     centred = x - x.mean(dim, keepdim=True)
     norm = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
     size = torch.linalg.vector_norm(

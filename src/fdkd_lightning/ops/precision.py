@@ -1,21 +1,45 @@
-"""Inputs in the type of the network that gets them."""
+"""Floating-point types: at least float32 for arithmetic, a model's dtype for its inputs."""
 
 from typing import Any
 
+import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 
-def in_type_of(model: nn.Module, x: Any) -> Any:
-    """An input's fractions in the type of the network's weights; tokens stay whole numbers.
+def at_least_float32(x: Tensor) -> Tensor:
+    """Cast half-precision tensors to float32; leave float32 and float64 unchanged.
 
-    A teacher may be kept in half precision, and a "true" precision leaves networks in it.
+    Half precision holds neither the sum of a few thousand squares nor the difference of two
+    close logits.
+
+    Shape:
+        - x, output: any shape
 
     Example:
-        >>> import torch
-        >>> x = {"ids": torch.tensor([1]), "picture": torch.zeros(1)}
-        >>> {name: part.dtype for name, part in in_type_of(nn.Linear(1, 1).half(), x).items()}
-        {'ids': torch.int64, 'picture': torch.float16}
+        >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+        >>> at_least_float32(torch.zeros(1, dtype=torch.float64)).dtype
+        torch.float64
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def cast_to_model_dtype(model: nn.Module, x: Any) -> Any:
+    """Cast floating-point tensors to the model's dtype; leave integer tensors unchanged.
+
+    A teacher may be kept in half precision, and a "true" precision of the trainer leaves models
+    in it.
+
+    Args:
+        model: The model that is to receive ``x``.
+        x: A tensor, or tensors nested in dicts, lists and tuples.
+
+    Example:
+        >>> x = {"ids": torch.tensor([1]), "image": torch.zeros(1)}
+        >>> cast = cast_to_model_dtype(nn.Linear(1, 1).half(), x)
+        >>> {name: part.dtype for name, part in cast.items()}
+        {'ids': torch.int64, 'image': torch.float16}
     """
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
     if weight is None:

@@ -1,27 +1,21 @@
-"""The places of a map: a grid's, or the tokens of a sequence, some of which are padding."""
+"""The positions of a map: a grid's, or the tokens of a sequence, some of which are padding."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-Places = Literal["mean", "resize"]
-"""What becomes of a map's places: their mean, or the teacher's grid."""
+Positions = Literal["mean", "resize"]
+"""What becomes of a map's positions: their mean, or the teacher's grid."""
 
 
-def check_places(places: Places) -> None:
-    """Raise if it is neither."""
-    if places not in get_args(Places):
-        raise ValueError(f"places={places!r} is unknown: choose {' or '.join(get_args(Places))}")
-
-
-def arrange(x: Tensor, size: torch.Size, places: Places, where: str = "") -> Tensor:
+def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") -> Tensor:
     """A map's mean, or the map on a grid that has an order in common with its own.
 
     Args:
-        x: Features; a vector has no places, and stays what it is with ``"mean"``.
+        x: Features; a vector has no positions, and stays what it is with ``"mean"``.
         size: H' and W' of the teacher's map, nothing of a vector; without a teacher x's own.
-        places: What becomes of the places.
+        positions: What becomes of the positions.
         where: What an error begins with.
 
     Shape:
@@ -38,19 +32,19 @@ def arrange(x: Tensor, size: torch.Size, places: Places, where: str = "") -> Ten
         (tensor([[2.]]), torch.Size([1, 1, 1, 2]))
     """
     here = x.shape[2:]
-    if places == "mean":
+    if positions == "mean":
         return mean_place(x) if here else x
     if bool(here) != bool(size):
         raise ValueError(
-            f"{where}the student's features have {list(here) or 'no'} places, the teacher's "
-            f"{list(size) or 'no'}: set places='mean'"
+            f"{where}the student's features have {list(here) or 'no'} positions, the teacher's "
+            f"{list(size) or 'no'}: set positions='mean'"
         )
     if not here:
         return x
     if is_sequence(here) != is_sequence(size) and 1 not in (here.numel(), size.numel()):
         raise ValueError(
-            f"{where}the student's map has {list(here)} places, the teacher's {list(size)}, a "
-            "sequence and a grid that have no order in common: set places='mean'"
+            f"{where}the student's map has {list(here)} positions, the teacher's {list(size)}, a "
+            "sequence and a grid that have no order in common: set positions='mean'"
         )
     return resize(x, size)
 
@@ -66,7 +60,7 @@ def is_sequence(size: torch.Size) -> bool:
 
 
 def mean_place(x: Tensor) -> Tensor:
-    """The mean over the places; over the tokens of a sequence that are not padding (zero).
+    """The mean over the positions; over the tokens of a sequence that are not padding (zero).
 
     Shape:
         - x: [N, C, H, W]
@@ -82,9 +76,9 @@ def mean_place(x: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: torch.Size) -> Tensor:
-    r"""Bring a map to another grid, bilinearly; where it has fewer places, with antialiasing.
+    r"""Bring a map to another grid, bilinearly; where it has fewer positions, with antialiasing.
 
-    Along each axis, n places become n' by
+    Along each axis, n positions become n' by
 
     .. math::
         x'_j = \frac{\sum_k w_{jk} x_k}{\sum_k w_{jk}}, \quad
@@ -126,5 +120,5 @@ def _weights(there: Tensor, size: int, dtype: torch.dtype) -> Tensor:
 
 
 def _tokens(x: Tensor) -> Tensor:
-    """Which places of a sequence are not padding, [N, L]."""
+    """Which positions of a sequence are not padding, [N, L]."""
     return (x.detach() != 0).any(1).flatten(1)

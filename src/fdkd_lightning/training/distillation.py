@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.training.distiller import Distiller
-from fdkd_lightning.training.missing_modality import samples_with, zero_of
+from fdkd_lightning.training.missing_modality import samples_with, zero_gradient_term
 from fdkd_lightning.training.pairs import make_pairs
 from fdkd_lightning.training.probe import example_batch, modality_input, probe
 from fdkd_lightning.training.projector import Projector
@@ -206,10 +206,10 @@ class DistillationModule(UnimodalModule):
         self._all_taught = student is not None and None not in [*teachers.values(), *pairs]
         if not self._all_taught:
             # A network did not run here, or no criterion: it may have run in other processes.
-            summands.append(zero_of(self))
+            summands.append(zero_gradient_term(self))
         elif self.distiller.projector is not None:
             # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
-            summands.append(zero_of(self.distiller.projector))
+            summands.append(zero_gradient_term(self.distiller.projector))
         # One after the other: a callback that adds the same terms gets the same sum bitwise.
         loss = functools.reduce(operator.add, summands)
         self._log_terms({"loss": loss, **terms, **record}, batch)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.training.pairs import Pair
-from fdkd_lightning.training.probe import output_of, shapes_of
+from fdkd_lightning.training.probe import output_from_shapes, output_shapes
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.types import Output
@@ -72,8 +72,8 @@ class Distiller(nn.Module):
             teachers: Modality -> that teacher's; empty: the teacher-free control.
         """
         self.shapes = {
-            "student": shapes_of(student),
-            "teachers": {modality: shapes_of(output) for modality, output in teachers.items()},
+            "student": output_shapes(student),
+            "teachers": {modality: output_shapes(output) for modality, output in teachers.items()},
         }
         for teacher in teachers.values() or (None,):
             if self.projector is not None:
@@ -83,8 +83,8 @@ class Distiller(nn.Module):
 
     def build_as(self, shapes: dict[str, Any]) -> None:
         """Size all parts as they were in the run that had these ``shapes``."""
-        teachers = {modality: output_of(x) for modality, x in shapes["teachers"].items()}
-        self.build(output_of(shapes["student"]), teachers)
+        teachers = {modality: output_from_shapes(x) for modality, x in shapes["teachers"].items()}
+        self.build(output_from_shapes(shapes["student"]), teachers)
 
     def forward(self, pairs: Sequence[Pair | None]) -> dict[str, Tensor]:
         """The criterion's terms, averaged over the teachers.

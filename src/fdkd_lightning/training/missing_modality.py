@@ -10,7 +10,7 @@ from fdkd_lightning.types import Batch
 
 # Batch norm cannot learn from one sample, and a relation takes two. A whole batch of one is as the
 # data want it; one that is left of a batch is left out.
-LEAST = 2
+MIN_SAMPLES = 2
 
 
 def present_mask(batch: Batch, modality: str) -> Tensor | None:
@@ -85,14 +85,14 @@ def select(x: Any, has: Tensor, name: str = "input") -> Any:
     return [entry for entry, kept in zip(x, has.tolist(), strict=True) if kept]
 
 
-def zero_of(module: nn.Module) -> Tensor:
+def zero_gradient_term(module: nn.Module) -> Tensor:
     """A zero that has the gradient zero for every trainable parameter of the module.
 
     It stands for what a process did not run while others did: DDP waits for every gradient.
 
     Example:
         >>> layer = nn.Linear(2, 1)
-        >>> zero_of(layer).backward()
+        >>> zero_gradient_term(layer).backward()
         >>> layer.weight.grad
         tensor([[0., 0.]])
     """

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from fdkd_lightning.ops.distributed import gather_rows
-from fdkd_lightning.training.missing_modality import LEAST, present_mask, select
+from fdkd_lightning.ops.distributed import gather_objects, gather_rows
+from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
 from fdkd_lightning.types import Batch, Output
 
 
@@ -83,15 +82,11 @@ def _of_all_processes(
     pairs: list[Pair | None], size: int, device: torch.device
 ) -> list[Pair | None]:
     own = [_share(pair, size) for pair in pairs]
-    processes: list[Any] = [own]
-    if dist.is_available() and dist.is_initialized():
-        processes = [None] * dist.get_world_size()
-        dist.all_gather_object(processes, own)
     result: list[Pair | None] = []
-    for pair, *shares in zip(pairs, *processes, strict=True):
+    for pair, *shares in zip(pairs, *gather_objects(own), strict=True):
         if all(share.whole for share in shares):
             result.append(pair)
-        elif sum(share.size for share in shares) < LEAST:
+        elif sum(share.size for share in shares) < MIN_SAMPLES:
             result.append(None)
         else:
             result.append(pair if len(shares) == 1 else _joined(pair, shares, device))
@@ -122,8 +117,7 @@ def _joined(pair: Pair | None, shares: Sequence[_Share], device: torch.device) -
         )
     if pair is None:
         pair = _each(known[0], lambda x: x.to(device))
-    counts = [share.size for share in shares]
-    joined: Pair = _each(pair, lambda x: gather_rows(x, counts))
+    joined: Pair = _each(pair, gather_rows)
     return joined
 
 

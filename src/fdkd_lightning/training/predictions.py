@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
+
+from fdkd_lightning.ops.distributed import gather_objects
 
 
 class PredictionTable(BasePredictionWriter):
@@ -68,10 +69,7 @@ class PredictionTable(BasePredictionWriter):
             for batch in predictions
             for index, row in zip(batch["index"], batch["probabilities"], strict=True)
         }
-        if dist.is_available() and dist.is_initialized():
-            parts: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(parts, rows)
-            rows = {index: row for part in parts for index, row in part.items()}
+        rows = {index: row for part in gather_objects(rows) for index, row in part.items()}
         if not trainer.is_global_zero or not rows:
             return
         path = self._table(trainer)

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from fdkd_lightning.ops.precision import in_type_of
+from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 
@@ -56,7 +56,7 @@ def two_samples(loaders: Any, together: bool = False) -> Any:
 def probe(model: nn.Module, x: Any) -> Output:
     """The model's output for ``x`` in eval mode, without a trace in modes, gradients or RNG."""
     modes = {module: module.training for module in model.modules()}
-    x = in_type_of(model, x)
+    x = cast_to_model_dtype(model, x)
     try:
         with isolate_rng(), torch.no_grad():
             return as_output(model.eval()(x))
@@ -66,7 +66,7 @@ def probe(model: nn.Module, x: Any) -> Output:
             module.training = modes.get(module, modes[model])
 
 
-def shapes_of(output: Output) -> dict[str, Any]:
+def output_shapes(output: Output) -> dict[str, Any]:
     """An output's shapes, in plain numbers that a checkpoint can hold."""
     return {
         "features": list(output.features.shape),
@@ -75,7 +75,7 @@ def shapes_of(output: Output) -> dict[str, Any]:
     }
 
 
-def output_of(shapes: dict[str, Any]) -> Output:
+def output_from_shapes(shapes: dict[str, Any]) -> Output:
     """An output of these shapes, without values."""
     return Output(
         torch.empty(shapes["features"]),

@@ -1,9 +1,12 @@
 """Bringing a student's features to the width, the grid and the rank of a teacher's."""
 
+from typing import get_args
+
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.ops.probed_linear import ProbedLinear
-from fdkd_lightning.ops.spatial import Places, arrange, check_places
+from fdkd_lightning.ops.spatial import Positions, arrange
 
 
 class Projector(nn.Module):
@@ -12,24 +15,24 @@ class Projector(nn.Module):
     .. math::
         X^s \mapsto W_{D_t} \, \rho(X^s) + b_{D_t}, \quad X^t \mapsto \rho(X^t)
 
-    It is not needed after training. :math:`\rho` is what is done with places, the pixels of a map
-    or the tokens of a sequence, as in :class:`~fdkd_lightning.LayerwiseLoss`: those of two
+    It is not needed after training. :math:`\rho` is what is done with positions, the pixels of a
+    map or the tokens of a sequence, as in :class:`~fdkd_lightning.LayerwiseLoss`: those of two
     modalities do not correspond, so that ``"mean"``, one vector per sample, is the default. Where
     pairs are registered (colour and depth) ``"resize"`` brings the student's to the teacher's grid.
 
     Args:
         out_features: The width without a teacher (the teacher-free control), which is the
             teacher's, so that the heads are the same; None: the student's own.
-        places: ``"mean"`` or ``"resize"``.
+        positions: ``"mean"`` or ``"resize"``.
 
     Shape:
         - student: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], in which zeros are padding
         - teacher: [N, D', ...], likewise
-        - output: both [N, D'], or both [N, D', H, W] with the teacher's places
+        - output: both [N, D'], or both [N, D', H, W] with the teacher's positions
 
     Raises:
-        ValueError: If ``places`` is unknown, features have another rank, or ``"resize"`` meets
-            places that have no order in common.
+        ValueError: If ``positions`` is unknown, features have another rank, or ``"resize"`` meets
+            positions that have no order in common.
         RuntimeError: If it is called before it is built.
 
     Example:
@@ -41,11 +44,11 @@ class Projector(nn.Module):
         [torch.Size([2, 16]), torch.Size([2, 16])]
     """
 
-    def __init__(self, out_features: int | None = None, places: Places = "mean") -> None:
+    def __init__(self, out_features: int | None = None, positions: Positions = "mean") -> None:
         super().__init__()
-        check_places(places)
+        check_choice("positions", positions, get_args(Positions))
         self.out_features = out_features
-        self.places = places
+        self.positions = positions
         # By the teacher's width: teachers of one width share the map, and with it the heads.
         self.linear = nn.ModuleDict()
 
@@ -71,8 +74,8 @@ class Projector(nn.Module):
             )
         size = student.shape[2:] if teacher is None else teacher.shape[2:]
         # Before the map, which leaves no zero in padding.
-        projected: Tensor = self.linear[width](arrange(student, size, self.places))
-        return projected, None if teacher is None else arrange(teacher, size, self.places)
+        projected: Tensor = self.linear[width](arrange(student, size, self.positions))
+        return projected, None if teacher is None else arrange(teacher, size, self.positions)
 
     def _width(self, student: Tensor, teacher: Tensor | None) -> int:
         if teacher is not None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
+
+from fdkd_lightning.ops.distributed import gather_objects, world_size
 
 
 def rng_states() -> list[dict[str, Any]]:
@@ -19,11 +20,7 @@ def rng_states() -> list[dict[str, Any]]:
         "numpy": (algorithm, torch.from_numpy(keys.astype(np.int64)), *rest),
         "python": random.getstate(),
     }
-    if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states
+    return gather_objects(state)
 
 
 def restore_rng_states(states: list[dict[str, Any]], rank: int) -> bool:
@@ -33,8 +30,7 @@ def restore_rng_states(states: list[dict[str, Any]], rank: int) -> bool:
         False, with nothing changed, where the number of processes is another one: then no state
         is this process's own.
     """
-    world_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    if len(states) != world_size:
+    if len(states) != world_size():
         return False
     state = states[rank]
     torch.set_rng_state(state["torch"])

@@ -15,7 +15,7 @@ from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 
-class Teaching:
+class DistillationStep:
     """Teachers, a distiller, and where a batch has what they need.
 
     Args:
@@ -33,7 +33,8 @@ class Teaching:
         >>> from fdkd_lightning import FeatureLoss, ResNet
         >>> teacher = ResNet(3, in_chans=1, channels=(8, 8, 8, 8))
         >>> distiller = Distiller(FeatureLoss(), ["audio"])
-        >>> teaching = Teaching(FrozenTeachers({"audio": teacher}), distiller, {"audio": 1}, None)
+        >>> teachers = FrozenTeachers({"audio": teacher})
+        >>> teaching = DistillationStep(teachers, distiller, {"audio": 1}, None)
         >>> batch = [None, torch.zeros(2, 1, 32, 32)]
         >>> list(teaching.terms(Output(torch.zeros(2, 8), torch.zeros(2, 3)), batch))
         ['feature']

@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.alignment import scores_at
 from fdkd_lightning.ops.cross_entropy import cross_entropy_sum
+from fdkd_lightning.ops.distributed import sum_over_ranks
 from fdkd_lightning.training.pairs import Pair
 
 
@@ -182,10 +182,8 @@ class ConfidenceWeights(TeacherWeights):
         teaching = {m: pair for m, pair in pairs.items() if pair is not None}
         self._last = {}
         if teaching:
-            sums = torch.stack([_label_sums(pair) for pair in teaching.values()])
-            if dist.is_available() and dist.is_initialized():
-                # Each process has its own labels, and all must have the same weights.
-                dist.all_reduce(sums)
+            # Each rank has labels of its own, and all must have the same weights.
+            sums = sum_over_ranks(torch.stack([_label_sums(pair) for pair in teaching.values()]))
             found = _confidence(sums[:, 0], sums[:, 1]) * (len(teaching) / len(pairs))
             self._last = dict(zip(teaching, found, strict=True))
         return {m: self._last.get(m, 0.0) for m in pairs}

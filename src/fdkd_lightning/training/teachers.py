@@ -16,8 +16,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
-from fdkd_lightning.ops.precision import in_type_of
-from fdkd_lightning.training.missing_modality import LEAST, present_mask, select
+from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
 from fdkd_lightning.training.probe import as_output, check_output, modality_input
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
@@ -91,7 +91,7 @@ class FrozenTeachers(Mapping[str, nn.Module]):
         outputs = {}
         for modality, x in _inputs(self._teachers, batch, 1):
             teacher = self._teachers[modality].eval()
-            outputs[modality] = as_output(teacher(in_type_of(teacher, x)))
+            outputs[modality] = as_output(teacher(cast_to_model_dtype(teacher, x)))
         return outputs
 
 
@@ -128,7 +128,7 @@ class TrainedTeachers(nn.ModuleDict):
         """
         return {
             modality: as_output(self[modality](x))
-            for modality, x in _inputs(self, batch, LEAST if self.training else 1)
+            for modality, x in _inputs(self, batch, MIN_SAMPLES if self.training else 1)
         }
 
 

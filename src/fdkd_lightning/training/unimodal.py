@@ -17,11 +17,11 @@ from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.training.lr_scheduler import PolyLR
 from fdkd_lightning.training.missing_modality import (
-    LEAST,
+    MIN_SAMPLES,
     present_mask,
     samples_with,
     select,
-    zero_of,
+    zero_gradient_term,
 )
 from fdkd_lightning.training.probe import (
     as_output,
@@ -211,7 +211,7 @@ class UnimodalModule(LightningModule):
 
     def _learn(self, own: Batch, batch: Batch) -> Output | None:
         """The output for the samples of a batch that have the modality; None: too few are left."""
-        left = own is not batch and len(batch_target(own)) < LEAST
+        left = own is not batch and len(batch_target(own)) < MIN_SAMPLES
         return None if left else self._run(own)
 
     def _infer(self, batch: Batch) -> Output:
@@ -229,7 +229,7 @@ class UnimodalModule(LightningModule):
         if output is None:
             # Other processes may have samples, and wait for this one's number of labels.
             nothing = torch.zeros(0, 1, device=target.device)
-            return cross_entropy(nothing, target[:0].flatten()) + zero_of(self)
+            return cross_entropy(nothing, target[:0].flatten()) + zero_gradient_term(self)
         return cross_entropy(output.logits, target)
 
     def _evaluate(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdkd_lightning.data import prepare as module
+from fdkd_lightning.data.preparation import prepare as module
 from fdkd_lightning.data.preparation.coverage import CoverageError, Report
 from fdkd_lightning.data.preparation.manifest_file import manifest_name, read_manifest
 from fdkd_lightning.data.preparation.prepare import prepare

@@ -40,13 +40,13 @@ def degrade_picture(
         >>> degraded.shape, int(degraded.sum()) == 28 * 28
         ((32, 32), True)
     """
-    places = rng.random(4)
+    positions = rng.random(4)
     canvas = np.zeros((size, size), np.float32)
     height, width = picture.shape
-    down, right = np.floor(places[:2] * (2 * shift + 1)).astype(int) - shift
+    down, right = np.floor(positions[:2] * (2 * shift + 1)).astype(int) - shift
     top, left = (size - height) // 2 + down, (size - width) // 2 + right
     canvas[top : top + height, left : left + width] = picture
-    top, left = np.floor(places[2:] * (size - occluder + 1)).astype(int)
+    top, left = np.floor(positions[2:] * (size - occluder + 1)).astype(int)
     canvas[top : top + occluder, left : left + occluder] = 0
     canvas += noise * rng.standard_normal((size, size), dtype=np.float32)
     return canvas

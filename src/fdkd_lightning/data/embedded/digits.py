@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset
 
-from fdkd_lightning.data.base import MultimodalDataModule, check_range
+from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_picture
 from fdkd_lightning.data.embedded.digit_names import digit_name
 from fdkd_lightning.data.embedded.digits_file import (
@@ -23,6 +23,7 @@ from fdkd_lightning.data.preparation.store import read_arrays
 from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.data.transforms.byte_tokens import ByteTokens
 from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 CANVAS = 32

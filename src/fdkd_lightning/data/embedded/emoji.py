@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import Dataset
 
-from fdkd_lightning.data.base import MultimodalDataModule, check_range
+from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.embedded.emoji_file import FORMAT_VERSION, GROUPS, build_emoji
 from fdkd_lightning.data.preparation.store import read_arrays
 from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.data.transforms.affine import RandomAffine
 from fdkd_lightning.data.transforms.byte_tokens import ByteTokens
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 TRAIN, VAL = 800, 172

@@ -19,7 +19,7 @@ GROUPS = (
     "People & Body",
     "Animals & Nature",
     "Food & Drink",
-    "Travel & Places",
+    "Travel & Positions",
     "Activities",
     "Objects",
     "Symbols",

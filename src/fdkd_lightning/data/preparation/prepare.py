@@ -12,13 +12,13 @@ from filelock import FileLock
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.coverage import Report, check_coverage, make_report
 from fdkd_lightning.data.preparation.manifest_file import Row, manifest_name, write_manifest
 from fdkd_lightning.data.preparation.media import MediaError, check_file
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Part, Recipe
 from fdkd_lightning.data.preparation.store import require_folder, whole_file
 from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.ops.checks import check_range
 
 FILES_PER_PROCESS = 16
 """So many decode sooner than one more process starts, which imports torch."""

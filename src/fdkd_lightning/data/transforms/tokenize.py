@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.data.base import check_range
+from fdkd_lightning.ops.checks import check_range
 
 
 class Tokenize(nn.Module):

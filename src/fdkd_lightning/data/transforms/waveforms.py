@@ -166,6 +166,6 @@ class Excerpt(nn.Module):
             raise ValueError(f"waveform has {samples} samples: give at least length={self.length}")
         if not self.training and self.evaluation == "center":
             return waveform[:, latest // 2 : latest // 2 + self.length]
-        # Drawn on the CPU: the same places whatever the device. The last place counts too.
+        # Drawn on the CPU: the same positions whatever the device. The last place counts too.
         starts = torch.randint(latest + 1, (clips, 1)).to(waveform.device)
         return waveform.gather(1, starts + torch.arange(self.length, device=waveform.device))

@@ -23,10 +23,10 @@ from fdkd_lightning.training.callback.host_optimizer import (
     optimizers_of,
 )
 from fdkd_lightning.training.distiller import Distiller
-from fdkd_lightning.training.missing_modality import zero_of
+from fdkd_lightning.training.missing_modality import zero_gradient_term
 from fdkd_lightning.training.probe import example_batch, probe
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.step import Teaching
+from fdkd_lightning.training.step import DistillationStep
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, check_apart, check_teachers
 
@@ -122,7 +122,7 @@ class DistillationCallback(Callback):
         self.teachers = FrozenTeachers(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
         inputs = teacher_inputs or {}
-        self._teaching = Teaching(self.teachers, self.distiller, inputs, target, index)
+        self._teaching = DistillationStep(self.teachers, self.distiller, inputs, target, index)
         self.student = student or Layers()
         self.student_input = student_input
         self.optimizer = optimizer
@@ -348,7 +348,7 @@ class DistillationCallback(Callback):
         summands = [loss, *terms.values()]
         if self.distiller.projector is not None:
             # A criterion of the predictions alone leaves it out, and DDP waits for its gradient.
-            summands.append(zero_of(self.distiller.projector))
+            summands.append(zero_gradient_term(self.distiller.projector))
         host.module.log_dict(
             {f"distillation/{name}": x.detach() for name, x in {**terms, **record}.items()},
             on_step=False,

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.media import read_audio
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
+from fdkd_lightning.ops.checks import check_range
 
 
 class AudioRecipe(MediaRecipe):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.media import read_frames
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
 from fdkd_lightning.data.preparation.recipe.image import load_views, to_jpeg
+from fdkd_lightning.ops.checks import check_range
 
 
 class FramesRecipe(MediaRecipe):
@@ -112,6 +112,6 @@ def choose_frames(total: int, count: int, rng: Generator) -> list[int]:
         >>> choose_frames(total=9, count=3, rng=None)
         [1, 4, 7]
     """
-    places = np.full(count, 0.5) if rng is None else rng.random(count)
-    chosen = ((part + place) * total / count for part, place in enumerate(places))
+    positions = np.full(count, 0.5) if rng is None else rng.random(count)
+    chosen = ((part + place) * total / count for part, place in enumerate(positions))
     return [min(int(place), total - 1) for place in chosen]  # rounding may reach the end

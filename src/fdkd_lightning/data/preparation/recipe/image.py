@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.media import MediaError, read_image
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
+from fdkd_lightning.ops.checks import check_range
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of each channel over ImageNet, where white is 1; what pictures are normalised by."""

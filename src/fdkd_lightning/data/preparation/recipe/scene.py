@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.media import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Generator, MediaRecipe
+from fdkd_lightning.ops.checks import check_range
 
 
 class View(NamedTuple):
@@ -128,12 +128,12 @@ class SceneRecipe(MediaRecipe):
         scale = self.scales[int(rng.integers(len(self.scales)))]
         scaled = (max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale)))
         # Always the same number of draws, so that no recipe falls out of step.
-        places = [
+        positions = [
             int(rng.integers(abs(w - p) + 1)) for w, p in zip(scaled, self.loaded, strict=True)
         ]
         top, left = (
             place if whole >= part else (whole - part) // 2
-            for whole, part, place in zip(scaled, self.loaded, places, strict=True)
+            for whole, part, place in zip(scaled, self.loaded, positions, strict=True)
         )
         mirrored = bool(rng.random() < 0.5)
         return View(scaled, top, left, *self.loaded, self.mirror and mirrored)

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fdkd_lightning.data.base import check_range
 from fdkd_lightning.data.preparation.matlab import read_member
 from fdkd_lightning.data.preparation.media import MediaError, read_image
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
+from fdkd_lightning.ops.checks import check_range
 
 
 class SceneImageRecipe(SceneRecipe):

@@ -1,0 +1,80 @@
+"""Checks of arguments: numbers within a range, one of several choices."""
+
+from collections.abc import Collection
+from typing import Any
+
+
+def check_range(
+    name: str,
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    example: float | None = None,
+) -> None:
+    """Raise unless a number lies within bounds; NaN lies within none.
+
+    Args:
+        name: The argument, as the error names it.
+        value: Its value.
+        low: Smallest value allowed; None: no such bound.
+        high: Largest value allowed.
+        above: The value must be greater than this.
+        below: The value must be less than this.
+        example: A value that is often right, which the error suggests.
+
+    Raises:
+        ValueError: If the value is outside.
+
+    Example:
+        >>> check_range("temperature", 4.0, above=0)
+        >>> check_range("temperature", float("nan"), above=0, example=4)
+        Traceback (most recent call last):
+        ValueError: temperature=nan must be above 0, for example 4
+    """
+    bounds = []
+    # Each comparison is false for NaN.
+    fits = value == value
+    if low is not None and high is not None:
+        fits = fits and low <= value <= high
+        bounds.append(f"from {low} to {high}")
+    elif low is not None:
+        fits = fits and value >= low
+        bounds.append(f"at least {low}")
+    elif high is not None:
+        fits = fits and value <= high
+        bounds.append(f"at most {high}")
+    if above is not None:
+        fits = fits and value > above
+        bounds.append(f"above {above}")
+    if below is not None:
+        fits = fits and value < below
+        bounds.append(f"below {below}")
+    if not fits:
+        advice = "" if example is None else f", for example {example}"
+        allowed = " and ".join(bounds) or "a number"
+        raise ValueError(f"{name}={value} must be {allowed}{advice}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise unless the value is one of the choices.
+
+    Args:
+        name: The argument, as the error names it.
+        value: Its value.
+        choices: What is allowed, such as ``get_args`` of a ``Literal``.
+
+    Raises:
+        ValueError: If it is none of them.
+
+    Example:
+        >>> check_choice("reduction", "median", ("mean", "sum"))
+        Traceback (most recent call last):
+        ValueError: reduction='median' is unknown: choose 'mean' or 'sum'
+    """
+    if value not in choices:
+        *others, last = map(repr, choices)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name}={value!r} is unknown: choose {listed}")
