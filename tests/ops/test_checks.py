@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import check_choice, check_range, refuse_renamed_methods
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,14 @@ def test_an_unknown_choice_is_named_with_all_choices() -> None:
         check_choice("x", "d", ("a", "b", "c"))
     with pytest.raises(ValueError, match="x=1 is unknown: choose 0"):
         check_choice("x", 1, (0,))
+
+
+def test_a_method_under_its_earlier_name_is_refused_with_the_new_one() -> None:
+    class Loss:
+        def record(self) -> None: ...
+
+    class Child(Loss): ...
+
+    with pytest.raises(TypeError, match=r"Loss\.record is now called logged_values"):
+        refuse_renamed_methods(Loss, {"record": "logged_values"})
+    refuse_renamed_methods(Child, {"record": "logged_values"})  # it defines nothing itself

@@ -1,6 +1,6 @@
 """Checks of arguments: numbers within a range, one of several choices."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
@@ -78,3 +78,30 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         *others, last = map(repr, choices)
         listed = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{name}={value!r} is unknown: choose {listed}")
+
+
+def refuse_renamed_methods(cls: type, renamed: Mapping[str, str]) -> None:
+    """Raise if a class defines a method under a name of an earlier version.
+
+    Nothing would call it any more: the subclass would silently lose what it overrides. Base
+    classes call this in ``__init_subclass__``.
+
+    Args:
+        cls: The class.
+        renamed: Earlier name -> name now.
+
+    Raises:
+        TypeError: If the class defines an earlier name.
+
+    Example:
+        >>> class Base:
+        ...     def __init_subclass__(cls):
+        ...         refuse_renamed_methods(cls, {"record": "logged_values"})
+        >>> class Mine(Base):
+        ...     def record(self): ...
+        Traceback (most recent call last):
+        TypeError: Mine.record is now called logged_values: rename the method
+    """
+    for old, new in renamed.items():
+        if old in vars(cls):
+            raise TypeError(f"{cls.__name__}.{old} is now called {new}: rename the method")
