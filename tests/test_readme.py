@@ -62,7 +62,13 @@ def test_what_was_judged_is_what_was_best_on_validation_data() -> None:
         for name in (path, "configs/criterion/fdkd_kd_light.yaml")
     )
     fdkd, its = tuned["losses"]["fd"]["init_args"], named["losses"]["fdkd"]["init_args"]
-    for name in ("lambda_low", "lambda_high", "lambda_soft", "reduction", "standardize", "unit"):
+    for name in (
+        "lambda_low",
+        "lambda_high",
+        "lambda_soft",
+        "channel_reduction",
+        "band_standardizer",
+    ):
         assert fdkd[name] == its[name]
     assert tuned["losses"]["kd"] == named["losses"]["kd"]
     judged, published = (

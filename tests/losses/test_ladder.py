@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import MSELoss
 
 from fdkd_lightning.decoupler import FrequencyDecoupler, WholeDecoupler
 from fdkd_lightning.losses import (
@@ -27,7 +28,12 @@ from fdkd_lightning.losses import (
     PKDLoss,
     RKDLoss,
     ShuffledPairs,
+    SignedLog1p,
     SPLoss,
+    SumOverChannels,
+    UnitLength,
+    UnitVariance,
+    Unstandardized,
     at_loss,
     dist_loss,
     dkd_loss,
@@ -107,11 +113,14 @@ METHODS = [
     Row("kd", KDLoss, lambda s, t, _: {"kd": kd_loss(s.logits, t.logits)}),
     Row("feature", FeatureLoss, lambda s, t, _: {"feature": feature_loss(s.features, t.features)}),
     Row("fdkd", fdkd),
-    Row("fdkd sum", lambda: fdkd(reduction="sum")),
-    Row("fdkd feature", lambda: fdkd(standardize="feature")),
-    Row("fdkd none", lambda: fdkd(standardize="none")),
-    Row("fdkd variance", lambda: fdkd(unit="variance")),
-    Row("fdkd log before", lambda: fdkd(log="before")),
+    Row("fdkd sum", lambda: fdkd(channel_reduction=SumOverChannels())),
+    Row(
+        "fdkd feature",
+        lambda: fdkd(band_standardizer=Unstandardized(), feature_standardizer=UnitLength()),
+    ),
+    Row("fdkd none", lambda: fdkd(band_standardizer=Unstandardized())),
+    Row("fdkd variance", lambda: fdkd(band_standardizer=UnitVariance())),
+    Row("fdkd log before", lambda: fdkd(high_loss=MSELoss(), high_transform=SignedLog1p())),
     Row("fdkd align", lambda: fdkd(alignment=True), teacher_free=True),
     Row("fdkd heads", lambda: fdkd(heads=True), teacher_free=True),
     Row("fdkd both", lambda: fdkd(alignment=True, heads=True), teacher_free=True),

@@ -18,14 +18,22 @@ from .hint import HintLoss as HintLoss
 from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
 from .kd import KDLoss as KDLoss, kd_loss as kd_loss
 from .layerwise import LayerwiseLoss as LayerwiseLoss
-from .log_mse import (
-    LogMSELoss as LogMSELoss,
-    log_mse_loss as log_mse_loss,
-    signed_log1p as signed_log1p,
-)
+from .log_mse import LogMSELoss as LogMSELoss, log_mse_loss as log_mse_loss
 from .mfh import MFHLoss as MFHLoss, mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
+from .reduction import (
+    ChannelReduction as ChannelReduction,
+    MeanOverChannels as MeanOverChannels,
+    SumOverChannels as SumOverChannels,
+)
 from .rkd import RKDLoss as RKDLoss, rkd_loss as rkd_loss
 from .schedule import CosineDecay as CosineDecay, WarmUp as WarmUp, WeightSchedule as WeightSchedule
+from .signed_log import SignedLog1p as SignedLog1p, signed_log1p as signed_log1p
 from .sp import SPLoss as SPLoss, sp_loss as sp_loss
+from .standardizer import (
+    Standardizer as Standardizer,
+    UnitLength as UnitLength,
+    UnitVariance as UnitVariance,
+    Unstandardized as Unstandardized,
+)

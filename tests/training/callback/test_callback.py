@@ -34,6 +34,7 @@ from fdkd_lightning.losses import (
     FDKDLoss,
     FeatureLoss,
     KDLoss,
+    SumOverChannels,
     WarmUp,
 )
 from fdkd_lightning.losses.alignment import SharedAlignmentHead
@@ -181,7 +182,9 @@ def trainer(folder: Path, *callbacks: Callback, epochs: int = 2, **settings: Any
 
 
 def fdkd() -> DistillationLoss:
-    return FDKDLoss(LearnableFrequencyDecoupler(), SharedAlignmentHead(), reduction="sum")
+    return FDKDLoss(
+        LearnableFrequencyDecoupler(), SharedAlignmentHead(), channel_reduction=SumOverChannels()
+    )
 
 
 def with_memory() -> DistillationLoss:
