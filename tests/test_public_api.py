@@ -87,6 +87,7 @@ PUBLIC = [
     "WarmUp",
     "WeightSchedule",
     "WholeDecoupler",
+    "WrapperLoss",
     "alignment_loss",
     "at_loss",
     "attention_distances",

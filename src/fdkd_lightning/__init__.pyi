@@ -69,6 +69,7 @@ from .losses import (
     Unstandardized as Unstandardized,
     WarmUp as WarmUp,
     WeightSchedule as WeightSchedule,
+    WrapperLoss as WrapperLoss,
     at_loss as at_loss,
     attention_distances as attention_distances,
     dist_loss as dist_loss,

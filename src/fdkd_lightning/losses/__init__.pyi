@@ -37,3 +37,4 @@ from .standardizer import (
     UnitVariance as UnitVariance,
     Unstandardized as Unstandardized,
 )
+from .wrapper import WrapperLoss as WrapperLoss
