@@ -12,10 +12,7 @@ class WholeDecoupler(Decoupler):
     .. math:: x_\mathrm{low} = x - \bar x, \quad x_\mathrm{high} = 0
 
     The difference between a loss with a split and the same loss with this class is what the split
-    contributes.
-
-    Args:
-        dim: The axis to split along, of size D.
+    contributes. The only argument is ``dim``, the axis along which the mean is taken.
 
     Shape:
         - x: [N, D, ...], or D at ``dim``
