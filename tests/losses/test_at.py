@@ -145,6 +145,7 @@ def test_the_loss_has_no_state() -> None:
     ("options", "message"),
     [
         ({"p": 0.5}, "p=0.5 must be at least 1"),
+        ({"p": float("nan")}, "p=nan must be at least 1"),
         ({"distance": "cosine"}, "distance='cosine' is unknown: choose 'squared' or 'norm'"),
         ({"stages": []}, r"stages=\[\] names no stage"),
     ],

@@ -311,6 +311,8 @@ def test_it_must_be_built() -> None:
         ("temperature", 0.0),
         ("momentum", 1.5),
         ("momentum", -0.1),
+        ("temperature", float("nan")),
+        ("momentum", float("nan")),
     ],
 )
 def test_arguments_out_of_range_are_named(name: str, value: float) -> None:

@@ -188,14 +188,14 @@ def test_there_is_no_state_to_keep(pair: Callable[..., tuple]) -> None:
     assert other(*pair()) == loss(*pair())
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0])
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_a_temperature_not_above_0_is_an_error(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"temperature={temperature} must be above 0"):
         DKDLoss(temperature=temperature)
 
 
 def test_a_negative_warm_up_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"warmup=-1 must be .* 0 for no warm-up"):
+    with pytest.raises(ValueError, match="warmup=-1 must be at least 0"):
         DKDLoss(warmup=-1)
 
 

@@ -196,7 +196,7 @@ def test_a_constant_map_costs_no_more_than_the_norm_s_epsilon() -> None:
 def test_maps_of_another_size_than_built_for_are_an_error() -> None:
     loss = HintLoss(stage=0)
     loss.build(output((2, 3, 8, 8)), output((2, 4, 4, 4)))
-    with pytest.raises(ValueError, match=r"\[2, 4, 5, 5\].*\[2, 4, 10, 10\].*another size"):
+    with pytest.raises(ValueError, match=r"\[2, 4, 5, 5\].*\[2, 4, 10, 10\].*another input size"):
         loss.double()(output((2, 3, 10, 10)), output((2, 4, 10, 10)), torch.zeros(2))
 
 

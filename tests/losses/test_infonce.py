@@ -137,7 +137,7 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("temperature", [0.0, -0.1])
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
 def test_a_temperature_that_is_not_above_0_is_an_error(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"temperature={temperature} must be above 0"):
         InfoNCELoss(temperature)

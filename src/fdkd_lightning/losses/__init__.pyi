@@ -1,11 +1,7 @@
 from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
-from .c2kd import (
-    C2KDLoss as C2KDLoss,
-    non_target_kl as non_target_kl,
-    rank_agreement as rank_agreement,
-)
+from .c2kd import C2KDLoss as C2KDLoss, non_target_kl as non_target_kl
 from .composite import CompositeLoss as CompositeLoss
 from .controls import LabelSmoothingLoss as LabelSmoothingLoss, ShuffledPairs as ShuffledPairs
 from .crd import CRDLoss as CRDLoss
@@ -22,6 +18,7 @@ from .log_mse import LogMSELoss as LogMSELoss, log_mse_loss as log_mse_loss
 from .mfh import MFHLoss as MFHLoss, mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
+from .rank_agreement import rank_agreement as rank_agreement
 from .reduction import (
     ChannelReduction as ChannelReduction,
     MeanOverChannels as MeanOverChannels,
