@@ -1,4 +1,4 @@
-"""What holds for every split, whatever its bands are."""
+"""Properties of every split."""
 
 import copy
 import pickle
@@ -23,7 +23,7 @@ from fdkd_lightning.decoupler import (
 
 
 class Row(NamedTuple):
-    """A split, and what it may do differently from others."""
+    """A split, and where it may differ from others."""
 
     name: str
     # Takes dim and keep_dc.

@@ -298,7 +298,7 @@ def test_a_trained_teacher_that_saw_other_samples_has_their_labels(
     assert teacher.logits.grad is not None
 
 
-def test_a_sample_without_a_label_is_what_the_teacher_takes_it_for(
+def test_an_unlabelled_sample_has_the_class_that_the_teacher_predicts(
     pair: Callable[..., Pair],
 ) -> None:
     student, teacher, target = pair(n=8, k=6)

@@ -352,7 +352,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_remember_what_one_remembers_of_the_whole_batch(
+def test_two_ranks_store_what_one_process_stores_of_the_whole_batch(
     in_processes: Callable[..., None], tmp_path: Path
 ) -> None:
     loss, *_ = made([0], negatives=6, memory_size=16, dim=4)

@@ -96,15 +96,15 @@ def test_the_warm_up_is_linear_and_begins_above_zero(
             assert term.item() == pytest.approx(factor * whole[name].item(), rel=1e-6)
 
 
-def test_a_loss_that_was_told_no_epoch_is_in_the_first(pair: Callable[..., tuple]) -> None:
+def test_without_set_epoch_the_loss_is_in_the_first_epoch(pair: Callable[..., tuple]) -> None:
     loss = DKDLoss()
-    untold = loss(*pair())
+    unset = loss(*pair())
     loss.set_epoch(0)
-    assert untold == loss(*pair())
+    assert unset == loss(*pair())
 
 
 @pytest.mark.parametrize("size", [(), (2, 3)])
-def test_an_unlabelled_sample_counts_as_what_the_teacher_takes_it_for(
+def test_an_unlabelled_sample_has_the_class_that_the_teacher_predicts(
     pair: Callable[..., tuple], size: tuple[int, ...]
 ) -> None:
     student, teacher, target = pair(size=size)

@@ -64,7 +64,7 @@ def test_the_default_temperature_is_clips() -> None:
     assert InfoNCELoss().temperature == 0.07
 
 
-def test_a_batch_of_one_has_nothing_to_tell_its_pair_from() -> None:
+def test_a_batch_of_one_has_no_negatives() -> None:
     student, teacher = random(1, 6)
     loss = info_nce_loss(student.requires_grad_(), teacher)
     loss.backward()
@@ -117,7 +117,7 @@ def test_a_low_band_of_residue_resembles_nothing() -> None:
     assert features.grad.count_nonzero() == 0
 
 
-def test_a_decouplers_own_term_and_record_are_there() -> None:
+def test_a_decouplers_term_and_logged_value_are_included() -> None:
     student, teacher = (Output(x, torch.zeros(4, 3)) for x in random(4, 8))
     decoupler = LearnableFrequencyDecoupler(0.25)
     loss = InfoNCELoss(decoupler=decoupler)
@@ -236,7 +236,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_both_batches(
+def test_two_ranks_learn_what_one_process_learns_from_both_batches(
     in_processes: Callable[..., None], tmp_path: Path
 ) -> None:
     in_processes(SCRIPT, __file__, tmp_path)

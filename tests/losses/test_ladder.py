@@ -1,4 +1,4 @@
-"""What holds for every loss, whatever it computes."""
+"""Properties of every loss."""
 
 from collections.abc import Callable
 from itertools import product
@@ -78,7 +78,7 @@ def rkd(student: Output, teacher: Output, _: Tensor) -> dict[str, Tensor]:
 
 
 class Row(NamedTuple):
-    """A loss, and what it may do differently from others."""
+    """A loss, and where it may differ from others."""
 
     name: str
     factory: Callable[[], DistillationLoss]

@@ -76,9 +76,11 @@ def test_a_text_that_fills_its_length_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 2), (1, 13), (2, 3), (4, 9), (9, 4), (11, 17)])
-@pytest.mark.parametrize("own", [(1, 6), (4, 6), (7, 1)])
-def test_without_padding_it_is_what_torch_does(own: tuple[int, int], size: tuple[int, int]) -> None:
-    x = torch.randn(3, 4, *own, dtype=torch.float64)
+@pytest.mark.parametrize("before", [(1, 6), (4, 6), (7, 1)])
+def test_without_padding_it_is_what_torch_does(
+    before: tuple[int, int], size: tuple[int, int]
+) -> None:
+    x = torch.randn(3, 4, *before, dtype=torch.float64)
     expected = F.interpolate(x, size, mode="bilinear", antialias=True)
     torch.testing.assert_close(resize(x, torch.Size(size)), expected)
 
