@@ -832,7 +832,7 @@ def test_a_term_must_not_take_the_modules_own_names(tmp_path: Path, name: str) -
         ) -> dict[str, Tensor]:
             return {name: student.features.mean()}
 
-    with pytest.raises(ValueError, match=f"Named names {name} for a term or record"):
+    with pytest.raises(ValueError, match=f"Named uses the name {name}, which is reserved"):
         trainer(tmp_path).fit(distillation(criterion=Named()), datamodule=Pairs(batch_size=4))
 
 
@@ -912,13 +912,13 @@ def test_a_loss_that_is_never_whole_is_warned_of(tmp_path: Path) -> None:
     for criterion, whole in criteria:
         name = type(criterion).__name__
         module = distillation(criterion)
-        with pytest.warns(UserWarning, match=f"{name} is not whole before epoch {whole}"):
+        with pytest.warns(UserWarning, match=f"{name} reaches its full weight in epoch {whole}"):
             trainer(tmp_path, epochs=2).fit(module, datamodule=Pairs(batch_size=4))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             module = distillation(copy.deepcopy(criterion))
             trainer(tmp_path, epochs=3).fit(module, datamodule=Pairs(batch_size=4))
-        assert not [w for w in said if "not whole" in str(w.message)]
+        assert not [w for w in said if "full weight" in str(w.message)]
 
 
 def test_the_first_step_of_both_is_that_of_the_formula(tmp_path: Path) -> None:

@@ -657,7 +657,7 @@ def test_of_several_optimizers_the_students_trains_the_parts(tmp_path: Path, of_
 def test_a_backward_that_the_terms_do_not_fit_is_told(tmp_path: Path, backward: int) -> None:
     added = callback(optimizer=1, backward=backward)
     with pytest.raises(
-        RuntimeError, match=f"of this step's 2 could .* backward={backward} be None"
+        RuntimeError, match=f"none of this step's 2 calls .* backward={backward} be None"
     ):
         trainer(tmp_path, added).fit(TwoOptimizers(), loader())
 
@@ -834,12 +834,12 @@ def test_a_teacher_near_chance_brings_a_warning(tmp_path: Path) -> None:
         (
             {"student_input": "picture"},
             KeyError,
-            "student_input='picture': there is no 'picture' in the batch's a dict with image, aud",
+            "student_input='picture': no entry 'picture' in a dict with image, audio",
         ),
         (
             {"target": "labels"},
             KeyError,
-            "target='labels': there is no 'labels' .* or set target=None",
+            "target='labels': no entry 'labels' .* or set target=None",
         ),
         ({"teachers": {"sound": Teacher()}}, KeyError, r"teacher_inputs\['sound'\]='sound'"),
         ({"student_input": None}, ValueError, "have no size yet: .* such as student_input='image'"),
@@ -911,11 +911,11 @@ class Skipping(Own):
             ValueError,
             "HasNoForward has no forward that takes student_input: leave it out",
         ),
-        (Backwards, RuntimeError, r"no manual_backward of .* not loss\.backward\(\)"),
+        (Backwards, RuntimeError, r"none of this step's 0 calls .* not loss\.backward\(\)"),
         (Iterating, ValueError, r"takes dataloader_iter, .* let it take \(batch, batch_idx\)"),
-        (TwoOptimizers, ValueError, "gives 2 optimizers, .* such as optimizer=0"),
+        (TwoOptimizers, ValueError, "returns 2 optimizers, .* such as optimizer=0"),
         (WithAdagrad, ValueError, r"Adagrad prepares .* give it self.parameters\(\)"),
-        (WithNone, ValueError, "configure_optimizers gives no optimizer"),
+        (WithNone, ValueError, "configure_optimizers returns no optimizer"),
         (Skipping, RuntimeError, "layer 'net.3' did not run"),
     ],
 )
@@ -944,7 +944,9 @@ def test_a_teacher_that_shares_weights_is_told(tmp_path: Path) -> None:
 
 
 def test_inputs_of_no_teacher_are_told() -> None:
-    with pytest.raises(ValueError, match=r"teacher_inputs names 'sound', .* teachers' audio"):
+    with pytest.raises(
+        ValueError, match=r"teacher_inputs names 'sound', but the teachers are audio"
+    ):
         callback(teacher_inputs={"sound": 1})
 
 
@@ -955,7 +957,7 @@ def test_measuring_without_labels_is_told() -> None:
 
 def test_a_loss_that_is_never_whole_is_warned_of(tmp_path: Path) -> None:
     warm = CompositeLoss({"kd": KDLoss()}, {"kd": WarmUp(5)})
-    with pytest.warns(UserWarning, match="CompositeLoss is not whole before epoch 5"):
+    with pytest.warns(UserWarning, match="CompositeLoss reaches its full weight in epoch 5"):
         trainer(tmp_path, callback(warm), epochs=1).fit(Own(), loader())
 
 
@@ -1260,7 +1262,7 @@ def test_a_student_that_ran_on_other_samples_last_is_told(tmp_path: Path) -> Non
         def training_step(self, batch: Batch, batch_idx: int) -> Any:
             return cross_entropy(self(batch["image"][:2]), batch["label"][:2])
 
-    with pytest.raises(ValueError, match=r"last ran on 2 samples, and target='label' has 4"):
+    with pytest.raises(ValueError, match=r"last ran on 2 samples, but target='label' has 4"):
         trainer(tmp_path, callback()).fit(Halved(), loader())
 
 
