@@ -33,7 +33,8 @@ class Projector(nn.Module):
 
     Raises:
         ValueError: If ``positions`` is unknown, features have another rank, or ``"resize"`` gets
-            a map and a sequence.
+            positions that cannot be resized to each other, such as a vector and a
+            map, or a sequence and a map.
         RuntimeError: If it is called before :meth:`build`.
 
     Example:
