@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import (
@@ -221,25 +222,17 @@ def learn(parts: list[list[int]], rank: int) -> dict[str, list[Any]]:
     return found
 
 
-SCRIPT = """
-import importlib.util, sys
-import torch
-import torch.distributed as dist
-path, folder, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
-spec = importlib.util.spec_from_file_location("of_this_process", path)
-tests = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tests)
-dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-torch.save(tests.learn([[0, 1, 2], [3, 4]], rank), f"{folder}/{rank}.pt")
-dist.destroy_process_group()
-"""
+def learn_on(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save(learn([[0, 1, 2], [3, 4]], rank), folder / f"{rank}.pt")
+    dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_ranks_learn_what_one_process_learns_from_both_batches(
-    in_processes: Callable[..., None], tmp_path: Path
+    on_two_ranks: Callable[..., None], tmp_path: Path
 ) -> None:
-    in_processes(SCRIPT, __file__, tmp_path)
+    on_two_ranks(tmp_path, learn_on)
     alone = learn([[0, 1, 2, 3, 4]], 0)
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for way, (terms, gradients) in alone.items():
