@@ -67,9 +67,14 @@ def cross_entropy_sum(
 
 
 class MeanCrossEntropy(Metric):
-    """Mean cross-entropy over all labels that were seen, in whatever batches and processes.
+    """Mean cross-entropy over the labels of all batches and ranks.
 
-    nan where none was, and where a network has diverged.
+    NaN without labels, and where a loss is NaN.
+
+    Shape:
+        - logits: [N, K] or [N, K, H, W]
+        - target: [N] or [N, H, W]; -100 where there is no label
+        - output: scalar
 
     Example:
         >>> metric = MeanCrossEntropy()
@@ -78,6 +83,9 @@ class MeanCrossEntropy(Metric):
         >>> round(metric.compute().exp().item(), 4)
         4.0
     """
+
+    # Not torchmetrics' MeanMetric with weights: it adds in place, which fails on states left by an
+    # evaluation in inference mode, and mean * weight does not always give the sum exactly back.
 
     full_state_update = False
     total: Tensor
@@ -91,10 +99,9 @@ class MeanCrossEntropy(Metric):
     def update(self, logits: Tensor, target: Tensor) -> None:
         """Add a batch, as in :func:`cross_entropy`."""
         total, labelled = cross_entropy_sum(logits, target)
-        # Not in place: an earlier evaluation may have left states of inference mode.
         self.total = self.total + total
         self.labelled = self.labelled + labelled
 
     def compute(self) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         return self.total / self.labelled
