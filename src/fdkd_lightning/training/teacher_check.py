@@ -109,13 +109,14 @@ class LabelCounts(Metric):
     def update(self, logits: Tensor, target: Tensor) -> None:
         """Add a batch."""
         self.correct = self.correct + (logits.argmax(1) == target).sum()
-        classes, counts = target[target != IGNORE_INDEX].unique(return_counts=True)
+        labels = target[target != IGNORE_INDEX]
+        classes, counts = torch.unique(labels, return_counts=True)
         self.class_counts.append(torch.stack([classes, counts], 1))
 
     def compute(self) -> Tensor:
         """Return the three numbers, over all batches and ranks."""
         classes, counts = dim_zero_cat(self.class_counts).unbind(1)
-        _, row = classes.unique(return_inverse=True)
+        _, row = torch.unique(classes, return_inverse=True)
         per_class = counts.new_zeros(len(counts) + 1).index_add(0, row, counts)
         return torch.stack([self.correct, per_class.sum(), per_class.max()])
 
