@@ -53,7 +53,6 @@ class FrozenTeachers(Mapping[str, nn.Module]):
         """Read the weights of every :class:`~fdkd_lightning.PretrainedModel` and its like."""
         for teacher in self._teachers.values():
             load_pretrained(teacher)
-            teacher.requires_grad_(False)  # some create their parameters only in load()
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
         """Move the teachers to a device, and optionally to another dtype."""
