@@ -105,8 +105,8 @@ def test_an_error_names_what_there_is_where_the_name_goes_wrong() -> None:
 def test_only_two_sides_may_be_named(end: str) -> None:
     message = error(f"fc{end}")
     assert message == (
-        f"features='fc{end}' ends in {end!r}: write 'fc:input' for what goes into the layer, 'fc' "
-        "for what it gives"
+        f"features='fc{end}' ends in {end!r}: write 'fc:input' for the layer's input, 'fc' for "
+        "its output"
     )
 
 
