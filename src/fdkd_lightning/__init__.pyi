@@ -112,16 +112,13 @@ from .training.lr_scheduler import PolyLR as PolyLR
 from .training.predictions import PredictionTable as PredictionTable
 from .training.projector import Projector as Projector
 from .training.retrieval import RecallAtK as RecallAtK, recall_at_k as recall_at_k
+from .training.teacher_check import TeacherWarning as TeacherWarning
 from .training.teacher_weights import (
     ConfidenceWeights as ConfidenceWeights,
     FixedWeights as FixedWeights,
     LearnedWeights as LearnedWeights,
     TeacherWeights as TeacherWeights,
 )
-from .training.teachers import (
-    FrozenTeachers as FrozenTeachers,
-    TeacherWarning as TeacherWarning,
-    TrainedTeachers as TrainedTeachers,
-)
+from .training.teachers import FrozenTeachers as FrozenTeachers, TrainedTeachers as TrainedTeachers
 from .training.unimodal import UnimodalModule as UnimodalModule
 from .types import IGNORE_INDEX as IGNORE_INDEX, Bands as Bands, Batch as Batch, Output as Output

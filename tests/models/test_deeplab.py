@@ -61,7 +61,9 @@ def test_depth_has_one_channel_and_gradients_reach_it() -> None:
 
 
 def test_an_unknown_encoder_is_named() -> None:
-    with pytest.raises(ValueError, match=r"encoder='resnet19' is none that DeepLabV3\+"):
+    with pytest.raises(
+        ValueError, match=r"encoder='resnet19' cannot be the encoder of a DeepLabV3\+"
+    ):
         tiny(encoder="resnet19")
 
 

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 import torch
 
-from fdkd_lightning.models.frame_folding import average_frames, check_frames, fold_frames
+from fdkd_lightning.models.frame_folding import average_frames, fold_frames
 
 
-def test_pictures_stay_as_they_are() -> None:
+def test_images_stay_as_they_are() -> None:
     x = torch.randn(2, 3, 4, 5)
     for frames in ("average", "stack"):
         folded, parts = fold_frames(x, frames, in_chans=3)
@@ -55,9 +55,3 @@ def test_channels_that_do_not_fit_are_named_with_what_would(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         fold_frames(torch.zeros(shape), frames, in_chans)
-
-
-def test_another_way_is_named_beside_those_there_are() -> None:
-    other: Any = "mean"
-    with pytest.raises(ValueError, match="frames='mean' must be one of average, stack"):
-        check_frames(other)

@@ -2,7 +2,7 @@ import pytest
 import timm
 from torch import nn
 
-from fdkd_lightning.models.layer_names import Spot, classifier_name, find_layer, find_layers
+from fdkd_lightning.models.layer_names import LayerSide, classifier_name, find_layer, find_layers
 
 
 class Block(nn.Module):
@@ -35,17 +35,17 @@ def error(pattern: str, net: nn.Module | None = None) -> str:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("layer1.1.conv", Spot("layer1.1.conv", "output")),
-        ("layer1.1.conv:output", Spot("layer1.1.conv", "output")),
-        ("fc:input", Spot("fc", "input")),
-        ("", Spot("", "output")),
-        (":input", Spot("", "input")),
-        ("layer2.*", Spot("layer2.0", "output")),
-        ("*2.0.c*:input", Spot("layer2.0.conv", "input")),
-        ("layer1.[1].relu", Spot("layer1.1.relu", "output")),
+        ("layer1.1.conv", LayerSide("layer1.1.conv", "output")),
+        ("layer1.1.conv:output", LayerSide("layer1.1.conv", "output")),
+        ("fc:input", LayerSide("fc", "input")),
+        ("", LayerSide("", "output")),
+        (":input", LayerSide("", "input")),
+        ("layer2.*", LayerSide("layer2.0", "output")),
+        ("*2.0.c*:input", LayerSide("layer2.0.conv", "input")),
+        ("layer1.[1].relu", LayerSide("layer1.1.relu", "output")),
     ],
 )
-def test_a_name_means_one_place(pattern: str, expected: Spot) -> None:
+def test_a_name_means_one_place(pattern: str, expected: LayerSide) -> None:
     assert find_layer(Net(), pattern, "features") == expected
 
 
@@ -63,14 +63,16 @@ def test_the_side_is_that_of_all_layers_meant() -> None:
 def test_a_layer_with_two_names_is_found_by_both_and_meant_once() -> None:
     net = nn.ModuleDict({"encoder": Block()})
     net["alias"] = net["encoder"]
-    assert find_layer(net, "alias.conv", "features") == Spot("alias.conv", "output")
+    assert find_layer(net, "alias.conv", "features") == LayerSide("alias.conv", "output")
     assert spots("*.conv", net) == ["encoder.conv"]
 
 
 def test_several_where_one_is_needed_are_named() -> None:
-    assert error("layer*") == "features='layer*' means 2 layers (layer1, layer2): name one of them"
+    assert (
+        error("layer*") == "features='layer*' matches 2 layers (layer1, layer2): name one of them"
+    )
     many = nn.Sequential(*(nn.ReLU() for _ in range(7)))
-    assert "means 7 layers (0, 1, 2, 3, 4, ...)" in error("[0-9]", many)
+    assert "matches 7 layers (0, 1, 2, 3, 4, ...)" in error("[0-9]", many)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,8 @@ def test_an_error_names_what_there_is_where_the_name_goes_wrong() -> None:
 def test_only_two_sides_may_be_named(end: str) -> None:
     message = error(f"fc{end}")
     assert message == (
-        f"features='fc{end}' ends in {end!r}: write 'fc:input' for what goes into the layer, 'fc' "
-        "for what it gives"
+        f"features='fc{end}' ends in {end!r}: write 'fc:input' for the layer's input, 'fc' for "
+        "its output"
     )
 
 

@@ -1,4 +1,3 @@
-from collections import OrderedDict, namedtuple
 from typing import Any
 
 import pytest
@@ -7,13 +6,11 @@ import transformers
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
-from fdkd_lightning.models.layer_reader import LayerReader, find_tensor
+from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.types import Output
 
-ONE, TWO, THREE = (torch.full((2, 3), value) for value in (1.0, 2.0, 3.0))
-LOSS = torch.tensor(9.0)
-Aux = namedtuple("Aux", ["aux_logits", "logits"])
+ONE, TWO = (torch.full((2, 3), value) for value in (1.0, 2.0))
 
 
 class Gives(nn.Module):
@@ -32,54 +29,6 @@ def read(model: nn.Module, layers: Layers, *args: Any, **kwargs: Any) -> Output:
     with reader.reading():
         returned = model(*args, **kwargs)
     return reader.take(returned)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        TWO,
-        (TWO, ONE),
-        [None, (TWO,)],
-        {"loss": LOSS, "logits": TWO, "hidden_states": ONE},
-        OrderedDict(aux=ONE, out=TWO),
-        (LOSS, TWO, ONE),
-        SequenceClassifierOutput(loss=LOSS, logits=TWO, hidden_states=(ONE, THREE)),
-        Aux(ONE, TWO),
-        Output(ONE, TWO),
-        {"anything": TWO, "else": ONE},
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_logits_are_the_tensor_itself_or_named_so_or_the_first(value: Any) -> None:
-    assert find_tensor(value, "logits") is TWO
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        TWO,
-        (TWO, ONE),
-        BaseModelOutput(last_hidden_state=TWO, hidden_states=(ONE, THREE)),
-        # Each layer's: the deepest is meant, not the embedding.
-        SequenceClassifierOutput(logits=ONE, hidden_states=(ONE, TWO)),
-        {"pooler_output": ONE, "last_hidden_state": TWO},
-        OrderedDict(out=TWO),
-        Output(TWO, ONE),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_hidden_states_are_those_of_the_last_layer(value: Any) -> None:
-    assert find_tensor(value, "hidden state") is TWO
-
-
-@pytest.mark.parametrize("value", [None, (), "text", LOSS, {"loss": LOSS}, [3, {}], ONE.long()])
-def test_where_no_tensor_is_there_is_none(value: Any) -> None:
-    assert find_tensor(value, "logits") is None
-
-
-def test_one_is_not_taken_for_the_other() -> None:
-    assert find_tensor(SequenceClassifierOutput(logits=ONE), "hidden state") is None
-    assert find_tensor(BaseModelOutput(last_hidden_state=ONE), "logits") is None
 
 
 def test_a_layer_is_read_before_or_after_it() -> None:
@@ -263,10 +212,10 @@ def test_without_anything_returned_there_are_no_classes() -> None:
 
 def test_what_holds_no_tensor_says_what_is_there() -> None:
     layers = Layers("")
-    with pytest.raises(TypeError, match=r"the network itself gives NoneType, .*no hidden state"):
+    with pytest.raises(TypeError, match=r"the network itself returns NoneType, .*no hidden state"):
         read(Gives(lambda x: None), layers, ONE)
     with pytest.raises(
-        TypeError, match=r"gives SequenceClassifierOutput of logits, which holds no hidden state"
+        TypeError, match=r"returns SequenceClassifierOutput of logits, which holds no hidden state"
     ):
         read(Gives(lambda x: SequenceClassifierOutput(logits=x)), layers, ONE)
     with pytest.raises(
@@ -323,7 +272,7 @@ def test_tokens_packed_by_torch_say_how_to_unpack_them() -> None:
     padding = torch.arange(5) > torch.tensor([[4], [2]])
     with (
         torch.no_grad(),
-        pytest.raises(TypeError, match=r"layer 'layers.0' gives a nested .*tensor=False"),
+        pytest.raises(TypeError, match=r"layer 'layers.0' returns a nested .*tensor=False"),
     ):
         read(model, Layers("layers.0"), torch.randn(2, 5, 4), None, padding)
 

@@ -104,10 +104,10 @@ def test_logits_of_tokens_are_a_row_of_places() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pooling": "max"}, r"pooling='max' must be one of cls, mean, last, or None"),
-        ({"prefix_tokens": -1}, r"prefix_tokens=-1 must be 0 or more"),
+        ({"pooling": "max"}, r"pooling='max' is unknown: choose 'cls', 'mean', 'last' or None"),
+        ({"prefix_tokens": -1}, r"prefix_tokens=-1 must be at least 0"),
         ({"maps": "layer4"}, r"maps='layer4' must be a list of layers: \['layer4'\]"),
-        ({"channel_dim": 3}, r"channel_dim=3 must be 1 .*, -1 \(last\) or None"),
+        ({"channel_dim": 3}, r"channel_dim=3 is unknown: choose 1, -1 or None"),
     ],
 )
 def test_unknown_options_raise(arguments: dict[str, Any], message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_layers_number_is_its_name(argument: str) -> None:
         ({}, (2, 3, 2, 4, 5), r"\[2, 3, 2, 4, 5\].* or, for features, set pooling='mean'"),
         ({}, (2,), r"\[2\], which is no map .* name another layer"),
         ({"pooling": "mean"}, (2,), r"\[2\], which is no map .* name another layer"),
-        ({"pooling": "cls"}, (2, 3, 4, 5), r"pooling='cls' is of tokens .* set pooling='mean'"),
+        ({"pooling": "cls"}, (2, 3, 4, 5), r"pooling='cls' needs tokens .* set pooling='mean'"),
         (
             {"grid": (2, 2), "prefix_tokens": 1},
             (2, 4, 3),

@@ -359,7 +359,7 @@ def test_where_the_weights_are_is_said(tmp_path: Path, prefix: str | None) -> No
 
 def test_what_names_there_are_is_said_where_no_part_fits(tmp_path: Path) -> None:
     fitted(Theirs(), tmp_path / "theirs.ckpt")
-    names = "the names there begin with backbone, ema, classifier"
+    names = "the names in the file begin with backbone, ema, classifier"
     # A classifier's weights are below "classifier" and elsewhere, an embedding's nowhere.
     other = nn.ModuleDict({"embedding": nn.Embedding(2, 2)})
     with pytest.raises(ValueError, match=f"holds nothing below prefix='encoder': {names}"):

@@ -37,8 +37,9 @@ from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.pairs import Pair
 from fdkd_lightning.training.projector import Projector
+from fdkd_lightning.training.teacher_check import TeacherWarning
 from fdkd_lightning.training.teacher_weights import ConfidenceWeights, LearnedWeights
-from fdkd_lightning.training.teachers import FrozenTeachers, TeacherWarning, TrainedTeachers
+from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
 SIZES = {"audio": 6, "visual": 5, "text": 6}
@@ -518,7 +519,7 @@ def checked(
     return {name: value for name, value in record.values.items() if name.startswith("teacher")}
 
 
-@pytest.mark.filterwarnings("error::fdkd_lightning.training.teachers.TeacherWarning")
+@pytest.mark.filterwarnings("error::fdkd_lightning.training.teacher_check.TeacherWarning")
 def test_a_good_teachers_accuracy_is_logged_once_without_a_warning(tmp_path: Path) -> None:
     found = checked(tmp_path, {"audio": Knowing(), "text": Knowing("text")})
     assert found == {"teacher/audio/accuracy": [1.0], "teacher/text/accuracy": [1.0]}
@@ -539,7 +540,7 @@ def test_a_teacher_near_chance_brings_a_warning(
     assert found == {"teacher/audio/accuracy": [pytest.approx(accuracy)]}
 
 
-@pytest.mark.filterwarnings("error::fdkd_lightning.training.teachers.TeacherWarning")
+@pytest.mark.filterwarnings("error::fdkd_lightning.training.teacher_check.TeacherWarning")
 @pytest.mark.parametrize(
     ("batches", "labels"),
     [(0, lambda i: True), (50, lambda i: False)],
@@ -551,7 +552,7 @@ def test_without_batches_or_labels_no_teacher_is_measured(
     assert checked(tmp_path, {"audio": Ignorant("audio")}, batches, val_labels=labels) == {}
 
 
-@pytest.mark.filterwarnings("error::fdkd_lightning.training.teachers.TeacherWarning")
+@pytest.mark.filterwarnings("error::fdkd_lightning.training.teacher_check.TeacherWarning")
 def test_teachers_are_measured_on_data_that_is_not_augmented(tmp_path: Path) -> None:
     found = checked(tmp_path, {"audio": Knowing()}, transforms={"audio": nn.Dropout(1.0)})
     assert found == {"teacher/audio/accuracy": [1.0]}
@@ -775,7 +776,7 @@ def fit_on(ranks: int, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::fdkd_lightning.training.teachers.TeacherWarning")
+@pytest.mark.filterwarnings("ignore::fdkd_lightning.training.teacher_check.TeacherWarning")
 def test_two_ranks_learn_what_one_learns_from_the_whole_batch(
     on_two_ranks: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ def test_the_same_numbers_come_again_after_a_checkpoint(tmp_path: Path) -> None:
     states = through_a_checkpoint(rng_states(), tmp_path)
     expected = draw()
     assert all(a != b for a, b in zip(draw(), expected, strict=True))
-    assert restore_rng_states(states, 0)
+    restore_rng_states(states, 0)
     assert draw() == expected
 
 
@@ -55,7 +55,8 @@ def test_another_number_of_processes_changes_nothing(count: int) -> None:
     seed(2)
     expected = draw()
     seed(2)
-    assert not restore_rng_states(states, 0)
+    with pytest.warns(UserWarning, match=f"written by {count} ranks, but this run has 1"):
+        restore_rng_states(states, 0)
     assert draw() == expected
 
 
@@ -67,7 +68,7 @@ def test_each_rank_gets_its_own_state(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = draw()
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    assert restore_rng_states(states, 1)
+    restore_rng_states(states, 1)
     assert draw() == expected
 
 
@@ -78,7 +79,7 @@ def test_a_process_group_gathers_the_states(tmp_path: Path) -> None:
         states = rng_states()
         expected = draw()
         assert len(states) == 1
-        assert restore_rng_states(states, 0)
+        restore_rng_states(states, 0)
         assert draw() == expected
     finally:
         dist.destroy_process_group()

@@ -70,15 +70,33 @@ def test_a_fixed_weight_of_0_leaves_a_teacher_out() -> None:
     assert found == {"kd": pytest.approx(kd(2))}
 
 
-@pytest.mark.parametrize("weights", [{}, {"audio": 0.0}, {"audio": -1.0, "text": 3.0}])
-def test_fixed_weights_that_weigh_nothing_are_an_error(weights: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"weights=.* must be 0 or above.*audio: 2, text: 1"):
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, r"weights=.* must have a sum above 0.*audio: 2, text: 1"),
+        ({"audio": 0.0}, r"weights=.* must have a sum above 0"),
+        ({"audio": -1.0, "text": 3.0}, r"weights\['audio'\]=-1.0 must be at least 0"),
+        ({"audio": math.nan, "text": 3.0}, r"weights\['audio'\]=nan must be at least 0"),
+    ],
+)
+def test_fixed_weights_that_weigh_nothing_are_an_error(
+    weights: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         FixedWeights(weights)
+
+
+def test_a_method_under_its_earlier_name_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Mine\.record is now called logged_values"):
+
+        class Mine(FixedWeights):
+            def record(self) -> dict[str, Tensor]:
+                return {}
 
 
 @pytest.mark.parametrize("weights", [{"audio": 1.0}, {"audio": 1.0, "txt": 1.0}])
 def test_fixed_weights_for_other_teachers_are_an_error(weights: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"the teachers are audio, text: give each of these"):
+    with pytest.raises(ValueError, match=r"the teachers are audio, text: give one weight"):
         Distiller(KDLoss(), BOTH, weights=FixedWeights(weights))
 
 

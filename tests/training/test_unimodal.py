@@ -266,7 +266,7 @@ class WithoutLabel(Samples):
 X = torch.ones(4, SIZE)
 WRONG_LABELS: list[Any] = [
     pytest.param(
-        WithoutLabel(X, torch.zeros(4)), KeyError, r"no 'label': give it, -100 for", id="none"
+        WithoutLabel(X, torch.zeros(4)), KeyError, r"no 'label': add it, with -100 for", id="none"
     ),
     pytest.param(
         Samples(X, torch.zeros(4)),

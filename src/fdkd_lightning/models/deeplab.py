@@ -1,4 +1,4 @@
-"""DeepLabV3+: a class for each pixel."""
+"""DeepLabV3+ for semantic segmentation."""
 
 from typing import Any
 
@@ -15,27 +15,27 @@ from fdkd_lightning.types import Output
 class DeepLabV3Plus(DeferredModel):
     """The DeepLabV3+ of segmentation_models_pytorch, with output stride 16.
 
-    The features are what the last classifier sees: encoder and decoder met, after their ReLU, at a
-    quarter of the input's size. Pictures whose sides are no multiple of 16 are filled up with 0 at
-    the bottom and right; the logits have the input's own size again.
+    The features are the input of the classifier: the decoder's output after its ReLU, at a quarter
+    of the input's size. Images whose sides are not multiples of 16 are padded with zeros at the
+    bottom and right; the logits have the input's size.
 
     Args:
-        num_classes: K.
-        encoder: Name of an encoder that can be dilated, such as resnet18, resnet50, resnet101 or
-            mobilenet_v2; ``tu-`` before it takes one of timm.
-        in_chans: Channels of the input: 3 for pictures, 1 for depth.
-        pretrained: Start the encoder from ImageNet's weights. They are fetched when fit begins, not
-            here; with another number of channels the first layer is made from that of three.
+        num_classes: Number of classes K.
+        encoder: Name of an encoder that supports dilation, such as resnet18, resnet50, resnet101 or
+            mobilenet_v2; the prefix ``tu-`` selects an encoder of timm.
+        in_chans: Channels of the input: 3 for images, 1 for depth.
+        pretrained: Let :meth:`load` read ImageNet weights for the encoder. For other than three
+            channels, the weights of its first layer are adapted.
 
     Shape:
         - x: [N, in_chans, H, W]
         - features: [N, 256, H/4, W/4], rounded up
         - logits: [N, K, H, W]
-        - maps: one per stage of the encoder from a quarter of the size on, [N, C, H', W']
+        - maps: one per stage of the encoder, from a quarter of the input's size on, [N, C, H', W']
 
     Raises:
-        ValueError: If there is no such encoder.
-        RuntimeError: By :meth:`load`, if ImageNet's weights cannot be had.
+        ValueError: If the encoder is unknown or cannot be dilated.
+        RuntimeError: By :meth:`load`, if the ImageNet weights cannot be read.
 
     Reference:
         Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
@@ -61,45 +61,48 @@ class DeepLabV3Plus(DeferredModel):
             )
         except (KeyError, ValueError, RuntimeError) as error:
             raise ValueError(
-                f"encoder={encoder!r} is none that DeepLabV3+ can be built on, such as resnet18: "
-                f"{error}"
+                f"encoder={encoder!r} cannot be the encoder of a DeepLabV3+ ({error}): choose "
+                "another, such as resnet18"
             ) from error
         self.encoder = encoder
         self.in_chans = in_chans
         self.pretrained = pretrained
 
     def load(self) -> None:
-        """Fetch the encoder's weights from the Hugging Face hub, or its cache."""
+        """Read the encoder's ImageNet weights from the hub or its cache, if ``pretrained``."""
         if not self.pretrained:
             return
-        own = self.net.encoder
+        encoder = self.net.encoder
         weights = True if self.encoder.startswith("tu-") else "imagenet"
         try:
-            # It is drawn before it is read, which is not to move what comes after it.
+            # Creating the encoder consumes random numbers.
             with torch.random.fork_rng(devices=[]):
                 fetched = get_encoder(
-                    self.encoder, self.in_chans, weights=weights, output_stride=own.output_stride
+                    self.encoder,
+                    self.in_chans,
+                    weights=weights,
+                    output_stride=encoder.output_stride,
                 )
         except Exception as error:  # of the hub or smp's own
             raise RuntimeError(
                 f"ImageNet's weights of encoder={self.encoder!r} cannot be read ({error}): run "
                 "where the hub can be reached, once, and they are kept in its cache (HF_HOME); or "
-                "set pretrained: false; or give a checkpoint of your own through PretrainedModel"
+                "set pretrained: false; or read a checkpoint of your own with PretrainedModel"
             ) from error
-        own.load_state_dict(fetched.state_dict())
+        encoder.load_state_dict(fetched.state_dict())
 
     def self_contained(self) -> dict[str, Any]:
-        """Without the published weights."""
+        """Do not read the published weights."""
         return {"pretrained": False}
 
     def forward(self, x: Tensor) -> Output:
-        """Features, logits and the maps of the encoder's stages."""
+        """Return features, logits and the maps of the encoder's stages."""
         height, width = x.shape[-2:]
         stride = self.net.encoder.output_stride
         x = F.pad(x, (0, -width % stride, 0, -height % stride))
         stages = self.net.encoder(x)
         features = self.net.decoder(stages)
         logits = self.net.segmentation_head(features)[..., :height, :width]
-        # What is beyond the picture is left out where a whole row or column of it is.
+        # Drop the rows and columns that lie entirely in the padding.
         features = features[..., : -(-height // 4), : -(-width // 4)]
         return Output(features, logits, tuple(stages[2:]))

@@ -1,4 +1,4 @@
-"""Any network as one that returns an Output."""
+"""A network of any library, wrapped to return an Output."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from fdkd_lightning.types import Output
 
 
 class FeatureModel(nn.Module):
-    r"""A network of any library, its features read off a layer while it runs.
+    r"""A network of any library; features and maps are captured from its layers while it runs.
 
     ============================ ================================== ================================
     network                      features: one vector               kept tokens or maps
@@ -34,28 +34,29 @@ class FeatureModel(nn.Module):
     torchaudio wav2vec2          ``encoder``, ``pooling="mean"``    ``encoder``
     ============================ ================================== ================================
 
-    What has no classifier of its own gets one here, by ``classifier``; ``print(model)`` shows the
-    names of all layers. It serves one thread at a time.
+    For a network without a classifier, pass ``classifier``. ``print(model)`` shows the names of all
+    layers. Do not call it from several threads at once.
 
     Args:
-        model: The network: it takes the modality's input (a dict as named arguments, a tuple as
-            several) and returns logits, or what begins with or names them.
-        layers: Where features, logits and maps are; None: the input of its classifier.
-        classifier: A layer from features to logits, for a network that has none, such as
-            ``torch.nn.Linear(768, 10)``; it takes a vector, as ``pooling`` gives it.
+        model: The network. It takes the modality's input (a dict as keyword arguments, a tuple as
+            positional ones) and returns logits, or a tuple, list or dict that contains them.
+        layers: Layers of features, logits and maps; None: the features are the input of the
+            network's classifier.
+        classifier: A layer from pooled features to logits, for a network that has none, such as
+            ``torch.nn.Linear(768, 10)``.
 
     Shape:
-        - x: what the network takes; in a dict ``attention_mask`` tells tokens from padding, [N, L],
-          or samples of a waveform, [N, S]
-        - features: [N, D]; without ``pooling`` as the layer gives them: [N, D, H, W] of maps,
-          [N, D, 1, L] of tokens
-        - logits: [N, K, ...], those of tokens [N, K, 1, L]
+        - x: the network's input; in a dict, ``attention_mask`` marks the tokens [N, L], or the
+          samples of a waveform [N, S], that are not padding
+        - features: [N, D]; without ``pooling`` maps [N, D, H, W] or tokens [N, D, 1, L]
+        - logits: [N, K, ...], of tokens [N, K, 1, L]
         - maps: [N, C, H, W] or [N, C, 1, L]
 
     Raises:
-        ValueError: If the network has no such layer, or it gives another shape.
-        RuntimeError: On a forward pass, if a layer did not run.
-        TypeError: On a forward pass, if the network returns no logits.
+        ValueError: If the network has no such layer, or its tensor has an unexpected shape.
+        RuntimeError: By a forward pass, if a layer did not run.
+        TypeError: If ``layers`` is no ``Layers``; by a forward pass, if the network returns no
+            logits.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -83,7 +84,7 @@ class FeatureModel(nn.Module):
         self._reader = LayerReader(model, layers)
 
     def forward(self, x: Any) -> Output:
-        """The network's output, and what its layers gave on the way."""
+        """Run the network, and return the captured features, logits and maps."""
         x = cast_to_model_dtype(self.model, x)
         mask = self._mask(x)
         with self._reader.reading():
@@ -112,13 +113,13 @@ class FeatureModel(nn.Module):
         return self.model(*x) if isinstance(x, tuple) else self.model(x)
 
     def _mask(self, x: Any) -> Tensor | None:
-        """Which of the layers' tokens are not padding."""
+        """Return which tokens of the layers are not padding."""
         mask: Tensor | None = x.get("attention_mask") if isinstance(x, Mapping) else None
         to_frames = "_get_feature_vector_attention_mask"
         net: Any = next((part for part in self.model.modules() if hasattr(part, to_frames)), None)
         if mask is None or net is None:
             return mask
-        # Networks for waveforms get a mask of samples, and give a token for several hundred.
+        # Networks for waveforms get a mask of samples, and return a token for several hundred.
         tokens = int(net._get_feat_extract_output_lengths(torch.tensor(mask.shape[1])))
         found: Tensor = getattr(net, to_frames)(tokens, mask)
         return found

@@ -1,26 +1,25 @@
-"""Clips of frames, for networks that see one picture at a time."""
+"""Frames of a clip, folded into the batch or the channels of an image network's input."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 
 Frames = Literal["average", "stack"]
-"""A network runs each frame, and averages; or all at once, as so many more channels."""
-
-
-def check_frames(frames: Frames) -> None:
-    """Raise if it is neither way."""
-    if frames not in get_args(Frames):
-        raise ValueError(f"frames={frames!r} must be one of {', '.join(get_args(Frames))}")
+"""Run each frame and average the outputs, or concatenate the frames' channels."""
 
 
 def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
-    """Pictures that a network can take, and how many of them make one sample.
+    """Return images that a network can take, and the number of images per sample.
+
+    Args:
+        x: Images, or clips of T frames.
+        frames: ``"average"`` folds the frames into the batch, ``"stack"`` into the channels.
+        in_chans: Channels that the network takes.
 
     Shape:
         - x: [N, C, H, W] or [N, T, C, H, W]
-        - output: [N, C, H, W], 1 of pictures; [N * T, C, H, W], T with ``"average"``;
-          [N, T * C, H, W], 1 with ``"stack"``
+        - output: images: [N, C, H, W] and 1; ``"average"``: [N * T, C, H, W] and T; ``"stack"``:
+          [N, T * C, H, W] and 1
 
     Raises:
         ValueError: If x has another shape, or its channels are not ``in_chans``.
@@ -44,9 +43,9 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
                 else f"in_chans={clip[1]} with frames='average'"
             )
             raise ValueError(
-                f"x holds T={clip[0]} frames of C={clip[1]} channels, and frames={frames!r} makes "
-                f"{x.shape[1]} channels of them, but in_chans={in_chans}: set "
-                f"in_chans={x.shape[1]}, or {other}, or let the data load another number of frames"
+                f"x holds T={clip[0]} frames of C={clip[1]} channels, {x.shape[1]} channels with "
+                f"frames={frames!r}, but in_chans={in_chans}: set in_chans={x.shape[1]}, or "
+                f"{other}, or let the data load another number of frames"
             )
     elif x.shape[1] != in_chans:
         raise ValueError(
@@ -56,7 +55,11 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
 
 
 def average_frames(x: Tensor, parts: int) -> Tensor:
-    """The mean of the frames that make one sample.
+    """Average over the frames of each sample.
+
+    Args:
+        x: An output for each frame.
+        parts: Number of frames per sample.
 
     Shape:
         - x: [N * parts, ...]

@@ -1,4 +1,4 @@
-"""Which layer of a network a name means."""
+"""Layers of a network by name, with wildcards."""
 
 import difflib
 import fnmatch
@@ -11,72 +11,96 @@ from torch import nn
 Side = Literal["input", "output"]
 
 
-class Spot(NamedTuple):
-    """A place in a network: a layer, and before or after it."""
+class LayerSide(NamedTuple):
+    """The input or output of a layer."""
 
     name: str
     side: Side
 
 
-def find_layer(model: nn.Module, pattern: str, argument: str) -> Spot:
-    """The one layer that is meant, or an error that names those that may be."""
+def find_layer(model: nn.Module, pattern: str, argument: str) -> LayerSide:
+    """Return the single layer that matches a name.
+
+    Args:
+        model: The network.
+        pattern: A name, as in :func:`find_layers`.
+        argument: The argument's name in errors.
+
+    Raises:
+        ValueError: If no layer or several layers match.
+    """
     found = find_layers(model, pattern, argument)
     if len(found) > 1:
-        names = [spot.name for spot in found]
+        names = [layer.name for layer in found]
         raise ValueError(
-            f"{argument}={pattern!r} means {len(found)} layers ({', '.join(names[:5])}"
+            f"{argument}={pattern!r} matches {len(found)} layers ({', '.join(names[:5])}"
             f"{', ...' if len(names) > 5 else ''}): name one of them"
         )
     return found[0]
 
 
-def find_layers(model: nn.Module, pattern: str, argument: str) -> list[Spot]:
-    """The layers that a name with ``*`` means, in the order in which the network has them.
+def find_layers(model: nn.Module, pattern: str, argument: str) -> list[LayerSide]:
+    """Return the layers that match a name with ``*``, in the network's order.
+
+    Args:
+        model: The network.
+        pattern: A name of ``model.named_modules()``, with ``*`` for anything between two dots and
+            ``:input`` at the end for the layer's input.
+        argument: The argument's name in errors.
+
+    Raises:
+        ValueError: If no layer matches, or the name ends in an unknown side.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), nn.ReLU()))
         >>> find_layers(model, "1.*:input", "maps")
-        [Spot(name='1.0', side='input'), Spot(name='1.1', side='input')]
+        [LayerSide(name='1.0', side='input'), LayerSide(name='1.1', side='input')]
     """
     name, colon, end = pattern.partition(":")
     if colon and end not in get_args(Side):
         raise ValueError(
-            f"{argument}={pattern!r} ends in {colon + end!r}: write '{name}:input' for what goes "
-            f"into the layer, {name!r} for what it gives"
+            f"{argument}={pattern!r} ends in {colon + end!r}: write '{name}:input' for the layer's "
+            f"input, {name!r} for its output"
         )
     side: Side = "input" if end == "input" else "output"
-    # A layer that is in the network twice has two names, but is one of those meant by a ``*``.
-    names = [own for own, _ in model.named_modules(remove_duplicate=False)]
+    # A shared layer has two names, but matches a ``*`` once.
+    names = [known for known, _ in model.named_modules(remove_duplicate=False)]
     found = [name] if name in names else _matching(model, name)
     if not found:
         raise ValueError(f"{argument}={pattern!r} is no layer of {_hint(model, name, names)}")
-    return [Spot(own, side) for own in found]
+    return [LayerSide(matched, side) for matched in found]
 
 
 def classifier_name(model: nn.Module) -> str:
-    """The layer that gives the logits: what timm names so (the first of two), or the last linear.
+    """Return the name of the classifier.
+
+    It is the layer that timm's ``pretrained_cfg`` names (the first of two), or else the last
+    ``nn.Linear``.
+
+    Raises:
+        ValueError: If the network has no classifier.
 
     Example:
         >>> classifier_name(nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2), nn.Softmax(1)))
         '1'
     """
-    own = getattr(model, "pretrained_cfg", None)
-    name = own.get("classifier") if isinstance(own, Mapping) else None
-    # Distilled networks of timm have a second one, which is read off another token.
+    timm_config = getattr(model, "pretrained_cfg", None)
+    name = timm_config.get("classifier") if isinstance(timm_config, Mapping) else None
+    # Distilled networks of timm have a second classifier, for the distillation token.
     name = name[0] if isinstance(name, list | tuple) else name
     part = _part(model, name) if isinstance(name, str) else None
     linear = [name for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     if isinstance(part, nn.Identity) or (part is None and not linear):
         raise ValueError(
-            f"{type(model).__name__} has no classifier, whose input would be the features: name "
-            "the layer that gives them, Layers(features=...), one of or within "
+            f"{type(model).__name__} has no classifier whose input would be the features: name "
+            "the layer that returns them, Layers(features=...), one of or within "
             + ", ".join(child for child, _ in model.named_children())
         )
     return linear[-1] if part is None else str(name)
 
 
 def _matching(model: nn.Module, pattern: str) -> list[str]:
-    """The names that are alike part by part, so that ``*`` does not reach into a layer."""
+    """Return the names that match part by part, so that ``*`` does not match a dot."""
     patterns = pattern.split(".")
     return [
         name
@@ -94,13 +118,13 @@ def _part(model: nn.Module, name: str) -> nn.Module | None:
 
 
 def _hint(model: nn.Module, name: str, names: Sequence[str]) -> str:
-    """What there is where the name goes wrong, and which names are like it."""
+    """Return the children where the name goes wrong, and similar names."""
     owner, _, last = name.rpartition(".")
-    # layer4[1] and fc.input are how these are written in Python, layer4.1 and fc:input how here.
+    # Python's layer4[1] and fc.input are written layer4.1 and fc:input here.
     sides = [f"{owner}:{last}"] if last in get_args(Side) and owner in names else []
     near = difflib.get_close_matches(re.sub(r"\[(\w+)\]", r".\1", name), names, n=3, cutoff=0.5)
-    # A wrong prefix is the most frequent mistake: the same end elsewhere.
-    ends = [own for own in names if f".{own}".endswith(f".{last}")][:3]
+    # The most frequent mistake is a wrong prefix.
+    ends = [known for known in names if f".{known}".endswith(f".{last}")][:3]
     parent = name
     while parent not in names:
         parent = parent.rpartition(".")[0]

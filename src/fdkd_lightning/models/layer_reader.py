@@ -1,46 +1,34 @@
-"""Reading tensors off the layers of a network while it runs."""
+"""Inputs and outputs of a network's layers, captured by hooks during a forward pass."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from fdkd_lightning.models.layer_names import Spot, classifier_name, find_layer, find_layers
+from fdkd_lightning.models.layer_names import LayerSide, classifier_name, find_layer, find_layers
+from fdkd_lightning.models.layer_outputs import Kind, describe, find_logits, find_tensor
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.types import Output
 
-Kind = Literal["hidden state", "logits"]
-
-# What the networks of transformers (ModelOutput) and torchvision (dicts) call their result. One is
-# never taken for the other, but for "out", which is a backbone's map too.
-NAMES: dict[Kind, tuple[str, ...]] = {
-    "hidden state": ("last_hidden_state", "hidden_states", "feature_maps", "pooler_output"),
-    "logits": ("logits", "prediction_logits", "out"),
-}
-UNLIKE: dict[Kind, tuple[str, ...]] = {
-    "hidden state": ("logits", "prediction_logits"),
-    "logits": NAMES["hidden state"],
-}
-
 
 class LayerReader:
-    """The layers of one network, read while it runs.
+    """Capture features, logits and maps from the layers of a network while it runs.
 
-    Tensors are copied where they are read, so that a layer which works in place cannot change
-    them. A layer that runs several times is read the last time that it has a gradient, if it ever
-    has. The hooks are part of the network:
-    they are copied and pickled along with it, and are traced by ``torch.compile``.
+    Tensors are copied, so that a layer which works in place cannot change them. Of a layer that
+    runs several times, the last tensor with a gradient is kept, or the last one if none has a
+    gradient. The hooks belong to the network: they are copied and pickled with it, and
+    ``torch.compile`` traces them.
 
-    Inside of what ``torch.utils.checkpoint`` runs with ``use_reentrant=True`` no gradient is
-    recorded, and what is read there has none: pass ``use_reentrant=False``.
+    Under ``torch.utils.checkpoint`` with ``use_reentrant=True`` no gradient is recorded, and the
+    captured tensors have none: pass ``use_reentrant=False``.
 
     Args:
         model: The network.
-        layers: Which layers, and in which form.
-        returns_logits: Whether its forward does; a module of Lightning's training step does not,
-            whose logits are then a layer's.
+        layers: The layers to capture, and how their tensors are arranged.
+        returns_logits: Whether the network's forward pass returns the logits. A LightningModule's
+            training step returns a loss; its logits are then captured from a layer.
 
     Raises:
         ValueError: If the network has no such layer, or several.
@@ -67,27 +55,27 @@ class LayerReader:
             if features.side != "input":
                 raise ValueError(
                     f"logits is not given, and features={name!r} is no classifier's input: name "
-                    "the layer whose output are the logits, such as logits='model.fc'"
+                    "the layer that returns the logits, such as logits='model.fc'"
                 )
             logits = features._replace(side="output")
         self.layers = layers
         self.features = _Tap(features, "hidden state")
         self.logits = None if logits is None else _Tap(logits, "logits")
         self.maps = [
-            _Tap(spot, "hidden state")
+            _Tap(layer_side, "hidden state")
             for pattern in layers.maps
-            for spot in find_layers(model, pattern, "maps")
+            for layer_side in find_layers(model, pattern, "maps")
         ]
         self.follow(model)
 
     def follow(self, model: nn.Module) -> None:
-        """Read these layers of the network, also where others have taken their positions."""
+        """Move the hooks to the layers that now have these names, if layers were replaced."""
         for tap in self._taps():
             tap.attach(model)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read what runs inside; forget what was read before, and all of it after an error."""
+        """Capture tensors inside the context; discard earlier ones, and all after an error."""
         self.forget()
         for tap in self._taps():
             tap.on = True
@@ -101,12 +89,12 @@ class LayerReader:
                 tap.on = False
 
     def has_gradient(self) -> bool:
-        """Whether something was read from which a gradient reaches the network."""
+        """Return whether a captured tensor has a gradient."""
         return any(value.requires_grad for value in self._values())
 
     def is_in(self, loss: Tensor) -> bool:
-        """Whether the loss was computed from something that was read."""
-        # What was read is a copy: the layer's own tensor is where that came from.
+        """Return whether the loss was computed from a layer's tensor that was captured."""
+        # The captured tensor is a copy: the layer's tensor is its parent in the graph.
         wanted = {value.grad_fn.next_functions[0][0] for value in self._values() if value.grad_fn}
         seen, nodes = set(), [loss.grad_fn]
         while nodes:
@@ -119,11 +107,11 @@ class LayerReader:
         return False
 
     def take(self, returned: Any = None, mask: Tensor | None = None) -> Output:
-        """What was read, which is then forgotten.
+        """Return the captured tensors as an ``Output``, and discard them.
 
         Args:
-            returned: What the network returned, for logits that are no layer's; None: there are
-                none, [N, 0].
+            returned: The network's return value, for logits that are not captured from a layer;
+                None: logits [N, 0].
             mask: Which tokens are not padding; None: all.
 
         Shape:
@@ -132,14 +120,14 @@ class LayerReader:
         Raises:
             RuntimeError: If a layer did not run.
             TypeError: If the network returned no logits.
-            ValueError: If a layer's tensor is not of each sample's vector, tokens or map.
+            ValueError: If a layer's tensor is no vector, token sequence or map per sample.
         """
         try:
             features = self.features.arranged(self.layers.feature_of, mask)
             if self.logits is not None:
                 logits = self.layers.logits_of(self.logits.read())
             elif returned is not None:
-                logits = self.layers.logits_of(_logits_in(returned))
+                logits = self.layers.logits_of(find_logits(returned))
             else:
                 logits = features.new_empty(len(features), 0)
             maps = tuple(tap.arranged(self.layers.map_of, mask) for tap in self.maps)
@@ -148,18 +136,18 @@ class LayerReader:
         if features.shape[:1] != logits.shape[:1]:
             raise ValueError(
                 f"features are {list(features.shape)} and logits {list(logits.shape)}, which are "
-                "not of the same samples: name layers that give the samples along dim 0 (tokens "
-                "as [N, L, D], not [L, N, D])"
+                "not of the same samples: name layers whose batch dimension is dim 0 (tokens as "
+                "[N, L, D], not [L, N, D])"
             )
         return Output(features, logits, maps)
 
     def forget(self) -> None:
-        """Drop what was read."""
+        """Discard the captured tensors."""
         for tap in self._taps():
             tap.value = None
 
     def remove(self) -> None:
-        """Take the hooks off the network."""
+        """Remove the hooks from the network."""
         for tap in self._taps():
             tap.detach()
 
@@ -171,10 +159,10 @@ class LayerReader:
 
 
 class _Tap:
-    """What one layer got or gave, as long as somebody listens."""
+    """Hook on one layer that keeps its input or output while ``on``."""
 
-    def __init__(self, spot: Spot, kind: Kind) -> None:
-        self.spot = spot
+    def __init__(self, layer_side: LayerSide, kind: Kind) -> None:
+        self.layer_side = layer_side
         self.kind = kind
         self.on = False
         self.value: Tensor | None = None
@@ -182,12 +170,12 @@ class _Tap:
         self.handle: RemovableHandle | None = None
 
     def attach(self, model: nn.Module) -> None:
-        layer = model.get_submodule(self.spot.name)
+        layer = model.get_submodule(self.layer_side.name)
         if layer is self.layer:
             return
         self.detach()
         self.layer = layer
-        if self.spot.side == "input":
+        if self.layer_side.side == "input":
             self.handle = layer.register_forward_pre_hook(self.before, with_kwargs=True)
         else:
             self.handle = layer.register_forward_hook(self.after)
@@ -224,10 +212,10 @@ class _Tap:
 
     def _keep(self, value: Any) -> None:
         found = find_tensor(value, self.kind)
-        where = f"{self._name()} {'gets' if self.spot.side == 'input' else 'gives'}"
+        where = f"{self._name()} {'gets' if self.layer_side.side == 'input' else 'returns'}"
         if found is None:
             raise TypeError(
-                f"{where} {_described(value)}, which holds no {self.kind}: name another layer, "
+                f"{where} {describe(value)}, which holds no {self.kind}: name another layer, "
                 "such as Layers(features='encoder')"
             )
         if found.is_nested:
@@ -235,59 +223,9 @@ class _Tap:
                 f"{where} a nested tensor: make the network with "
                 "nn.TransformerEncoder(..., enable_nested_tensor=False)"
             )
-        # What runs without gradients after the student, to measure something, does not count.
+        # A later pass without gradients, such as a measurement, does not replace the student's.
         if self.value is None or found.requires_grad or not self.value.requires_grad:
             self.value = found.clone()
 
     def _name(self) -> str:
-        return f"layer {self.spot.name!r}" if self.spot.name else "the network itself"
-
-
-def find_tensor(value: Any, kind: Kind) -> Tensor | None:
-    """The tensor that a layer or network gives: itself, by its usual name, or the first inside.
-
-    Left out are single numbers, which are losses, and whole ones: of tokens or a mask. Of a tuple
-    of hidden states it is the last layer's.
-
-    Example:
-        >>> import torch
-        >>> output = {"loss": torch.tensor(1.0), "logits": torch.tensor([2.0])}
-        >>> find_tensor(output, "logits")
-        tensor([2.])
-        >>> find_tensor(output, "hidden state") is None
-        True
-        >>> find_tensor((None, [torch.tensor([3.0])]), "hidden state")
-        tensor([3.])
-    """
-    if isinstance(value, Tensor):
-        return value if value.ndim and value.is_floating_point() else None
-    parts: list[Any] = []
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        for name in NAMES[kind]:
-            part = value.get(name)
-            parts.append(part[-1] if isinstance(part, tuple | list) and part else part)
-        parts += [part for name, part in value.items() if name not in UNLIKE[kind]]
-    elif isinstance(value, tuple | list):
-        parts = [*value]
-    return next((x for part in parts if (x := find_tensor(part, kind)) is not None), None)
-
-
-def _logits_in(returned: Any) -> Tensor:
-    found = find_tensor(returned, "logits")
-    if found is None:
-        raise TypeError(
-            f"the network returned {_described(returned)}, which holds no logits: give "
-            "FeatureModel a classifier, such as classifier=nn.Linear(768, 10), or name the layer "
-            "that gives them, such as Layers(logits='head')"
-        )
-    return found
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{type(value).__name__} of {', '.join(map(str, value)) or 'nothing'}"
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__} of {', '.join(map(_described, value)) or 'nothing'}"
-    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+        return f"layer {self.layer_side.name!r}" if self.layer_side.name else "the network itself"

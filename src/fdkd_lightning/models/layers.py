@@ -1,4 +1,4 @@
-"""What layers of a network are features, logits and maps, and how their tensors are arranged."""
+"""The layers that give features, logits and maps, and how their tensors are arranged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,37 @@ from typing import get_args
 from torch import Tensor
 
 from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
+from fdkd_lightning.ops.checks import check_choice, check_range
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Which layers of a network give its features, logits and maps, and in which form.
+    """The layers of a network that give its features, logits and maps.
 
-    A layer is named as ``model.named_modules()`` names it (``print(model)`` shows them), and read
-    after it, or with ``:input`` before it: ``layer4.1``, ``fc:input``; ``""`` is the network
-    itself. ``*`` stands for anything between two dots, if one layer alone is meant. What a layer
-    gives may be a tensor, a tuple or list that begins with one, or the output of a network of
-    transformers, of which the last hidden state is read.
+    A layer has its name in ``model.named_modules()`` (``print(model)`` shows them). Its output is
+    used, or its input with ``:input``: ``layer4.1``, ``fc:input``; ``""`` is the network itself.
+    ``*`` matches anything between two dots, and must match one layer. A layer may return a tensor,
+    a tuple or list that begins with one, or an output of transformers, of which the last hidden
+    state is used.
 
     Args:
-        features: The layer whose tensor is the features; None: the input of the network's
-            classifier, which is what timm names so, or else the last linear layer.
-        logits: The layer whose tensor is the logits; None: what the network returns, or, for a
-            module of Lightning's, which returns a loss, the output of the classifier whose input
-            are the features. Those of tokens become [N, K, 1, L].
-        maps: Layers whose tensors are the stages' maps; ``*`` may stand for several.
-        pooling: One vector of a sequence or map: ``"mean"``, and of tokens ``"cls"``, the first,
-            or ``"last"``; None keeps tokens and maps as features.
-        channel_dim: Where D (or K) is; None: last of tokens [N, L, D], and dim 1 of all else. 1
-            for sequences [N, D, L] (1-d convolutions), -1 for maps [N, H, W, D] (Swin).
-        prefix_tokens: How many class and register tokens come before those of the positions; the
-            mean, kept tokens and maps are without them (ViT: 1, DeiT distilled: 2).
-        grid: H and W of the positions that kept tokens and maps are in, row by row; None: 1 and L.
+        features: Layer of the features; None: the input of the network's classifier, which is the
+            layer that timm names so, or else the last ``nn.Linear``.
+        logits: Layer of the logits; None: the network's return value, or, for a LightningModule,
+            the output of the classifier whose input is the features. Logits of tokens become
+            [N, K, 1, L].
+        maps: Layers of the maps; here ``*`` may match several.
+        pooling: Pool a sequence or map to one vector: ``"mean"``, or, for tokens, ``"cls"`` (the
+            first) or ``"last"``; None keeps tokens and maps as features.
+        channel_dim: Dimension of D (or K): 1 for sequences [N, D, L] (1-d convolutions), -1 for
+            maps [N, H, W, D] (Swin); None: -1 for tokens [N, L, D], 1 for everything else.
+        prefix_tokens: Number of class and register tokens before the tokens of positions; they are
+            left out of the mean, of kept tokens and of maps (ViT: 1, DeiT distilled: 2).
+        grid: H and W of the grid of kept tokens and maps, row by row; None: 1 and L.
 
     Raises:
-        ValueError: If an option is unknown; with a network, if it has no such layer, or several.
+        TypeError: If ``features`` or ``logits`` is no string.
+        ValueError: If an option is unknown; with a network, if no layer or several layers match.
 
     Example:
         >>> import torch
@@ -58,28 +60,32 @@ class Layers:
         for argument, name in (("features", self.features), ("logits", self.logits)):
             if not isinstance(name, str | None):
                 raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
-        if self.pooling is not None and self.pooling not in get_args(Pooling):
-            raise ValueError(
-                f"pooling={self.pooling!r} must be one of {', '.join(get_args(Pooling))}, or None"
-            )
-        if self.channel_dim not in (None, 1, -1):
-            raise ValueError(
-                f"channel_dim={self.channel_dim} must be 1 (right after the samples), -1 (last) or "
-                "None"
-            )
-        if self.prefix_tokens < 0:
-            raise ValueError(f"prefix_tokens={self.prefix_tokens} must be 0 or more")
+        check_choice("pooling", self.pooling, (*get_args(Pooling), None))
+        check_choice("channel_dim", self.channel_dim, (1, -1, None))
+        check_range("prefix_tokens", self.prefix_tokens, 0)
         if isinstance(self.maps, str):
             raise ValueError(f"maps={self.maps!r} must be a list of layers: [{self.maps!r}]")
 
     def feature_of(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """A layer's tensor as features: a vector, or with ``pooling=None`` as it is arranged."""
+        """Arrange a layer's tensor as features.
+
+        Args:
+            x: The layer's tensor.
+            mask: Which tokens are not padding; None: all.
+
+        Shape:
+            - x: vectors [N, D], or tokens or maps as for :meth:`map_of`
+            - mask: [N, L]
+            - output: [N, D]; without ``pooling`` tokens and maps as :meth:`map_of` arranges them
+
+        Raises:
+            ValueError: If the tensor has another shape, or ``pooling`` does not suit it.
+        """
         if x.ndim == 2:
             return x
         if self.pooling is None or x.ndim < 2:
             positions = self.map_of(x, mask)
-            # A map of one place is what is left of an average, as of avgpool; a text of one token
-            # is as other texts are.
+            # A map of one position is a vector, as of avgpool; a text of one token stays tokens.
             one = positions.shape[2:] == (1, 1) and (x.ndim == 4 or self.channel_dim == 1)
             return positions.flatten(1) if one else positions
         x = self._channels_last(x)
@@ -89,17 +95,38 @@ class Layers:
             return pool_tokens(x[:, prefix:], mask, self.pooling)
         if self.pooling != "mean":
             raise ValueError(
-                f"pooling={self.pooling!r} is of tokens [N, L, D], but the layer gives "
+                f"pooling={self.pooling!r} needs tokens [N, L, D], but the layer gives "
                 f"{list(x.shape)} (channels last): set pooling='mean'"
             )
         return x.flatten(1, -2).mean(1)
 
     def logits_of(self, x: Tensor) -> Tensor:
-        """A network's tensor as logits, those of tokens as [N, K, 1, L]."""
+        """Arrange a tensor as logits.
+
+        Args:
+            x: A network's return value, or a layer's tensor.
+
+        Shape:
+            - x: [N, K], [N, K, H, W], or of tokens [N, L, K]
+            - output: [N, K], [N, K, H, W], or of tokens [N, K, 1, L]
+        """
         return self._channels_last(x).movedim(-1, 1).unsqueeze(2) if x.ndim == 3 else x
 
     def map_of(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """A layer's tensor as a map [N, D, H, W], tokens as [N, D, 1, L] or on their grid."""
+        """Arrange a layer's tensor as a map.
+
+        Args:
+            x: The layer's tensor.
+            mask: Which tokens are not padding; None: all.
+
+        Shape:
+            - x: maps [N, D, H, W] or tokens [N, L, D], or with D in dimension ``channel_dim``
+            - mask: [N, L]
+            - output: [N, D, H, W], or of tokens [N, D, 1, L] without a ``grid``
+
+        Raises:
+            ValueError: If the tensor has another shape, or the tokens do not fit the grid.
+        """
         if x.ndim not in (3, 4):
             raise ValueError(
                 f"a layer gives {list(x.shape)}, which is no map [N, D, H, W] and no tokens "
@@ -117,7 +144,7 @@ class Layers:
             raise ValueError(
                 f"grid={list(self.grid)} has {self.grid[0] * self.grid[1]} positions, but after "
                 f"prefix_tokens={self.prefix_tokens} there are {tokens.shape[1]} tokens: set "
-                "both to what the network has"
+                "both to those of the network"
             )
         return row.reshape(*row.shape[:2], *self.grid)
 
@@ -128,7 +155,7 @@ class Layers:
         return x.movedim(dim, -1)
 
     def _fitting(self, mask: Tensor | None, tokens: Tensor, prefix: int) -> Tensor | None:
-        """The mask without the prefix."""
+        """Return the mask of the tokens after the prefix."""
         if mask is None:
             return None
         if mask.shape[1] != tokens.shape[1]:

@@ -1,35 +1,36 @@
-"""Networks for text that are trained from scratch."""
+"""A network for text that is trained from scratch: embeddings of character n-grams."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import Output
 
 SPACE = 33
-"""The token of a space among those of bytes."""
+"""Token of a space: its byte, 32, plus 1."""
 
 
 class NgramNet(nn.Module):
-    r"""The mean of learned embeddings of a text's character n-grams, normalised: a fastText.
+    r"""Mean of learned embeddings of a text's character n-grams, as in fastText.
 
-    Every run of *n* bytes is hashed to one of ``buckets`` embeddings, within words and across the
-    spaces between them; beginning and end of the text count as a space. So a word that training
-    never saw still shares its parts with others, which makes this hard to beat where there are few
-    texts. The batch's mean embedding goes through BatchNorm to the features, and through ReLU and
-    dropout to the classifier.
+    Every run of *n* bytes, within words and across spaces, is hashed to one of ``buckets``
+    embeddings; the start and end of the text count as a space. So a word that is not in the
+    training set still shares n-grams with known words, which makes this a strong model for few
+    texts. The mean embedding of each text goes through BatchNorm, which gives the features, then
+    through ReLU and dropout to the classifier.
 
     Args:
-        num_classes: K.
-        width: D.
-        ngrams: Lengths of the n-grams, bytes, each at least 3.
-        buckets: Embeddings; n-grams that meet in one share it.
-        dropout: Share of the classifier's inputs that is dropped in training.
+        num_classes: Number of classes K.
+        width: Number of features D.
+        ngrams: Lengths of the n-grams in bytes, each at least 3.
+        buckets: Number of embeddings; n-grams with the same hash share one.
+        dropout: Dropout probability before the classifier.
 
     Shape:
-        - tokens: [N, L] int64: byte b is b + 1, and 0 is padding, as
-          :class:`~fdkd_lightning.data.ByteTokens` gives them
+        - tokens: [N, L] int64; byte b is token b + 1, and 0 is padding, as
+          :class:`~fdkd_lightning.data.ByteTokens` returns them
         - features: [N, D]
         - logits: [N, K]
 
@@ -59,8 +60,7 @@ class NgramNet(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {"num_classes": num_classes, "width": width, "buckets": buckets}.items():
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1")
+            check_range(name, value, 1)
         if not ngrams or min(ngrams) < 3:
             raise ValueError(f"ngrams={list(ngrams)} must be one or more lengths, each at least 3")
         self.ngrams = tuple(ngrams)
@@ -72,37 +72,42 @@ class NgramNet(nn.Module):
         self.fc = nn.Linear(width, num_classes)
 
     def forward(self, tokens: Tensor) -> Output:
-        """Features and logits."""
+        """Return features and logits."""
         if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64 or tokens.ndim != 2:
             got = f"{tokens.dtype} {list(tokens.shape)}" if isinstance(tokens, Tensor) else tokens
             raise TypeError(
-                f"the tokens are {got!r:.60}: give int64 [N, L], such as the transform "
-                "fdkd_lightning.data.ByteTokens makes of text"
+                f"the tokens are {got!r:.60}: give int64 [N, L], as the transform "
+                "fdkd_lightning.data.ByteTokens returns"
             )
-        ids, there = hashed_ngrams(tokens, self.ngrams, self.buckets)
-        weight = there[..., None].to(self.embedding.weight.dtype)
+        ids, valid = hashed_ngrams(tokens, self.ngrams, self.buckets)
+        weight = valid[..., None].to(self.embedding.weight.dtype)
         total = (self.embedding(ids) * weight).sum(1)
         features = self.norm(total / weight.sum(1).clamp(min=1))
         return Output(features, self.fc(self.dropout(features.relu())))
 
 
 def hashed_ngrams(tokens: Tensor, lengths: Sequence[int], buckets: int) -> tuple[Tensor, Tensor]:
-    """Each n-gram's bucket, and which of them are there: the others reach beyond their text.
+    """Return the bucket of each n-gram, and whether the n-gram lies within its text.
+
+    Args:
+        tokens: Tokens of the texts.
+        lengths: Lengths of the n-grams.
+        buckets: Number of buckets.
 
     Shape:
         - tokens: [N, L]
         - output: [N, L'] int64 from 0 to ``buckets`` - 1, and [N, L'] bool
     """
-    ids, there = [], []
+    ids, valid = [], []
     for n in lengths:
-        # One space before and after; more padding, so that the shortest batch has one n-gram.
+        # A space before and after, and padding so that even the shortest batch has one n-gram.
         padded = nn.functional.pad(tokens, (1, max(1, n - 1 - tokens.shape[1])))
         runs = padded.unfold(1, n, 1)
-        there.append((runs[..., 1:-1] > 0).all(-1))
+        valid.append((runs[..., 1:-1] > 0).all(-1))
         runs = runs.where(runs > 0, SPACE)
         value = torch.full_like(runs[..., 0], n)
         for j in range(n):
-            # A congruential step within 31 bits, whose product stays within 64.
+            # A linear congruential step modulo 2^31 - 1; the product fits into int64.
             value = (value * 1_103_515_245 + runs[..., j]) % 2_147_483_647
         ids.append(value % buckets)
-    return torch.cat(ids, 1), torch.cat(there, 1)
+    return torch.cat(ids, 1), torch.cat(valid, 1)

@@ -1,4 +1,4 @@
-"""Weights that are read when training begins, and not before."""
+"""Networks whose weights are read when training begins."""
 
 import re
 from abc import ABC, abstractmethod
@@ -13,37 +13,40 @@ from fdkd_lightning.types import Output
 
 
 class DeferredModel(nn.Module, ABC):
-    """A network whose weights come from elsewhere, and are read when fit begins."""
+    """Base class of networks whose weights are read by :meth:`load` when fit begins."""
 
     @abstractmethod
     def load(self) -> None:
-        """Read all weights, those of the parts included."""
+        """Read the weights, including those of submodules."""
 
     def self_contained(self) -> dict[str, Any]:
-        """Arguments which, put over its own, build it where nothing else can be read."""
+        """Return the constructor arguments to replace so that no file is needed to build it."""
         return {}
 
 
 class PretrainedModel(DeferredModel):
-    """A model and the checkpoint that its weights come from.
+    """A model with the weights of a checkpoint.
 
     The file is read by :meth:`load`, which the modules call when fit begins, so that testing or
     exporting a distilled student needs no teacher file. Only weights are unpickled
-    (``weights_only=True``): a checkpoint cannot run code. What the model itself would read or
-    download is not, for the checkpoint replaces it.
+    (``weights_only=True``): a checkpoint cannot run code. Published weights that the model itself
+    would download are not read, since the checkpoint replaces them.
 
     Args:
         model: A network that returns :class:`~fdkd_lightning.types.Output`.
-        checkpoint: A checkpoint of ``UnimodalModule`` or ``DistillationModule`` (its trained
-            network is taken), a plain state dict of the model, or any Lightning checkpoint.
-        prefix: Take what lies below this name instead: ``teachers.audio`` of a
-            ``DistillationModule`` that trains its teachers, or ``backbone`` of a module that
-            somebody else wrote.
+        checkpoint: A checkpoint of ``UnimodalModule`` or ``DistillationModule`` (the trained
+            network is used), a plain state dict of the model, or any Lightning checkpoint.
+        prefix: Use the weights below this name instead: ``teachers.audio`` of a
+            ``DistillationModule`` that trains its teachers, or ``backbone`` of another
+            LightningModule.
+
+    Shape:
+        - input, output: those of the model
 
     Raises:
-        FileNotFoundError: By :meth:`load`, if there is no such file.
-        ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, has
-            nothing below the prefix, or its weights do not fit the model.
+        FileNotFoundError: By :meth:`load`, if the file does not exist.
+        ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, has no
+            weights below the prefix, or its weights do not fit the model.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -60,31 +63,35 @@ class PretrainedModel(DeferredModel):
     def load(self) -> None:
         """Read the weights into the model; all of them must fit."""
         stored = read_weights(self.checkpoint)
-        own = self.model.state_dict()
+        expected = self.model.state_dict()
         found = [stored if self.prefix is None else below(self.prefix, stored)]
         if not found[0]:
             raise ValueError(
                 f"checkpoint={str(self.checkpoint)!r} holds nothing below prefix={self.prefix!r}: "
-                f"{_places(stored, own)}"
+                f"{_prefixes(stored, expected)}"
             )
-        # A network is stored below "model" by our modules, beside criterion and projector, and
-        # below another one when it was itself a PretrainedModel there.
+        # The modules store the network below "model", and below "model.model" if it was a
+        # PretrainedModel itself.
         while nested := below("model", found[-1]):
             found.append(nested)
-        weights = max(found, key=lambda weights: len(weights.keys() & own.keys()))
-        _check_fit(self.checkpoint, weights, own, _places(stored, own))
+        weights = max(found, key=lambda weights: len(weights.keys() & expected.keys()))
+        _check_fit(self.checkpoint, weights, expected, _prefixes(stored, expected))
         self.model.load_state_dict(weights)
 
     def forward(self, *args: Any, **kwargs: Any) -> Output:
-        """The model's output for what it takes."""
+        """Return the model's output."""
         output: Output = self.model(*args, **kwargs)
         return output
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Load every :class:`DeferredModel` inside ``module``, such as a ``PretrainedModel``."""
+    """Call ``load()`` of every outermost :class:`DeferredModel` in a module.
+
+    Args:
+        module: A network, or a module that contains networks.
+    """
     if isinstance(module, DeferredModel):
-        # What it reads holds the weights of those inside, which are spared a download.
+        # Its checkpoint also holds the weights of DeferredModels inside it.
         module.load()
         return
     for part in module.children():
@@ -92,11 +99,14 @@ def load_pretrained(module: nn.Module) -> None:
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The state dict that a file holds, plain or inside a Lightning checkpoint.
+    """Return the state dict in a file, plain or inside a Lightning checkpoint.
+
+    Args:
+        checkpoint: Path of the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint or holds pickled code.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a checkpoint, or holds pickled code.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(
@@ -105,7 +115,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
         )
     try:
         content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise whatever their bytes lead to
+    except Exception as error:  # damaged files raise errors of any type
         # The pickle opcode that names a class or function.
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code is not None:
@@ -133,7 +143,11 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the part that has this name, under the names that it gives them itself.
+    """Return the weights below a prefix, with the prefix removed from their names.
+
+    Args:
+        prefix: Name of a submodule, such as ``teachers.audio``.
+        weights: A state dict.
 
     Example:
         >>> below("teachers.audio", {"teachers.audio.fc.bias": torch.zeros(1)})
@@ -143,25 +157,26 @@ def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): w for name, w in weights.items() if name.startswith(start)}
 
 
-def _places(stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """Where the file may hold the model's weights."""
-    name = next(iter(own), "")
+def _prefixes(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Describe the prefixes below which the file may hold the model's weights."""
+    name = next(iter(expected), "")
     starts = {key.removesuffix(f".{name}") for key in stored if key.endswith(f".{name}")}
-    if fitting := sorted(start for start in starts if below(start, stored).keys() == own.keys()):
-        return "its weights are there with " + " or ".join(f"prefix={x!r}" for x in fitting)
+    fitting = [x for x in sorted(starts) if below(x, stored).keys() == expected.keys()]
+    if fitting:
+        return "the model's weights are found with " + " or ".join(f"prefix={x!r}" for x in fitting)
     parts = dict.fromkeys(key.partition(".")[0] for key in stored)
-    return f"the names there begin with {', '.join(parts)}"
+    return f"the names in the file begin with {', '.join(parts)}"
 
 
 def _check_fit(
-    checkpoint: Path, weights: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str
+    checkpoint: Path, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], hint: str
 ) -> None:
-    missing = sorted(own.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - own.keys())
+    missing = sorted(expected.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - expected.keys())
     shapes = [
-        f"{key} {list(weights[key].shape)} instead of {list(own[key].shape)}"
-        for key in own.keys() & weights.keys()
-        if own[key].shape != weights[key].shape
+        f"{key} {list(weights[key].shape)} instead of {list(expected[key].shape)}"
+        for key in expected.keys() & weights.keys()
+        if expected[key].shape != weights[key].shape
     ]
     problems = [
         f"{len(keys)} {what} (such as {', '.join(keys[:3])})"
@@ -176,5 +191,5 @@ def _check_fit(
         raise ValueError(
             f"checkpoint={str(checkpoint)!r} does not fit the model: {'; '.join(problems)}. "
             "Give the model the arguments it was trained with"
-            + ("" if weights.keys() & own.keys() else f", or a prefix: {where}")
+            + ("" if weights.keys() & expected.keys() else f", or a prefix: {hint}")
         )

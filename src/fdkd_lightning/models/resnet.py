@@ -1,48 +1,50 @@
-"""ResNets for pictures and spectrograms."""
+"""ResNets for images and spectrograms."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from timm.models.resnet import BasicBlock, ResNet as TimmResNet
 from torch import Tensor, nn
 
-from fdkd_lightning.models.frame_folding import Frames, average_frames, check_frames, fold_frames
+from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
+from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Output
 
 
 class ResNet(nn.Module):
-    """A timm ResNet of basic blocks that returns its features before the last ReLU.
+    """A timm ResNet of basic blocks whose features are taken before the last ReLU.
 
-    As in the published code of FD-CMKD the features are the last residual sum before its ReLU,
-    averaged over space; the classifier sees the average after it, and so do losses of maps.
+    As in the published code of FD-CMKD, the features are the last residual sum before its ReLU,
+    averaged over space. The classifier and losses on maps get the values after the ReLU.
 
-    A clip of frames becomes one sample in one of two ways. ``"average"`` runs each frame and
-    averages over frames and space, before the classifier; each map is the mean of the frames'
-    maps, so that what a loss reads of a channel's mean is exact, and what it reads of positions is
-    that of the mean frame. ``"stack"`` takes the frames for channels of one picture.
+    A clip of frames becomes one sample in one of two ways. ``"average"`` runs each frame, and
+    averages over frames and space before the classifier. Each map is the mean of the frames' maps:
+    the mean of a channel is exact, and a position is that of the mean frame. ``"stack"`` treats the
+    frames as channels of one image.
 
     Args:
-        num_classes: K.
-        in_chans: Channels of the input: 3 for pictures, 1 for spectrograms, 3 T for T stacked
-            frames.
+        num_classes: Number of classes K.
+        in_chans: Channels of the input: 3 for images, 1 for spectrograms, 3 T for T stacked frames.
         layers: Blocks per stage; (2, 2, 2, 2) is ResNet-18, (1, 1, 1, 1) ResNet-10.
-        channels: Channels per stage; D is the last.
-        stem_pool: Max-pool after the first convolution; leave it out for inputs of some 32 pixels.
-        frames: ``"average"``, as FD-CMKD's published code does and C2KD's for VGGSound, or
-            ``"stack"``, as C2KD's for CREMA-D and AVE.
+        channels: Channels per stage; the last is D.
+        stem_pool: Max-pool after the first convolution; switch it off for inputs of about 32
+            pixels.
+        frames: ``"average"``, as in FD-CMKD's published code and in C2KD's for VGGSound, or
+            ``"stack"``, as in C2KD's for CREMA-D and AVE.
 
     Shape:
-        - x: [N, in_chans, H, W]; or frames, [N, T, in_chans, H, W] where they are averaged,
-          [N, T, in_chans / T, H, W] where they are stacked
+        - x: images [N, in_chans, H, W], or frames: [N, T, in_chans, H, W] with ``"average"``,
+          [N, T, in_chans / T, H, W] with ``"stack"``
         - features: [N, D]
         - logits: [N, K]
         - maps: one per stage, [N, channels[i], H', W'], each after its ReLU
 
     Raises:
-        ValueError: If ``frames`` is unknown, or the input's channels are not ``in_chans``.
+        ValueError: If ``frames`` is unknown; by a forward pass, if the input's channels are not
+            ``in_chans``.
 
     Reference:
-        timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (where the features are taken);
+        timm.models.resnet; ``zxn0710/re-FD-CMKD-main`` (features before the last ReLU);
         ``huofushuo/C2KD`` (stacked frames).
 
     Example:
@@ -61,7 +63,7 @@ class ResNet(nn.Module):
         frames: Frames = "average",
     ) -> None:
         super().__init__()
-        check_frames(frames)
+        check_choice("frames", frames, get_args(Frames))
         block: Any = BasicBlock  # timm's annotation asks for an instance
         net: nn.Module = TimmResNet(
             block, layers, num_classes=num_classes, in_chans=in_chans, channels=channels
@@ -74,7 +76,7 @@ class ResNet(nn.Module):
         self.frames = frames
 
     def forward(self, x: Tensor) -> Output:
-        """Features, logits and the maps of the four stages."""
+        """Return features, logits and the maps of the four stages."""
         net = self.net
         x, parts = fold_frames(x, self.frames, self.in_chans)
         x = net.maxpool(net.act1(net.bn1(net.conv1(x))))
@@ -83,7 +85,7 @@ class ResNet(nn.Module):
             x = stage(x)
             maps.append(x)
         maps[-1] = torch.relu(x)
-        # Frame by frame before the mean: ReLU comes before it, as the classifier's does.
+        # The ReLU is applied to each frame, before the mean over frames.
         features, pooled = (
             average_frames(net.global_pool(stage), parts) for stage in (x, maps[-1])
         )

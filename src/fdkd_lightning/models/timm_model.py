@@ -1,47 +1,49 @@
-"""Networks of timm for pictures, frames and spectrograms."""
+"""Networks of timm for images, frames and spectrograms."""
 
 import difflib
-from typing import Any
+from typing import Any, get_args
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.models.frame_folding import Frames, average_frames, check_frames, fold_frames
+from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Output
 
 
 class TimmModel(DeferredModel):
-    """Any classifier of timm, by its name, with what it computes on the way.
+    """Any classifier of timm by its name, with its intermediate maps.
 
-    Features are what its classifier gets. Maps are the last four stages', or, of a network that
-    keeps one resolution (ViT), those after each quarter of its blocks.
+    The features are the input of the classifier. The maps are those of the last four stages, or
+    after each quarter of the blocks if the network keeps one resolution (ViT).
 
-    Pretrained weights are read by :meth:`load`, which the modules call when fit begins, from the
-    hub or timm's cache of it; they are all of the network's but the classifier's. So testing a
-    checkpoint downloads nothing. Without a module call it yourself.
+    :meth:`load`, which the modules call when fit begins, reads the published weights of all layers
+    but the classifier from the hub or its cache. So testing a checkpoint downloads nothing. Call
+    ``load()`` yourself if you use no module of this package.
 
     Args:
         name: A name of ``timm.list_models()``, such as ``mobilenetv2_100``; a tag after a dot
-            chooses weights: ``vit_base_patch16_224.augreg_in21k``.
-        num_classes: K.
-        in_chans: Channels of the input, as in :class:`~fdkd_lightning.models.ResNet`; timm adapts
-            pretrained weights to them.
-        pretrained: Begin with the published weights.
-        frames: ``"average"`` or ``"stack"``, as in :class:`~fdkd_lightning.models.ResNet`.
+            selects weights: ``vit_base_patch16_224.augreg_in21k``.
+        num_classes: Number of classes K.
+        in_chans: Channels of the input: 3 for images, 1 for spectrograms, 3 T for T stacked frames;
+            timm adapts published weights to them.
+        pretrained: Let :meth:`load` read the published weights; else they stay random.
+        frames: Run each frame and average (``"average"``), or treat frames as channels
+            (``"stack"``), as in :class:`~fdkd_lightning.models.ResNet`.
 
     Shape:
-        - x: [N, in_chans, H, W]; or frames, [N, T, in_chans, H, W] where they are averaged,
-          [N, T, in_chans / T, H, W] where they are stacked
+        - x: images [N, in_chans, H, W], or frames: [N, T, in_chans, H, W] with ``"average"``,
+          [N, T, in_chans / T, H, W] with ``"stack"``
         - features: [N, D]
         - logits: [N, K]
         - maps: up to four, [N, C, H', W']
 
     Raises:
-        ValueError: If timm has no such network, it has no single classifier of pooled features,
-            ``frames`` is unknown, or the input's channels are not ``in_chans``.
-        RuntimeError: By :meth:`load`, if the published weights cannot be had.
+        ValueError: If timm has no such network, the network has several classifiers, or ``frames``
+            is unknown; by a forward pass, if the input's channels are not ``in_chans``.
+        RuntimeError: By :meth:`load`, if the published weights cannot be read.
 
     Reference:
         Wightman, "PyTorch Image Models", huggingface/pytorch-image-models.
@@ -63,7 +65,7 @@ class TimmModel(DeferredModel):
         frames: Frames = "average",
     ) -> None:
         super().__init__()
-        check_frames(frames)
+        check_choice("frames", frames, get_args(Frames))
         self.name = name
         self.num_classes = num_classes
         self.in_chans = in_chans
@@ -78,27 +80,27 @@ class TimmModel(DeferredModel):
             )
 
     def load(self) -> None:
-        """Read the published weights, if they are asked for."""
+        """Read the published weights, if ``pretrained``."""
         if not self.pretrained:
             return
         try:
-            # The classifier is drawn anew, without moving what comes after it.
+            # Creating the network consumes random numbers.
             with torch.random.fork_rng(devices=[]):
                 weights = self._create(pretrained=True).state_dict()
         except Exception as error:  # of the network, the hub's or timm's own
             raise RuntimeError(
                 f"the published weights of {self.name!r} cannot be read ({error}): run where the "
                 "hub can be reached, once, and they are kept in its cache (HF_HOME); or set "
-                "pretrained: false; or give a checkpoint of your own through PretrainedModel"
+                "pretrained: false; or read a checkpoint of your own with PretrainedModel"
             ) from error
         self.net.load_state_dict(weights)
 
     def self_contained(self) -> dict[str, Any]:
-        """Without the published weights."""
+        """Do not read the published weights."""
         return {"pretrained": False}
 
     def forward(self, x: Tensor) -> Output:
-        """Features, logits and maps, in one pass."""
+        """Return features, logits and maps."""
         x, parts = fold_frames(x, self.frames, self.in_chans)
         last, maps = self.net.forward_intermediates(x, indices=self._stages)
         features = average_frames(self.net.forward_head(last, pre_logits=True), parts)
@@ -119,7 +121,7 @@ class TimmModel(DeferredModel):
 
 
 def _stages(net: Any) -> list[int]:
-    """Which of the network's intermediate maps are taken."""
+    """Return the indices of the intermediate maps to use."""
     reductions = [stage["reduction"] for stage in net.feature_info]
     total = len(reductions)
     count = min(4, total)

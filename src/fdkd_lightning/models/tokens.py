@@ -1,4 +1,4 @@
-"""Token sequences: which tokens count, one vector of them all, and tokens as a map."""
+"""Token sequences with padding: pooled to one vector, or arranged as a map."""
 
 from typing import Literal
 
@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 Pooling = Literal["cls", "mean", "last"]
-"""Which tokens become features: the first (a class token), the mean of all, or the last one."""
+"""Pool the first token (a class token), the mean of all tokens, or the last token."""
 
 
 def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor:
-    """One vector per sequence, in which padding has no part.
+    """Pool each sequence to one vector, without its padding.
 
     Args:
-        hidden: The tokens' hidden states.
-        mask: Which of them are not padding; None: all.
-        pooling: The first of these, their mean, or the last.
+        hidden: Hidden states of the tokens.
+        mask: Which tokens are not padding; None: all.
+        pooling: Use the first of these tokens, their mean, or the last.
 
     Shape:
         - hidden: [N, L, D]
         - mask: [N, L] bool
-        - output: [N, D]; zero for the mean over none
+        - output: [N, D]; the mean over no token is 0
 
     Example:
         >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
@@ -31,25 +31,29 @@ def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor
     if mask is None:
         mask = hidden.new_ones(hidden.shape[:2], dtype=torch.bool)
     if pooling == "mean":
-        # A sum of many tokens is beyond the largest number of float16.
+        # The sum of many tokens exceeds the largest number of float16.
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         total = blank(hidden, mask).sum(1, dtype=dtype)
         return (total / mask.sum(1, keepdim=True).clamp(min=1)).to(hidden.dtype)
-    place = torch.arange(hidden.shape[1], device=hidden.device).expand_as(mask)
+    position = torch.arange(hidden.shape[1], device=hidden.device).expand_as(mask)
     if pooling == "last":
-        chosen = place.masked_fill(~mask, -1).argmax(1)
+        chosen = position.masked_fill(~mask, -1).argmax(1)
     else:
-        chosen = place.masked_fill(~mask, hidden.shape[1]).argmin(1)
-    # Not len(hidden): in an exported graph that would be a constant.
+        chosen = position.masked_fill(~mask, hidden.shape[1]).argmin(1)
+    # len(hidden) would become a constant in an exported graph.
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), chosen]
 
 
 def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Zeros where there is padding.
+    """Set the hidden states of padding to zero.
+
+    Args:
+        hidden: Hidden states of the tokens.
+        mask: Which tokens are not padding; None: all.
 
     Shape:
         - hidden, output: [N, L, D]
-        - mask: [N, L] bool; None: there is none
+        - mask: [N, L] bool
 
     Example:
         >>> blank(torch.ones(1, 2, 1), torch.tensor([[True, False]])).flatten()
@@ -59,11 +63,15 @@ def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def as_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Tokens as the positions of a map of one row, zeros where there is padding.
+    """Arrange tokens as a map of one row, with zeros at padding.
+
+    Args:
+        hidden: Hidden states of the tokens.
+        mask: Which tokens are not padding; None: all.
 
     Shape:
         - hidden: [N, L, D]
-        - mask: [N, L] bool; None: there is no padding
+        - mask: [N, L] bool
         - output: [N, D, 1, L]
 
     Example:

@@ -1,4 +1,4 @@
-"""Networks of Hugging Face's transformers for tokens, sound and pictures."""
+"""Networks of Hugging Face's transformers for text, sound and images."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,71 +9,67 @@ from torch import Tensor, nn
 
 from fdkd_lightning.models.pretrained import DeferredModel
 from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
+from fdkd_lightning.models.transformers_inputs import (
+    check_vocabulary,
+    named_inputs,
+    takes_spectrograms,
+)
+from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Output
-
-SPECTROGRAM = "audio-spectrogram-transformer"
 
 
 class TransformersModel(DeferredModel):
-    r"""An encoder or decoder of transformers, its pooled last hidden state, and a linear layer.
+    r"""An encoder or decoder of transformers with a linear classifier on its pooled hidden state.
 
-    Tokens that are padding are never attended to nor pooled, and are zero in maps. BERT's own
-    pooler (a layer with tanh above the class token) is left out: features are the hidden state.
-    So is LayerDrop, since ``maps`` and DDP need each layer's output.
+    Padding tokens are masked in attention, left out of pooling, and zero in maps. BERT's pooler (a
+    layer with tanh on the class token) is removed: the features are the hidden state. LayerDrop is
+    disabled, since ``maps`` and DDP need the output of each layer.
 
-    The network is not built with the object but by :meth:`load`, which the modules call when fit
-    begins, or else when it is first used: a configuration can be read, and a config of the hub
-    printed, where the hub cannot be reached. To test a checkpoint, the network's ``config.json``
-    alone is read. **Call** ``load()`` **yourself before you make an optimizer of your own.**
-    Weights are safetensors in float32, whatever they are stored in; no code of a model's
-    repository is run.
+    The network is built from its configuration, with random weights; :meth:`load`, which the
+    modules call when fit begins, reads the pretrained ones. So testing a checkpoint needs the
+    ``config.json`` and no weights file. Call ``load()`` yourself if you use no module of this
+    package. Weights are read from safetensors and converted to float32. Code in a model's
+    repository is never run.
 
     Args:
-        source: A name on the hub, such as ``google-bert/bert-base-uncased``, or a local folder
-            with ``config.json`` and, if ``pretrained``, ``model.safetensors``; or what such a
-            ``config.json`` holds, which needs no file.
-        num_classes: K.
-        pretrained: Begin with the source's weights; else with random ones.
+        source: A name on the hub, such as ``google-bert/bert-base-uncased``; a local folder with
+            ``config.json`` and, if ``pretrained``, ``model.safetensors``; or the content of a
+            ``config.json`` as a dict, which needs no file.
+        num_classes: Number of classes K.
+        pretrained: Let :meth:`load` read the weights of the source; else they stay random.
         pooling: ``"cls"``, the first token (AST: the mean of its two class tokens), ``"mean"`` or
-            ``"last"``. Decoders have no class token, nor have networks for waveforms.
-        layers: Whose hidden states are ``maps``: 0 is the embedding, i what layer i gives, -1 the
-            last.
+            ``"last"``. Decoders and networks for waveforms have no class token.
+        layers: Layers whose hidden states become ``maps``: 0 is the embedding, i the output of
+            layer i, -1 the last.
 
     Shape:
-        - x: of text, a dict of ``input_ids`` and ``attention_mask``, [N, L] int64 (1: a token, 0:
-          padding), as :class:`~fdkd_lightning.data.Tokenize` makes it; of sound, waveforms [N, S],
+        - x: text: a dict of ``input_ids`` and ``attention_mask``, [N, L] int64 (1: a token, 0:
+          padding), as :class:`~fdkd_lightning.data.Tokenize` returns it; sound: waveforms [N, S],
           with padding a dict of ``input_values`` and ``attention_mask`` [N, S], or for AST
-          spectrograms [N, 1, F, T] or [N, F, T], as ``KaldiFbank`` makes them; of pictures,
+          spectrograms [N, 1, F, T] or [N, F, T], as ``KaldiFbank`` returns them; images:
           [N, C, H, W]
         - features: [N, D]
         - logits: [N, K]
         - maps: one for each of ``layers``, [N, D, 1, L], class tokens included
 
     Raises:
-        ValueError: If an argument is unknown or does not go with another; once it is built, if the
-            network has no such pooling or layer, or its weights are not whole; if an input does not
-            fit it.
-        OSError: Once it is built or loaded, if the source cannot be read.
+        ValueError: If an argument is unknown or does not suit the network; by :meth:`load`, if the
+            source lacks weights; by a forward pass, if the input does not suit the network.
+        OSError: If the configuration, or by :meth:`load` the weights, cannot be read.
 
     Reference:
         Wolf et al., "Transformers: State-of-the-Art Natural Language Processing"
         (arXiv:1910.03771), huggingface/transformers.
 
     Example:
-        >>> from tempfile import mkdtemp
-        >>> from transformers import BertConfig
-        >>> folder = mkdtemp()
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
-        >>> BertConfig(vocab_size=30, intermediate_size=16, **sizes).save_pretrained(folder)
-        >>> model = TransformersModel(folder, num_classes=5, pretrained=False, layers=[1, 2])
+        >>> source = {"model_type": "bert", "vocab_size": 30, "intermediate_size": 16} | sizes
+        >>> model = TransformersModel(source, num_classes=5, pretrained=False, layers=[1, 2])
         >>> tokens = {"input_ids": torch.tensor([[2, 7, 3], [2, 3, 0]])}
         >>> output = model(tokens | {"attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])})
         >>> output.features.shape, output.logits.shape, output.maps[0].shape
         (torch.Size([2, 8]), torch.Size([2, 5]), torch.Size([2, 8, 1, 3]))
     """
-
-    net: Any
-    fc: Any
 
     def __init__(
         self,
@@ -84,69 +80,64 @@ class TransformersModel(DeferredModel):
         layers: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling={pooling!r} must be one of {', '.join(get_args(Pooling))}")
+        check_choice("pooling", pooling, get_args(Pooling))
         if not isinstance(source, str) and (pretrained or "model_type" not in source):
             raise ValueError(
-                f"source holds {', '.join(source) or 'nothing'}: a config.json's content needs "
-                "model_type, and pretrained: false, since it has no weights"
+                f"source holds {', '.join(source) or 'nothing'}: the content of a config.json "
+                "needs model_type, and pretrained: false, since it has no weights"
             )
+        from transformers import AutoModel
+
         self.source = source
         self._name = source if isinstance(source, str) else source["model_type"]
         self.num_classes = num_classes
         self.pretrained = pretrained
         self.pooling = pooling
         self.layers = tuple(layers)
-        self.register_module("net", None)
-        self.register_module("fc", None)
-        self._checked = False
-
-    def build(self) -> None:
-        """Make the network, with random weights, if it is not there yet."""
-        if self.net is None:
-            from transformers import AutoModel
-
-            config = self._config()
-            self._set(AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32))
+        config = self._read_config()
+        # Weights that load() replaces consume no random numbers.
+        with torch.random.fork_rng(devices=[], enabled=pretrained):
+            net = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+        self.net: Any = _without_pooler(net)
+        self._check_arguments()
+        self.fc = nn.Linear(config.hidden_size, num_classes)
+        self._is_vocabulary_checked = False
 
     def load(self) -> None:
-        """Make the network, with the source's weights if they are asked for."""
+        """Read the weights of the source, if ``pretrained``."""
         if not self.pretrained:
-            self.build()
             return
         from transformers import AutoModel
 
-        net, found = self._read(
-            AutoModel.from_pretrained,
-            config=self._config(),
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        # Weights that the source lacks are drawn.
+        with torch.random.fork_rng(devices=[]):
+            net, found = self._read(
+                AutoModel.from_pretrained,
+                "weights",
+                config=self.net.config,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
         missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise ValueError(
                 f"source={self._name!r} lacks {len(missing)} weights of a {type(net).__name__} "
-                f"(such as {', '.join(missing[:3])}), which would be random: give the folder or "
-                "name of one that has them, or set pretrained: false"
+                f"(such as {', '.join(missing[:3])}), which would stay random: give a folder or "
+                "name that has them, or set pretrained: false"
             )
-        if self.net is None:
-            self._set(net)
-        else:
-            self.net.load_state_dict(_without_pooler(net).state_dict())
+        self.net.load_state_dict(_without_pooler(net).state_dict())
 
     def self_contained(self) -> dict[str, Any]:
-        """The network's whole configuration in place of where it is read from."""
-        self.build()
+        """Return the whole configuration as ``source``."""
         return {"source": json.loads(self.net.config.to_json_string()), "pretrained": False}
 
     def forward(self, x: Any) -> Output:
-        """Features, logits and the maps of ``layers``."""
-        new = self.net is None
-        self.build()
-        inputs = self._inputs(x)
-        if new:
-            self.to(inputs[self.net.main_input_name].device)
+        """Return features, logits and the maps of ``layers``."""
+        inputs = named_inputs(self.net, self._name, x)
+        if not self._is_vocabulary_checked:
+            check_vocabulary(self.net, self._name, inputs)
+            self._is_vocabulary_checked = True
         found = self.net(**inputs, output_hidden_states=bool(self.layers), return_dict=True)
         hidden = found.last_hidden_state
         mask = self._mask(inputs.get("attention_mask"), hidden.shape[1])
@@ -154,11 +145,11 @@ class TransformersModel(DeferredModel):
         maps = tuple(as_map(found.hidden_states[layer], mask) for layer in self.layers)
         return Output(features, self.fc(features), maps)
 
-    def _config(self) -> Any:
+    def _read_config(self) -> Any:
         from transformers import AutoConfig
 
         if isinstance(self.source, str):
-            config = self._read(AutoConfig.from_pretrained)
+            config = self._read(AutoConfig.from_pretrained, "configuration")
         else:
             config = AutoConfig.for_model(**self.source)
         if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
@@ -167,111 +158,60 @@ class TransformersModel(DeferredModel):
                 "hidden_size: choose an encoder such as BERT, wav2vec2, AST or ViT, or a decoder "
                 "such as LLaMA"
             )
-        # A decoder would keep what it needs to write on.
+        # A decoder would return keys and values for generation.
         config.use_cache = False
         if hasattr(config, "layerdrop"):
             config.layerdrop = 0.0
         return config
 
-    def _read(self, reader: Callable[..., Any], **options: Any) -> Any:
+    def _read(self, reader: Callable[..., Any], part: str, **options: Any) -> Any:
         try:
             return reader(self.source, trust_remote_code=False, **options)
         except OSError as error:
             raise OSError(
-                f"source={self.source!r} cannot be read ({error}): give a folder with config.json "
-                "and model.safetensors, or a name on the hub; run once where the hub can be "
-                "reached, and it is kept in its cache (HF_HOME)"
+                f"the {part} of source={self.source!r} cannot be read ({error}): give a folder "
+                "with config.json and model.safetensors, or a name on the hub. Run once where the "
+                "hub can be reached, and both are kept in its cache (HF_HOME)"
             ) from error
 
-    def _set(self, net: Any) -> None:
-        """Take the network, and draw the classifier."""
-        layers = net.config.num_hidden_layers
+    def _check_arguments(self) -> None:
+        layers = self.net.config.num_hidden_layers
         for layer in self.layers:
             if not -layers - 1 <= layer <= layers:
                 raise ValueError(
                     f"layers={list(self.layers)}, but {self._name!r} has {layers} layers: "
-                    f"name some from 0 to {layers}"
+                    f"choose from 0 to {layers}"
                 )
-        causal = any(getattr(part, "is_causal", False) for part in net.modules())
-        waveform = net.main_input_name == "input_values" and not _takes_spectrograms(net)
+        causal = any(getattr(part, "is_causal", False) for part in self.net.modules())
+        waveform = self.net.main_input_name == "input_values" and not takes_spectrograms(self.net)
         if self.pooling == "cls" and (causal or waveform):
-            why = "the first token sees no other" if causal else "it has no class token"
+            why = "the first token attends to no other" if causal else "it has no class token"
             raise ValueError(
                 f"pooling='cls' does not suit {self._name!r}, since {why}: set pooling to 'mean'"
                 + (" or 'last'" if causal else "")
             )
-        self.net = _without_pooler(net)
-        self.fc = nn.Linear(net.config.hidden_size, self.num_classes)
-        self.train(self.training)
-
-    def _inputs(self, x: Any) -> dict[str, Tensor]:
-        """The network's arguments, checked."""
-        name, config = self.net.main_input_name, self.net.config
-        text = name == "input_ids"
-        inputs = {name: x} if isinstance(x, Tensor) and not text else x
-        if not isinstance(inputs, dict) or name not in inputs:
-            have = f"a dict of {', '.join(x)}" if isinstance(x, dict) else type(x).__name__
-            remedy = (
-                "give the data the transform fdkd_lightning.data.Tokenize for this modality"
-                if text
-                else f"give a tensor, or a dict of {name} and attention_mask, all of one length"
-            )
-            raise ValueError(f"{self._name!r} takes {name}, but got {have}: {remedy}")
-        values = inputs[name]
-        if text:
-            self._check_tokens(values)
-        elif _takes_spectrograms(self.net):
-            values = values.squeeze(1) if values.ndim == 4 else values
-            size = [config.num_mel_bins, config.max_length]
-            if list(values.shape[1:]) != size:
-                raise ValueError(
-                    f"{self._name!r} takes spectrograms [N, F, T] with F, T = {size}, but got "
-                    f"{list(inputs[name].shape)}: set n_mels and length of KaldiFbank so"
-                )
-            values = values.transpose(1, 2)
-        elif values.ndim != (2 if name == "input_values" else 4):
-            shape = "waveforms [N, S]" if name == "input_values" else "pictures [N, C, H, W]"
-            raise ValueError(
-                f"{self._name!r} takes {shape}, but got {list(values.shape)}"
-                + (": use TimmModel for frames" if values.ndim == 5 else "")
-            )
-        return {**inputs, name: values}
-
-    def _check_tokens(self, ids: Tensor) -> None:
-        limit = getattr(self.net.config, "max_position_embeddings", None)
-        if limit is not None and ids.shape[1] > limit:
-            raise ValueError(
-                f"texts of {ids.shape[1]} tokens are longer than the {limit} that {self._name!r} "
-                f"has positions for: set max_length={limit} of Tokenize, or less"
-            )
-        if self._checked:
-            return
-        # Values, once: in the hot path it would cost a sync per step.
-        self._checked = True
-        if int(ids.max()) >= self.net.config.vocab_size:
-            raise ValueError(
-                f"a token's number is {int(ids.max())}, but {self._name!r} knows "
-                f"{self.net.config.vocab_size} tokens: give Tokenize the tokenizer "
-                f"{self._name!r}"
-            )
 
     def _mask(self, mask: Tensor | None, length: int) -> Tensor | None:
-        """Which hidden states are not of padding, [N, L] bool; None: all."""
+        """Return which hidden states are not padding, [N, L] bool; None: all."""
         if mask is None:
             return None
         if mask.shape[1] != length:
-            # Of a waveform's samples; a hidden state is of several hundred.
+            # The mask is of a waveform's samples; a hidden state covers several hundred.
             mask = self.net._get_feature_vector_attention_mask(length, mask)
         return mask.bool()
 
     def _pool(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        if self.pooling == "cls" and _takes_spectrograms(self.net):
+        if self.pooling == "cls" and takes_spectrograms(self.net):
             return hidden[:, :2].mean(1)
         return pool_tokens(hidden, mask, self.pooling)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TransformersModel":
-        # The angles of rotary positions are products with a position: rounded to bfloat16, those
-        # of position 100 would be wrong by half a radian. So they stay float32.
+        """Keep the frequencies of rotary positions in float32 when the model's dtype changes.
+
+        Rounded to bfloat16, the angle at position 100 would be wrong by half a radian. ``to`` and
+        ``half`` of an outer module reach this module through ``_apply`` alone: torch has no public
+        hook there, and torch's own RNNs override it too.
+        """
         kept = {name: b for name, b in self.named_buffers() if name.endswith("inv_freq")}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's
         for name, frequencies in kept.items():
@@ -280,23 +220,9 @@ class TransformersModel(DeferredModel):
             setattr(owner, leaf, frequencies.to(getattr(owner, leaf).device))
         return self
 
-    # A checkpoint may come before the first use.
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.build()
-        super()._load_from_state_dict(*args, **kwargs)
-
-    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.build()
-        super()._save_to_state_dict(*args, **kwargs)
-
-
-def _takes_spectrograms(net: Any) -> bool:
-    return bool(net.config.model_type == SPECTROGRAM)
-
 
 def _without_pooler(net: Any) -> Any:
-    """The network without a layer that nothing here would train."""
+    """Remove BERT's pooler, which would get no gradient."""
     if hasattr(net, "pooler"):
         net.pooler = None
     return net

@@ -92,6 +92,9 @@ class MeanCrossEntropy(Metric):
         4.0
     """
 
+    # Not torchmetrics' MeanMetric with weights: it adds in place, which fails on states left by an
+    # evaluation in inference mode, and mean * weight does not always give the sum exactly back.
+
     full_state_update = False
     total: Tensor
     labelled: Tensor

@@ -24,7 +24,7 @@ from lightning.pytorch.loggers import CSVLogger
 from fdkd_lightning.study.heads import HeadMetrics
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.teachers import TeacherWarning
+from fdkd_lightning.training.teacher_check import TeacherWarning
 
 
 @dataclass

@@ -12,15 +12,12 @@ from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.probe import example_batch, modality_input, probe
 from fdkd_lightning.training.projector import Projector
+from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.training.step import DistillationStep
+from fdkd_lightning.training.teacher_check import check_teachers
 from fdkd_lightning.training.teacher_weights import TeacherWeights
-from fdkd_lightning.training.teachers import (
-    FrozenTeachers,
-    TrainedTeachers,
-    check_apart,
-    check_teachers,
-)
-from fdkd_lightning.training.unimodal import UnimodalModule, published_sgd
+from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers, check_apart
+from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Batch, Output
 
 

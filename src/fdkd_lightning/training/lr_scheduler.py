@@ -6,9 +6,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from fdkd_lightning.ops.checks import check_range
+
 
 class PolyLR(LRScheduler):
-    r"""Polynomial decay to a floor, epoch by epoch.
+    r"""Polynomial decay of the learning rate to a floor, stepped once an epoch.
 
     .. math::
         \eta_e = \eta_\mathrm{min} + (\eta_0 - \eta_\mathrm{min})
@@ -17,14 +19,16 @@ class PolyLR(LRScheduler):
     ``torch.optim.lr_scheduler.PolynomialLR`` is the same with a floor of 0.
 
     Args:
-        optimizer: Its learning rates are the :math:`\eta_0`.
-        max_epochs: E; None: the trainer's ``max_epochs``, set by the module that uses it.
-        power: Exponent; 1 is linear.
-        min_lr: The floor, reached at epoch E.
-        last_epoch: As in torch.
+        optimizer: The optimizer; its learning rates are the :math:`\eta_0`.
+        max_epochs: Number of epochs E; None: the trainer's ``max_epochs``, which the modules of
+            this package set.
+        power: Exponent; 1 is a linear decay.
+        min_lr: Learning rate :math:`\eta_\mathrm{min}` at epoch E.
+        last_epoch: Index of the last epoch, as in ``torch.optim.lr_scheduler``.
 
     Raises:
         ValueError: If ``max_epochs`` is below 1.
+        RuntimeError: By a step, if ``max_epochs`` is neither given nor set by a module.
 
     Reference:
         ``zxn0710/re-FD-CMKD-main``: base 1e-2, floor 1e-4, power 0.9, 100 epochs.
@@ -46,30 +50,51 @@ class PolyLR(LRScheduler):
         min_lr: float = 1e-4,
         last_epoch: int = -1,
     ) -> None:
-        if max_epochs is not None and max_epochs < 1:
-            raise ValueError(f"max_epochs={max_epochs} must be at least 1")
+        if max_epochs is not None:
+            check_range("max_epochs", max_epochs, 1)
         self.max_epochs = max_epochs
         self.power = power
         self.min_lr = min_lr
         super().__init__(optimizer, last_epoch)
 
+    def default_to(self, max_epochs: int | None) -> None:
+        """Set ``max_epochs`` to the trainer's if it was not given.
+
+        Args:
+            max_epochs: The trainer's ``max_epochs``.
+
+        Raises:
+            ValueError: If neither is given.
+        """
+        if self.max_epochs is not None:
+            return
+        if max_epochs is None or max_epochs < 1:
+            raise ValueError(
+                f"PolyLR needs max_epochs, but the trainer's is {max_epochs}: set "
+                "trainer.max_epochs or the scheduler's max_epochs"
+            )
+        self.max_epochs = max_epochs
+
     def get_lr(self) -> list[float | Tensor]:
-        """The learning rates of this epoch."""
+        """Return the learning rates of this epoch."""
         if self.last_epoch == 0:
             return [float(lr) for lr in self.base_lrs]
         if self.max_epochs is None:
             raise RuntimeError(
-                "PolyLR has no max_epochs: give it, or use it in a module of fdkd_lightning, "
-                "which takes the trainer's"
+                "PolyLR has no max_epochs: give it, or use a module of fdkd_lightning, which sets "
+                "it to the trainer's"
             )
         left = max(1 - self.last_epoch / self.max_epochs, 0.0) ** self.power
         return [self.min_lr + (float(lr) - self.min_lr) * left for lr in self.base_lrs]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state; the rate is computed anew, for the run's own length.
+        """Load the state, and recompute the learning rate for this run's ``max_epochs``.
 
-        A run that ended has come down to the floor, where a longer one is not yet. Load the
-        optimizer's state before the scheduler's, as torch asks.
+        A finished run has reached the floor; a longer run that resumes it has not yet. Load the
+        optimizer's state before the scheduler's, as torch requires.
+
+        Args:
+            state_dict: A state that :meth:`state_dict` returned.
         """
         super().load_state_dict(state_dict)
         if self.max_epochs is not None:
@@ -79,5 +104,5 @@ class PolyLR(LRScheduler):
             self._last_lr = rates
 
     def state_dict(self) -> dict[str, Any]:
-        """The state; its length is the run's, so that a resumed run may be a longer one."""
+        """Return the state without ``max_epochs``, so that a resumed run may be longer."""
         return {key: value for key, value in super().state_dict().items() if key != "max_epochs"}

@@ -1,4 +1,4 @@
-"""Predictions as a table, and as pictures where each pixel has one."""
+"""Predictions written as a CSV table, and as images where each pixel has a class."""
 
 import csv
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from fdkd_lightning.ops.distributed import gather_objects
 
 
 class PredictionTable(BasePredictionWriter):
-    """Writes what ``predict`` finds as a CSV table: index, class, and a probability per class.
+    """Write the predictions of ``predict`` as a CSV table: index, class, probability per class.
 
-    The rows are sorted by index; under DDP they come from all processes, each sample once.
+    The rows are sorted by index; those of all ranks are gathered, each sample once.
 
-    Where each pixel has a class, its number becomes the pixel's value in a picture ``<index>.png``
-    in the folder ``predictions`` beside the table: of 8 bits, or 16 with more than 256 classes. The
-    table then has the means over a sample's pixels. What is in the pictures is not kept in memory,
-    nor returned by ``trainer.predict``.
+    For segmentation, each sample's class numbers are also written as the pixel values of an image,
+    ``predictions/<index>.png`` beside the table: 8 bits, or 16 bits with more than 256 classes. The
+    probabilities in the table are then means over the pixels. These class maps are not kept in
+    memory, nor returned by ``trainer.predict``.
 
     Args:
-        path: Where to write; None: ``predictions.csv`` in the trainer's ``default_root_dir``.
+        path: Path of the table; None: ``predictions.csv`` in the trainer's ``default_root_dir``.
 
     Example:
         >>> trainer = Trainer(callbacks=[PredictionTable("predictions.csv")], logger=False)
@@ -46,7 +46,7 @@ class PredictionTable(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write the batch's pictures, and drop them."""
+        """Write the batch's class maps as images, and drop them from the predictions."""
         if "classes" not in prediction:
             return
         folder = self._table(trainer).parent / "predictions"
@@ -63,7 +63,7 @@ class PredictionTable(BasePredictionWriter):
         predictions: Sequence[Any],
         batch_indices: Sequence[Any],
     ) -> None:
-        """Gather all processes' predictions and write the table once."""
+        """Gather the predictions of all ranks and write the table on rank 0."""
         rows = {
             int(index): row.tolist()
             for batch in predictions
@@ -89,6 +89,6 @@ class PredictionTable(BasePredictionWriter):
 
 
 def _class_names(trainer: Trainer, classes: int) -> list[str]:
-    """The data's class names where it has one per class (ours do), else the numbers."""
+    """Return the data module's class names if their number fits, else the class numbers."""
     names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
     return [str(name) for name in (names if len(names) == classes else range(classes))]

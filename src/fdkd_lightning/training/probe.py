@@ -1,4 +1,4 @@
-"""What must be known of models and data before training: sizes, and that they fit together."""
+"""Output sizes measured before training, and checks that models and data fit together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,13 @@ from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 
 def example_batch(trainer: Trainer) -> Batch:
-    """Two samples of the data that the trainer is about to run on, transformed, on the CPU.
+    """Return two transformed samples of the data that the trainer is about to run on, on the CPU.
 
-    No random generator is moved and no worker is started, so that a probe leaves a run as it was.
+    Random generators are left as they were, and no worker is started.
     """
     loop = trainer._active_loop
-    # The loops tell their data only after the modules' setup, where it is needed here: hence what
-    # is private, and not annotated.
-    source = loop._data_source  # type: ignore[union-attr]  # of each loop that runs
+    # Public attributes hold the data only after the modules' setup, which is too late here.
+    source = loop._data_source  # type: ignore[union-attr]  # every running loop has it
     with isolate_rng():
         batch = two_samples(source.dataloader(), together=trainer.state.fn == "fit")
         batch = trainer.lightning_module._on_before_batch_transfer(batch)
@@ -31,14 +30,14 @@ def example_batch(trainer: Trainer) -> Batch:
 
 
 def two_samples(loaders: Any, together: bool = False) -> Any:
-    """The first two samples, the same one twice if need be.
+    """Return a batch of the first two samples; a data set of one sample gives it twice.
 
-    Of a loader whose samples have no number it is the first batch.
+    A loader of an iterable data set gives its first batch.
 
     Args:
         loaders: A loader, or several in a dict, list or ``CombinedLoader``.
-        together: Whether several give one batch in the form that they are in, as in training;
-            else it is the first loader's.
+        together: Return the batches of all loaders in the same structure, as in training; else the
+            first loader's batch.
     """
     if together:
         loaders = getattr(loaders, "iterables", loaders)  # of a CombinedLoader
@@ -54,20 +53,28 @@ def two_samples(loaders: Any, together: bool = False) -> Any:
 
 
 def probe(model: nn.Module, x: Any) -> Output:
-    """The model's output for ``x`` in eval mode, without a trace in modes, gradients or RNG."""
+    """Return the model's output in eval mode; leave modes, gradients and RNG as they were.
+
+    Args:
+        model: A network that returns :class:`~fdkd_lightning.Output`.
+        x: Its input; floating-point tensors are cast to the model's dtype.
+
+    Raises:
+        TypeError: If the model does not return an ``Output``.
+    """
     modes = {module: module.training for module in model.modules()}
     x = cast_to_model_dtype(model, x)
     try:
         with isolate_rng(), torch.no_grad():
             return as_output(model.eval()(x))
     finally:
-        # A part that the first use built takes the whole's mode.
+        # A submodule created by this first forward pass gets the model's mode.
         for module in model.modules():
             module.training = modes.get(module, modes[model])
 
 
 def output_shapes(output: Output) -> dict[str, Any]:
-    """An output's shapes, in plain numbers that a checkpoint can hold."""
+    """Return an output's shapes as plain lists, which a checkpoint can hold."""
     return {
         "features": list(output.features.shape),
         "logits": list(output.logits.shape),
@@ -76,7 +83,7 @@ def output_shapes(output: Output) -> dict[str, Any]:
 
 
 def output_from_shapes(shapes: dict[str, Any]) -> Output:
-    """An output of these shapes, without values."""
+    """Return an uninitialised output of the shapes that :func:`output_shapes` returned."""
     return Output(
         torch.empty(shapes["features"]),
         torch.empty(shapes["logits"]),
@@ -85,7 +92,11 @@ def output_from_shapes(shapes: dict[str, Any]) -> Output:
 
 
 def modality_input(batch: Batch, modality: str) -> Any:
-    """The batch's entry for a modality, or an error that names those it has."""
+    """Return the batch's entry for a modality.
+
+    Raises:
+        KeyError: If the batch has no such entry; the message lists its modalities.
+    """
     if modality not in batch:
         have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
         raise KeyError(
@@ -96,25 +107,41 @@ def modality_input(batch: Batch, modality: str) -> Any:
 
 
 def batch_target(batch: Batch) -> Tensor:
-    """The batch's labels, or an error that says how to go without."""
+    """Return the batch's labels.
+
+    Raises:
+        KeyError: If the batch has none.
+    """
     if "label" not in batch:
-        raise KeyError("the batch holds no 'label': give it, -100 for samples without one")
+        raise KeyError("the batch holds no 'label': add it, with -100 for unlabelled samples")
     target: Tensor = batch["label"]
     return target
 
 
 def as_output(value: Any) -> Output:
-    """The value, if it is an Output."""
+    """Return the value if it is an ``Output``.
+
+    Raises:
+        TypeError: If it is not.
+    """
     if not isinstance(value, Output):
         raise TypeError(
-            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it, "
+            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it in "
             "FeatureModel(model), or let its forward return Output(features=..., logits=...)"
         )
     return value
 
 
 def check_output(role: str, output: Output) -> None:
-    """Raise if features or logits are not finite; for the first batch, not the hot path."""
+    """Raise if features or logits are not finite.
+
+    Args:
+        role: The network's name in the error.
+        output: Its output. Use the first batch only: the check costs a sync.
+
+    Raises:
+        ValueError: If a value is NaN or infinite.
+    """
     for name, values in (("features", output.features), ("logits", output.logits)):
         bad = int((~torch.isfinite(values)).sum())
         if bad:
@@ -125,7 +152,20 @@ def check_output(role: str, output: Output) -> None:
 
 
 def check_target(target: Any, logits: Tensor) -> None:
-    """Raise if the target is not an integer class of the logits or -100; for the first batch."""
+    """Raise if the target is not a class of the logits or -100.
+
+    Args:
+        target: Labels. Use the first batch only: the check costs a sync.
+        logits: The model's logits.
+
+    Shape:
+        - target: [N] or [N, H, W] int64
+        - logits: [N, K] or [N, K, H, W]
+
+    Raises:
+        TypeError: If the target is not an int64 tensor.
+        ValueError: If its shape does not fit the logits, or a label is out of range.
+    """
     if not isinstance(target, Tensor) or target.dtype != torch.int64:
         kind = target.dtype if isinstance(target, Tensor) else type(target).__name__
         raise TypeError(f"the batch's 'label' is {kind}: it must be an int64 tensor of classes")

@@ -1,4 +1,4 @@
-"""How much each of several teachers counts in the average of what they teach."""
+"""Weights of several teachers in the distillation loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -7,16 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.alignment import scores_at
+from fdkd_lightning.ops.checks import check_range, refuse_renamed_methods
 from fdkd_lightning.ops.cross_entropy import cross_entropy_sum
 from fdkd_lightning.ops.distributed import sum_over_ranks
 from fdkd_lightning.training.pairs import Pair
 
 
 class TeacherWeights(nn.Module, ABC):
-    r"""The weights of :math:`L = \sum_m w_m L_m`, with :math:`L_m` all terms of teacher m.
+    r"""Base class of the weights in :math:`L = \sum_m w_m L_m`.
 
-    A teacher that has nothing to teach in a step (its pair is None) adds nothing, and what the
-    others weigh does not depend on it. Without weights each has 1/M.
+    :math:`L_m` is the sum of all terms of teacher m. A teacher without a pair in a step adds
+    nothing, and the weights of the others stay as they are. Without an object of this class, each
+    of M teachers has the weight 1/M.
+
+    Raises:
+        TypeError: If a subclass defines a method under its name of an earlier version.
 
     Example:
         >>> class First(TeacherWeights):
@@ -26,38 +31,51 @@ class TeacherWeights(nn.Module, ABC):
         {'audio': 1.0, 'text': 0.0}
     """
 
-    def build(self, teachers: Collection[str]) -> None:
-        """Be told the teachers' modalities, before optimizers exist.
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_renamed_methods(cls, {"record": "logged_values"})
 
-        Never called without a teacher: the teacher-free control has nothing to weigh.
+    def build(self, teachers: Collection[str]) -> None:
+        """Create parameters for the teachers, before the optimizers are configured.
+
+        Not called without teachers.
+
+        Args:
+            teachers: The teachers' modalities.
         """
 
     @abstractmethod
     def forward(self, pairs: Mapping[str, Pair | None]) -> Mapping[str, float | Tensor]:
-        """Each teacher's weight in this step, the same in all processes.
+        """Return each teacher's weight in this step, the same on all ranks.
 
         Args:
-            pairs: Modality -> the student with that teacher; None: it teaches nothing now.
+            pairs: Modality -> outputs of the student and that teacher; None: it has no samples in
+                this step.
         """
 
     def terms(self, pairs: Mapping[str, Pair | None]) -> dict[str, Tensor]:
-        """What the weights themselves add to the loss, by name."""
+        """Return terms that the weights add to the loss, by name.
+
+        Args:
+            pairs: As in :meth:`forward`.
+        """
         return {}
 
     def logged_values(self) -> dict[str, Tensor]:
-        """The weights where they change, to be logged: ``weight/<modality>`` -> scalar."""
+        """Return the weights to log if they change: ``weight/<modality>`` -> scalar."""
         return {}
 
 
 class FixedWeights(TeacherWeights):
-    """Constant weights, by whose ratio the teachers count.
+    """Constant weights.
 
     Args:
-        weights: Modality of each teacher -> number, 0 or above; they are divided by their sum.
+        weights: Modality of each teacher -> weight, at least 0. The weights are divided by their
+            sum.
 
     Raises:
-        ValueError: If a weight is negative or all are 0, or by :meth:`build` if the modalities are
-            not those of the teachers.
+        ValueError: If a weight is negative or NaN, or all are 0; by :meth:`build`, if the
+            modalities are not those of the teachers.
 
     Example:
         >>> FixedWeights({"audio": 3, "text": 1})({"audio": None, "text": None})
@@ -66,42 +84,42 @@ class FixedWeights(TeacherWeights):
 
     def __init__(self, weights: dict[str, float]) -> None:
         super().__init__()
-        if any(weight < 0 for weight in weights.values()) or not sum(weights.values()) > 0:
+        for name, weight in weights.items():
+            check_range(f"weights[{name!r}]", weight, 0)
+        if not sum(weights.values()) > 0:
             raise ValueError(
-                f"weights={weights} must be 0 or above, and one of them above: for example "
-                "{audio: 2, text: 1}"
+                f"weights={weights} must have a sum above 0, for example {{audio: 2, text: 1}}"
             )
         self.weights = {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
     def build(self, teachers: Collection[str]) -> None:
-        """See that each teacher has its weight."""
+        """Check that the weights are those of the teachers."""
         if self.weights.keys() != set(teachers):
             raise ValueError(
-                f"weights names {', '.join(self.weights)}, and the teachers are "
-                f"{', '.join(teachers)}: give each of these a weight, and no other"
+                f"weights has the modalities {', '.join(self.weights)}, but the teachers are "
+                f"{', '.join(teachers)}: give one weight for each teacher"
             )
 
     def forward(self, pairs: Mapping[str, Pair | None]) -> Mapping[str, float | Tensor]:
-        """The weights, whatever the batch."""
+        """Return the weights; they do not depend on the batch."""
         return {modality: self.weights[modality] for modality in pairs}
 
 
 class LearnedWeights(TeacherWeights):
-    r"""Weights that are learned along, as the uncertainty of each teacher's losses.
+    r"""Weights learned during training, from the uncertainty of each teacher's loss.
 
     .. math::
         L = \frac{1}{M} \sum_m \big( e^{-s_m} L_m + s_m \big)
 
-    with one :math:`s_m = \log \sigma_m^2` per teacher. All start at 0, where L is the plain average
-    of the teachers; for a given :math:`L_m > 0` the best is :math:`e^{-s_m} = 1 / L_m`. So a
-    teacher that is easily followed counts more, which says nothing of how good it is; and the
-    terms are brought to about 1 in all, whatever their own weights are and however large the
-    task's loss is. The mean of the s is the term ``uncertainty``, which may be negative; the
-    weights :math:`e^{-s_m} / M` are logged. A teacher that teaches nothing in a step leaves its s
-    alone.
+    with one :math:`s_m = \log \sigma_m^2` per teacher. All s start at 0, where L is the average
+    over the teachers. For a fixed :math:`L_m > 0` the optimum is :math:`e^{-s_m} = 1 / L_m`. So a
+    teacher with a low loss gets a high weight, however good it is; and the weighted losses approach
+    1, whatever weights their terms have and however large the task loss is. The mean of the s is
+    the term ``uncertainty``, which may be negative; the weights :math:`e^{-s_m} / M` are logged.
+    The s of a teacher without a pair in a step gets no gradient.
 
-    The s are trained by the module's optimizer: its weight decay pulls them back to 0, and they
-    move by its learning rate. They are saved in the checkpoint.
+    The s are trained by the module's optimizer, with its learning rate and weight decay, which
+    pulls them towards 0. They are saved in the checkpoint.
 
     Reference:
         A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for
@@ -126,37 +144,35 @@ class LearnedWeights(TeacherWeights):
                 self.log_variance[modality] = nn.Parameter(torch.zeros(()))
 
     def forward(self, pairs: Mapping[str, Pair | None]) -> Mapping[str, float | Tensor]:
-        """The weights, with gradients."""
+        """Return the weights, with gradients."""
         return {m: (-self.log_variance[m]).exp() / len(pairs) for m in pairs}
 
     def terms(self, pairs: Mapping[str, Pair | None]) -> dict[str, Tensor]:
-        """The regulariser, without which all weights would go to 0."""
+        """Return the mean of the s, without which all weights would approach 0."""
         found = [self.log_variance[m] for m, pair in pairs.items() if pair is not None]
         return {"uncertainty": torch.stack(found).sum() / len(pairs)} if found else {}
 
     def logged_values(self) -> dict[str, Tensor]:
-        """The weights as they are."""
+        """Return the current weights."""
         count = len(self.log_variance)
         return {f"weight/{m}": (-s.detach()).exp() / count for m, s in self.log_variance.items()}
 
 
 class ConfidenceWeights(TeacherWeights):
-    r"""In each batch those teachers count more that are right about its labels.
+    r"""Weights by how well each teacher predicts the labels of the batch.
 
     .. math::
         w_m = \frac{1}{M - 1} \Big( 1 - \frac{e^{C_m}}{\sum_j e^{C_j}} \Big)
 
-    with :math:`C_m` the cross-entropy of teacher m on the labelled samples of the batch, of all
-    processes together. The weights have no gradient and sum to 1. The published method weighs
-    sample by sample; here a batch has one weight per teacher, which all its samples get, those
-    without a label too, as a criterion gives scalars. Its second part, weights for features, is
-    left out.
+    with :math:`C_m` the cross-entropy of teacher m on the labelled samples of the batch, over all
+    ranks. The weights have no gradient and sum to 1. The published method has a weight per sample;
+    here a batch has one weight per teacher, which applies to unlabelled samples too, since a
+    criterion returns scalars. The paper's second part, weights for features, is left out.
 
-    One teacher has weight 1. Where a teacher's pairs hold no label there is nothing to compare,
-    and all count alike: in a batch without labels this is the plain average. Among M teachers of
-    which k have something to teach, these k are weighed by the formula, and the weights times
-    k / M. Labels say most where a teacher has not learned them by heart: on its own training data
-    every teacher is confident.
+    A single teacher has the weight 1. If a teacher has no labelled sample in the batch, all weights
+    are equal. If only k of M teachers have a pair, the formula is applied to these k, and their
+    weights are multiplied by k / M. The labels are most informative if the teachers were not
+    trained on them: on its training data every teacher is confident.
 
     Reference:
         H. Zhang, D. Chen, C. Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP
@@ -178,32 +194,32 @@ class ConfidenceWeights(TeacherWeights):
 
     @torch.no_grad()
     def forward(self, pairs: Mapping[str, Pair | None]) -> Mapping[str, float | Tensor]:
-        """The weights of this batch."""
+        """Return the weights of this batch."""
         teaching = {m: pair for m, pair in pairs.items() if pair is not None}
         self._last = {}
         if teaching:
-            # Each rank has labels of its own, and all must have the same weights.
+            # The labels differ between ranks, and the weights must not.
             sums = sum_over_ranks(torch.stack([_label_sums(pair) for pair in teaching.values()]))
             found = _confidence(sums[:, 0], sums[:, 1]) * (len(teaching) / len(pairs))
             self._last = dict(zip(teaching, found, strict=True))
         return {m: self._last.get(m, 0.0) for m in pairs}
 
     def logged_values(self) -> dict[str, Tensor]:
-        """The weights of the last batch, of those that taught with it."""
+        """Return the weights of the teachers that had a pair in the last batch."""
         return {f"weight/{modality}": weight for modality, weight in self._last.items()}
 
 
 def _label_sums(pair: Pair) -> Tensor:
-    """The teacher's summed cross-entropy and the number of labels, [2]."""
+    """Return the teacher's summed cross-entropy and the number of labels, [2]."""
     teacher = pair.teacher
-    assert teacher is not None  # a pair without one is the teacher-free control's
+    assert teacher is not None  # only the teacher-free control has pairs without a teacher
     target = pair.target if teacher.label is None else teacher.label
     logits = scores_at(teacher.logits, target.shape[1:])
     return torch.stack(cross_entropy_sum(logits, target))
 
 
 def _confidence(total: Tensor, labels: Tensor) -> Tensor:
-    """The weights of M teachers with these sums, all [M]."""
+    """Return M weights from summed cross-entropies and numbers of labels, all [M]."""
     count = len(total)
     if count == 1:
         return torch.ones_like(total)

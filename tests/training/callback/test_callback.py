@@ -43,8 +43,8 @@ from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.projector import Projector
+from fdkd_lightning.training.teacher_check import TeacherWarning
 from fdkd_lightning.training.teacher_weights import LearnedWeights
-from fdkd_lightning.training.teachers import TeacherWarning
 from fdkd_lightning.types import Batch, Output
 
 CLASSES = 3

@@ -24,8 +24,9 @@ from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.probe import example_batch
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.step import DistillationStep
+from fdkd_lightning.training.teacher_check import check_teachers
 from fdkd_lightning.training.teacher_weights import TeacherWeights
-from fdkd_lightning.training.teachers import FrozenTeachers, check_apart, check_teachers
+from fdkd_lightning.training.teachers import FrozenTeachers, check_apart
 
 
 class DistillationCallback(Callback):

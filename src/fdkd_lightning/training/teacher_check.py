@@ -1,0 +1,161 @@
+"""Accuracy of the teachers on validation data, measured before training."""
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from fdkd_lightning.training.missing_modality import present_mask
+from fdkd_lightning.training.probe import check_output
+from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
+from fdkd_lightning.types import IGNORE_INDEX, Batch
+
+
+class TeacherWarning(UserWarning):
+    """A teacher is hardly better than chance: the student can learn nothing from it."""
+
+
+def check_teachers(
+    teachers: FrozenTeachers | TrainedTeachers,
+    trainer: Trainer,
+    device: torch.device,
+    max_batches: int,
+    read: Callable[[Any], Batch],
+) -> dict[str, float]:
+    """Measure each teacher's accuracy on validation batches; warn if it is near chance.
+
+    A teacher with the wrong weights, classes or input raises no error; it only teaches nothing.
+    This check shows it. The accuracy goes to the loggers as ``teacher/<modality>/accuracy``.
+    Random generators, train and eval modes and the trainer's state are left as they were.
+
+    Args:
+        teachers: The teachers, loaded and on the device.
+        trainer: A trainer whose fit has begun; it provides validation data, precision and loggers.
+        device: The teachers' device.
+        max_batches: Largest number of batches to evaluate; 0 skips the check.
+        read: Returns the teachers' inputs and the labels of a batch.
+
+    Returns:
+        Modality -> accuracy on the labelled samples (or pixels) that have this modality. A teacher
+        without such samples has no entry.
+
+    Raises:
+        ValueError: If a teacher's output is not finite.
+    """
+    if not teachers or not max_batches or not trainer.enable_validation:
+        return {}
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
+    counts = {modality: LabelCounts().to(device) for modality in teachers}
+    with isolate_rng(), _validating(trainer, teachers):
+        for batch in itertools.islice(_validation_batches(trainer, device), max_batches):
+            batch = read(batch)
+            with trainer.precision_plugin.forward_context():
+                outputs = teachers(batch)
+            for modality, output in outputs.items():
+                check_output(f"{modality} teacher", output)
+                present = present_mask(batch, modality)
+                target = batch["label"] if present is None else batch["label"][present]
+                counts[modality].update(output.logits, target)
+    accuracies: dict[str, float] = {}
+    for modality, metric in counts.items():
+        correct, labelled, most_frequent = metric.compute().tolist()
+        if labelled:
+            accuracies[modality] = correct / labelled
+            _report(trainer, modality, correct / labelled, most_frequent / labelled, labelled)
+    return accuracies
+
+
+class LabelCounts(Metric):
+    """Number of correct predictions, of labels, and of labels of the most frequent class.
+
+    ``torchmetrics.classification`` needs the number of classes in advance. It is unknown here: a
+    rank may hold no sample of a modality, and the labels may exceed a wrong teacher's classes.
+
+    Shape:
+        - logits: [N, K] or [N, K, H, W]
+        - target: [N] or [N, H, W] int64; -100 where there is no label
+        - output: [3] int64
+
+    Example:
+        >>> counts = LabelCounts()
+        >>> counts.update(torch.eye(3), torch.tensor([0, 0, -100]))
+        >>> counts.compute()
+        tensor([1, 2, 2])
+    """
+
+    full_state_update = False
+    correct: Tensor
+    class_counts: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        # Rows of a class and its number of labels, which ranks concatenate.
+        self.add_state("class_counts", [], dist_reduce_fx="cat")
+        # Without an entry, torchmetrics would gather a float tensor of another shape on this rank.
+        self.update(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64))
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch."""
+        self.correct = self.correct + (logits.argmax(1) == target).sum()
+        labels = target[target != IGNORE_INDEX]
+        classes, counts = torch.unique(labels, return_counts=True)
+        self.class_counts.append(torch.stack([classes, counts], 1))
+
+    def compute(self) -> Tensor:
+        """Return the three numbers, over all batches and ranks."""
+        classes, counts = dim_zero_cat(self.class_counts).unbind(1)
+        _, row = torch.unique(classes, return_inverse=True)
+        per_class = counts.new_zeros(len(counts) + 1).index_add(0, row, counts)
+        return torch.stack([self.correct, per_class.sum(), per_class.max()])
+
+
+def _validation_batches(trainer: Trainer, device: torch.device) -> Iterator[Any]:
+    for batch in itertools.chain(*CombinedLoader(trainer.val_dataloaders, "sequential").flattened):
+        batch = trainer.lightning_module._on_before_batch_transfer(batch)
+        batch = trainer.precision_plugin.convert_input(batch)
+        yield trainer.strategy.batch_to_device(batch, device)
+
+
+def _report(trainer: Trainer, modality: str, accuracy: float, chance: float, labelled: int) -> None:
+    rank_zero_info(f"{modality} teacher: accuracy {accuracy:.3f} on {labelled} validation samples")
+    for logger in trainer.loggers:
+        logger.log_metrics({f"teacher/{modality}/accuracy": accuracy}, step=0)
+    # Two standard errors above always predicting the most frequent class.
+    near_chance = chance + 2 * math.sqrt(chance * (1 - chance) / labelled)
+    if accuracy <= near_chance and trainer.is_global_zero:
+        warnings.warn(
+            f"the {modality} teacher's accuracy is {accuracy:.3f} on {labelled} validation "
+            f"samples, where always naming the most frequent class gives {chance:.3f}: "
+            "check its checkpoint, its classes and the input it gets",
+            TeacherWarning,
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def _validating(trainer: Trainer, teachers: FrozenTeachers | TrainedTeachers) -> Iterator[None]:
+    """Put the trainer (for the data's transforms) and the teachers into evaluation."""
+    trainer.validating = True
+    modes = {}
+    if isinstance(teachers, TrainedTeachers):
+        modes = {module: module.training for module in teachers.modules()}
+        teachers.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        trainer.training = True
+        for module, training in modes.items():
+            module.training = training
