@@ -1,6 +1,7 @@
 """Networks of timm for pictures, frames and spectrograms."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -96,6 +97,11 @@ class TimmModel(DeferredModel):
     def self_contained(self) -> dict[str, Any]:
         """Without the published weights."""
         return {"pretrained": False}
+
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Names with a colon, such as ``hf-hub:owner/name``, are looked up by timm."""
+        return ("name", "timm") if ":" in str(arguments.get("name")) else None
 
     def forward(self, x: Tensor) -> Output:
         """Features, logits and maps, in one pass."""
