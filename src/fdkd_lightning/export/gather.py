@@ -121,8 +121,8 @@ def _origin(
     fit = record["fit"]
     if fit is None:
         return (
-            "the configuration given at export: the run's folder has no run.json, in which "
-            "fdkd fit records a training",
+            "the configuration given at export: the run's folder holds no record of the training "
+            "(run.json, which fdkd fit writes)",
             None,
         )
     if any(entry["sha256"] == sha256 for entry in record["checkpoints"].values()):
