@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -130,5 +131,5 @@ def _cut(text: str) -> str:
     for path in (PurePosixPath(text), PureWindowsPath(text)):
         if path.is_absolute() or text.startswith("~"):
             return path.name or text
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # unlike Path.home, defined for a user without an entry
     return text if len(home) < 2 else text.replace(home, "~")
