@@ -37,6 +37,12 @@ def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that the workers of this session share."""
+    return common_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def in_processes() -> Callable[..., None]:
     """Runs a script once for each rank, at once, each with the arguments and its rank.
 

@@ -69,6 +69,14 @@ class MultimodalDataModule(LightningDataModule):
 
     class_names: tuple[str, ...] = ()
     available_modalities: tuple[str, ...] = ()
+    loading_arguments: tuple[str, ...] = (
+        "root",
+        "batch_size",
+        "eval_batch_size",
+        "num_workers",
+        "modalities",
+    )
+    """Arguments about where and how the data are read, not about what they are."""
 
     def __init__(
         self,

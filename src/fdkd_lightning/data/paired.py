@@ -73,6 +73,7 @@ class PairedDataModule(MultimodalDataModule):
 
     own_val_fraction: ClassVar[float | None] = None
     aligned: ClassVar[bool] = False
+    loading_arguments = (*MultimodalDataModule.loading_arguments, "prepared", "prepare_workers")
 
     def __init__(
         self,
@@ -189,6 +190,8 @@ class PairedDataModule(MultimodalDataModule):
     def prepare_data(self) -> None:
         """Decode what is not decoded yet, and say what there is if that is news or lacks some."""
         report = self.prepare()
+        # For run.json: split -> status -> number of samples.
+        self.coverage = {split: dict(counts) for split, counts in report.statuses.items()}
         if report.decoded or report.faults:
             rank_zero_info(f"Prepared in {self.prepared}:\n{report}")
 

@@ -1,5 +1,6 @@
 """DeepLabV3+ for semantic segmentation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -94,6 +95,11 @@ class DeepLabV3Plus(DeferredModel):
     def self_contained(self) -> dict[str, Any]:
         """Do not read the published weights."""
         return {"pretrained": False}
+
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Names with a colon, such as ``hf-hub:owner/name``, are looked up by timm."""
+        return ("encoder", "timm") if ":" in str(arguments.get("encoder")) else None
 
     def forward(self, x: Tensor) -> Output:
         """Return features, logits and the maps of the encoder's stages."""

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fdkd_lightning.training.predictions import PredictionTable
+from fdkd_lightning.training.run import RunRecord
 
 
 class KeepConfig(SaveConfigCallback):
@@ -58,6 +59,7 @@ class FDKDCLI(LightningCLI):
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
+        self._command = sys.argv[1:] if args is None else list(args)
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -156,6 +158,10 @@ class FDKDCLI(LightningCLI):
             board = TensorBoardLogger(self._root, name="logs", version=csv.version)
             loggers: list[Logger] = [csv, board]
             kwargs["logger"] = loggers
+        # Before the checkpoints' callbacks: each checkpoint carries its validation.
+        given = self._get(self.config_init, "trainer").callbacks or []
+        record = RunRecord(self._parser(self.subcommand), said, self._command)
+        kwargs["callbacks"] = [record, *(given if isinstance(given, list) else [given])]
         return super().instantiate_trainer(**kwargs)
 
     @property
