@@ -38,9 +38,8 @@ from .sets.vggsound import (
     VGGSound50 as VGGSound50,
     VGGSoundC2KD as VGGSoundC2KD,
 )
-from .transforms.affine import RandomAffine as RandomAffine
 from .transforms.byte_tokens import ByteTokens as ByteTokens
-from .transforms.fbank import KaldiFbank as KaldiFbank
+from .transforms.kaldi_fbank import KaldiFbank as KaldiFbank
 from .transforms.normalize_depth import NormalizeDepth as NormalizeDepth
 from .transforms.published_audio import (
     C2KDAVESpectrogram as C2KDAVESpectrogram,
@@ -50,6 +49,7 @@ from .transforms.published_audio import (
     OGMCREMADSpectrogram as OGMCREMADSpectrogram,
     OGMVGGSoundSpectrogram as OGMVGGSoundSpectrogram,
 )
+from .transforms.random_affine import RandomAffine as RandomAffine
 from .transforms.spectrograms import (
     LogDensitySpectrogram as LogDensitySpectrogram,
     LogMagnitudeSpectrogram as LogMagnitudeSpectrogram,

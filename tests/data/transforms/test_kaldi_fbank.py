@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
-from fdkd_lightning.data.transforms.fbank import KaldiFbank
+from fdkd_lightning.data.transforms.kaldi_fbank import KaldiFbank
 
 MEAN, STD = -4.503877, 5.141276
 
@@ -73,7 +73,12 @@ def test_autocast_leaves_it_in_float32() -> None:
     torch.testing.assert_close(features, KaldiFbank(MEAN, STD)(x), atol=0, rtol=0)
 
 
+def test_a_deviation_of_0_is_refused() -> None:
+    with pytest.raises(ValueError, match="std=0 must be above 0"):
+        KaldiFbank(MEAN, 0)
+
+
 @pytest.mark.parametrize("clip", [torch.zeros(399), torch.zeros(1, 8000)])
 def test_a_clip_without_a_frame_or_with_channels_is_refused(clip: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"give \[S\] with at least 400 samples, 25 ms"):
+    with pytest.raises(ValueError, match=r"pass \[S\] with at least 400 samples \(25 ms\)"):
         KaldiFbank(MEAN, STD)([clip])
