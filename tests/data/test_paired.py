@@ -20,7 +20,7 @@ from fdkd_lightning.data.preparation.recipe import (
     Recipe,
     TextRecipe,
 )
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 Write = Callable[..., Path]
 SPLITS = ["train"] * 12 + ["val"] * 4 + ["test"] * 4

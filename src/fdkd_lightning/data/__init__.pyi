@@ -5,7 +5,7 @@ from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule
 from .preparation.coverage import CoverageError as CoverageError
-from .preparation.media import MediaError as MediaError
+from .preparation.media_error import MediaError as MediaError
 from .preparation.recipe import (
     IMAGENET_MEAN as IMAGENET_MEAN,
     IMAGENET_STD as IMAGENET_STD,
@@ -20,7 +20,7 @@ from .preparation.recipe import (
     SceneImageRecipe as SceneImageRecipe,
     TextRecipe as TextRecipe,
 )
-from .preparation.table import Sample as Sample
+from .preparation.sample import Sample as Sample
 from .sets.ave import (
     AVE as AVE,
     AVEFirstEvents as AVEFirstEvents,

@@ -4,7 +4,7 @@ import pytest
 
 from fdkd_lightning.data.preparation.coverage import CoverageError, check_coverage, make_report
 from fdkd_lightning.data.preparation.manifest_file import Row
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 STATUSES = ["ok", "absent", "missing", "refused", "missing", "ok"]
 

@@ -9,7 +9,7 @@ from fdkd_lightning.data.preparation.manifest_file import (
     write_manifest,
 )
 from fdkd_lightning.data.preparation.recipe import AudioRecipe, ImageRecipe, Recipe, TextRecipe
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 RECIPES: dict[str, Recipe] = {
     "audio": AudioRecipe(8000),

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from fdkd_lightning.data.preparation.matlab import read_member, read_numbers, read_shape, read_texts
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 
 
 @pytest.fixture

@@ -7,13 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import (
-    MediaError,
-    check_file,
-    read_audio,
-    read_frames,
-    read_image,
-)
+from fdkd_lightning.data.preparation.image_file import read_image
+from fdkd_lightning.data.preparation.media import read_audio, read_frames
+from fdkd_lightning.data.preparation.media_error import MediaError, check_file
 
 Write = Callable[..., Path]
 

@@ -23,7 +23,7 @@ from fdkd_lightning.data.preparation.recipe import (
     Recipe,
     TextRecipe,
 )
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 Write = Callable[..., Path]
 RECIPES: dict[str, Recipe] = {
@@ -419,7 +419,7 @@ import sys, time
 from pathlib import Path
 from fdkd_lightning.data.preparation.prepare import prepare
 from fdkd_lightning.data.preparation.recipe import AudioRecipe
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 class Slow(AudioRecipe):
     def encode(self, *arguments):

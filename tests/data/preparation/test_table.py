@@ -2,15 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from fdkd_lightning.data.preparation.table import (
-    Sample,
-    check_samples,
-    classes_of,
-    draw_validation,
-    leaves,
-    read_table,
-    within,
-)
+from fdkd_lightning.data.preparation.paths import leaves, within
+from fdkd_lightning.data.preparation.sample import Sample, check_samples, classes_of
+from fdkd_lightning.data.preparation.table import read_table
+from fdkd_lightning.data.preparation.validation_split import draw_validation
 
 HEADER = "id,split,label,audio,text\n"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Part
 from fdkd_lightning.data.preparation.recipe.depth import DepthRecipe
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Part
 from fdkd_lightning.data.preparation.recipe.label_map import LabelMapRecipe
 from fdkd_lightning.data.sets.nyu_classes import classes_of_894

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.depth import DepthRecipe
 from fdkd_lightning.data.preparation.recipe.scene import View
 from fdkd_lightning.data.preparation.recipe.scene_image import SceneImageRecipe
