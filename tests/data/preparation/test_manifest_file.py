@@ -19,7 +19,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def test_a_missing_manifest_asks_for_prepare_data(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"x.csv is not there: call prepare_data"):
+    with pytest.raises(FileNotFoundError, match=r"x.csv does not exist: call prepare_data"):
         read_manifest(tmp_path / "x.csv", RECIPES)
 
 
