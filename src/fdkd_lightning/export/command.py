@@ -82,7 +82,7 @@ class Exporter(Trainer):
 class ExportCLI(FDKDCLI):
     """The command line of ``fdkd export``, which reads what ``fdkd fit`` does."""
 
-    trainer_kind = Exporter
+    trainer_type = Exporter
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

@@ -4,11 +4,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch import DeepLabV3Plus as SMPDeepLabV3Plus
-from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor
 
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Output
 
 
@@ -35,6 +34,7 @@ class DeepLabV3Plus(DeferredModel):
 
     Raises:
         ValueError: If there is no such encoder.
+        ImportError: If segmentation_models_pytorch is not installed: the extra ``segmentation``.
         RuntimeError: By :meth:`load`, if ImageNet's weights cannot be had.
 
     Reference:
@@ -55,8 +55,9 @@ class DeepLabV3Plus(DeferredModel):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
+        smp = _smp()
         try:
-            self.net: Any = SMPDeepLabV3Plus(
+            self.net: Any = smp.DeepLabV3Plus(
                 encoder, encoder_weights=None, in_channels=in_chans, classes=num_classes
             )
         except (KeyError, ValueError, RuntimeError) as error:
@@ -72,12 +73,12 @@ class DeepLabV3Plus(DeferredModel):
         """Fetch the encoder's weights from the Hugging Face hub, or its cache."""
         if not self.pretrained:
             return
-        own = self.net.encoder
+        own, smp = self.net.encoder, _smp()
         weights = True if self.encoder.startswith("tu-") else "imagenet"
         try:
             # It is drawn before it is read, which is not to move what comes after it.
             with torch.random.fork_rng(devices=[]):
-                fetched = get_encoder(
+                fetched = smp.encoders.get_encoder(
                     self.encoder, self.in_chans, weights=weights, output_stride=own.output_stride
                 )
         except Exception as error:  # of the hub or smp's own
@@ -103,3 +104,9 @@ class DeepLabV3Plus(DeferredModel):
         # What is beyond the picture is left out where a whole row or column of it is.
         features = features[..., : -(-height // 4), : -(-width // 4)]
         return Output(features, logits, tuple(stages[2:]))
+
+
+def _smp() -> Any:
+    return require(
+        "segmentation_models_pytorch", extra="segmentation", purpose=DeepLabV3Plus.__name__
+    )

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
 from PIL import Image
+
+from fdkd_lightning.ops.optional import require
 
 COMPLETE = 0.8
 """Least share of its declared duration that a file must hold; published files end a bit early."""
@@ -100,7 +100,7 @@ def read_audio(
     for frame in _frames(Path(path), "audio"):
         if resampler is None:
             # Same layout: FFmpeg's mix of floating-point channels would be louder than their mean.
-            resampler = av.AudioResampler("fltp", frame.layout, rate)
+            resampler = _pyav().AudioResampler("fltp", frame.layout, rate)
         for resampled in resampler.resample(frame):
             parts.append(resampled.to_ndarray().mean(0, dtype=np.float32))
             heard += len(parts[-1])
@@ -207,12 +207,17 @@ def read_image(path: str | Path) -> Image.Image:
         raise MediaError(status, reason) from error
 
 
+def _pyav() -> Any:
+    return require("av", extra="media", purpose="decoding audio and video")
+
+
 def _frames(path: Path, kind: str) -> Iterator[Any]:
     """The decoded frames of the first stream of a kind; checks the file's end if it gets there."""
     check_file(path)
+    av = _pyav()
     try:
         container = av.open(str(path), options={"format_whitelist": CONTAINERS})
-    except FFmpegError as error:
+    except av.FFmpegError as error:
         with path.open("rb") as file:
             mp4 = file.read(8)[4:] == b"ftyp"
         if mp4:
@@ -228,12 +233,12 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
             raise MediaError("no-stream", f"no {kind} in it, only: {kinds}")
         stream.codec_context.thread_count = 1  # prepare runs one process per core
         end, decoded = 0.0, 0
-        failure: FFmpegError | None = None
+        failure: Any = None
         packets = container.demux()
         while True:
             try:
                 packet = next(packets, None)
-            except FFmpegError as error:
+            except av.FFmpegError as error:
                 failure = error
                 break
             if packet is None:
@@ -244,7 +249,7 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
                 continue
             try:
                 frames = packet.decode()
-            except FFmpegError as error:
+            except av.FFmpegError as error:
                 # One bad packet is no bad file: clips cut elsewhere begin between two key frames.
                 failure = error
                 continue
@@ -258,8 +263,9 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
 def _check_end(container: Any, end: float) -> None:
     if not container.format.name.startswith(DECLARING) or container.duration is None:
         return
-    declared = container.duration / av.time_base
-    end -= (container.start_time or 0) / av.time_base
+    time_base = _pyav().time_base
+    declared = container.duration / time_base
+    end -= (container.start_time or 0) / time_base
     if end < COMPLETE * declared:
         raise MediaError("truncated", f"it ends after {end:.2f} of {declared:.2f} s")
 

@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import NamedTuple
 
+from fdkd_lightning.ops.optional import require
+
 SPLITS = ("train", "val", "test")
 
 
@@ -243,12 +245,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            f'{path} needs pyarrow: pip install "fdkd_lightning[parquet]", or give a CSV file'
-        ) from error
+    parquet = require("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
     table = parquet.read_table(path)
     yield 1, list(table.column_names)
     columns = (column.to_pylist() for column in table.columns)
