@@ -60,8 +60,9 @@ class FDKDCLI(LightningCLI):
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
-        import_public_classes()
         given = sys.argv[1:] if args is None else args
+        if any("help" in argument for argument in given):
+            import_public_classes()
         commands = self.subcommands()
         if given and given[0] in commands:
             # A parser takes a second to build: only that of the command that runs.

@@ -11,6 +11,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from fdkd_lightning.training.renamed import explain_renamed
 
+LONGEST = 40
+"""A longer list, as of all modules, has no meaning."""
+
 ROOMS = ("", ".data", ".losses", ".models", ".decoupler")
 
 
@@ -23,7 +26,7 @@ class RunHelpFormatter(DefaultHelpFormatter):
         if found is None:
             return text
         names = [name for name in found[1].split(", ") if not _is_of_library(name)]
-        listed = f", known subclasses: {', '.join(names)}" if names else ""
+        listed = f", known subclasses: {', '.join(names)}" if 0 < len(names) <= LONGEST else ""
         return text[: found.start()] + listed + text[found.end() :]
 
 
@@ -42,7 +45,7 @@ class RunParser(LightningArgumentParser):
 
 
 def import_public_classes() -> None:
-    """Import the classes that help lists and that a configuration may name without a module."""
+    """Import the classes that help lists: it knows no others."""
     for room in (import_module(f"fdkd_lightning{room}") for room in ROOMS):
         for name in room.__all__:
             getattr(room, name)
