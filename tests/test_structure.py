@@ -7,6 +7,7 @@ TESTS = Path(__file__).parent
 
 # These look at more than one module.
 CROSS_CUTTING = {
+    "test_extras.py",
     "test_configs.py",
     "test_imports.py",
     "test_matrix.py",  # networks of all libraries against each other

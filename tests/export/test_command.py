@@ -10,7 +10,6 @@ import yaml
 from huggingface_hub import ModelCard
 
 from fdkd_lightning.data.embedded.digits import AVDigits
-from fdkd_lightning.export import onnx
 from fdkd_lightning.export.command import export
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.weights import load_student
@@ -187,7 +186,7 @@ def failure(
         (["--ckpt_path=nowhere.ckpt"], ["ckpt_path='nowhere.ckpt'", "train first"]),
         (["--trainer.default_root_dir=new"], ["ckpt_path='best'", "train first"]),
         (["--formats=onx"], ["formats=['onx']", "safetensors, torch_export, onnx, hub"]),
-        (["--formats=onnx"], ["pip install 'fdkd_lightning[export]'"]),
+        (["--formats=onnx"], ['pip install "fdkd_lightning[export]"']),
         (["--include_transform=true"], ["no transform of 'visual'", "leave it out"]),
         (["--study=nowhere"], ["nowhere/results.csv", "give the folder of a study"]),
         (["--folder=full"], ["folder='full'", "give another"]),
@@ -205,7 +204,7 @@ def test_a_mistake_is_named_with_its_remedy(
     parts: list[str],
 ) -> None:
     if more == ["--formats=onnx"]:
-        monkeypatch.setattr(onnx, "find_spec", lambda name: None)
+        monkeypatch.setitem(sys.modules, "onnx", None)
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     said = failure(fdkd_export, capsys, "distill_visual", QUICK, *more)

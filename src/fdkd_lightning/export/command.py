@@ -89,7 +89,7 @@ class Exporter(Trainer):
 class ExportCLI(FDKDCLI):
     """The command line of ``fdkd export``, with the arguments of ``fdkd fit``."""
 
-    trainer_kind = Exporter
+    trainer_type = Exporter
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from fdkd_lightning.export.base import ExportError, Run, Student, named_tensors
+from fdkd_lightning.ops.optional import require
 
 GRAPH = "model.onnx"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -19,12 +19,11 @@ OUTPUTS = ("logits", "features")
 
 def require_onnx() -> None:
     """Raise ExportError if a package is missing that writing or running ONNX needs."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ExportError(
-            f"the format onnx needs {', '.join(missing)}, which is not installed: "
-            "pip install 'fdkd_lightning[export]', or leave onnx out of formats"
-        )
+    try:
+        for name in NEEDED:
+            require(name, extra="export", purpose="the format onnx")
+    except ImportError as error:
+        raise ExportError(f"{error}; or leave onnx out of formats") from error
 
 
 def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path:
@@ -63,8 +62,7 @@ def run_onnx(path: Path, name: str) -> Run:
         path: The file.
         name: Name of the input, for graphs with a single one.
     """
-    import onnxruntime
-
+    onnxruntime = require("onnxruntime", extra="export", purpose="the format onnx")
     options = onnxruntime.SessionOptions()
     # Errors are raised; without this they are printed as well.
     options.log_severity_level = 4

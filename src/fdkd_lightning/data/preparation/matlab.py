@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from fdkd_lightning.data.preparation.media_error import MediaError, check_file
+from fdkd_lightning.ops.optional import require
 
 
 def read_member(path: Path, member: str) -> NDArray[Any]:
@@ -75,7 +75,7 @@ def read_numbers(path: Path, names: tuple[str, ...]) -> dict[str, list[int]]:
         MediaError: If the file is missing or cannot be read, or has no such array.
     """
     check_file(path)
-    if h5py.is_hdf5(path):
+    if _h5py().is_hdf5(path):
         with _opened(path) as file:
             found = {name: _array(file, name)[()] for name in names}
     else:
@@ -89,9 +89,14 @@ def read_numbers(path: Path, names: tuple[str, ...]) -> dict[str, list[int]]:
     return {name: np.ravel(found[name]).astype(int).tolist() for name in names}
 
 
+def _h5py() -> Any:
+    return require("h5py", extra="hdf5", purpose="reading MATLAB's files")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     check_file(path)
+    h5py = _h5py()
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -104,6 +109,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _array(file: Any, name: str) -> Any:
     if name not in file:
         raise MediaError("undecodable", f"the file has no array {name!r}, only {', '.join(file)}")
+    h5py = _h5py()
     link = file.get(name, getlink=True)
     array = file[name] if isinstance(link, h5py.HardLink) else None
     # HDF5 can store an array, or a part of it, in another file anywhere on the system.

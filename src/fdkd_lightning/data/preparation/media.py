@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
 from PIL import Image
 
 from fdkd_lightning.data.preparation.media_error import COMPLETE, MediaError, check_file
 from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.optional import require
 
 DECLARING = ("flv", "mov", "matroska", "avi")
 """Formats that store their duration; for others, such as MP3, FFmpeg estimates it."""
@@ -55,7 +54,7 @@ def read_audio(
     for frame in _frames(Path(path), "audio"):
         if resampler is None:
             # Keep the layout: FFmpeg's own downmix would be louder than the mean of the channels.
-            resampler = av.AudioResampler("fltp", frame.layout, rate)
+            resampler = _pyav().AudioResampler("fltp", frame.layout, rate)
         for resampled in resampler.resample(frame):
             parts.append(resampled.to_ndarray().mean(0, dtype=np.float32))
             decoded += len(parts[-1])
@@ -141,12 +140,17 @@ def read_frames(
     return [kept[number] for number in wanted]
 
 
+def _pyav() -> Any:
+    return require("av", extra="media", purpose="decoding audio and video")
+
+
 def _frames(path: Path, kind: str) -> Iterator[Any]:
     """Decode the first stream of a kind; check for truncation when the end is reached."""
     check_file(path)
+    av = _pyav()
     try:
         container = av.open(str(path), options={"format_whitelist": CONTAINERS})
-    except FFmpegError as error:
+    except av.FFmpegError as error:
         with path.open("rb") as file:
             mp4 = file.read(8)[4:] == b"ftyp"
         if mp4:
@@ -162,12 +166,12 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
             raise MediaError("no-stream", f"the file has no {kind} stream, only: {kinds}")
         stream.codec_context.thread_count = 1  # prepare runs one process per CPU
         end, decoded = 0.0, 0
-        failure: FFmpegError | None = None
+        failure: Any = None
         packets = container.demux()
         while True:
             try:
                 packet = next(packets, None)
-            except FFmpegError as error:
+            except av.FFmpegError as error:
                 failure = error
                 break
             if packet is None:
@@ -178,7 +182,7 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
                 continue
             try:
                 frames = packet.decode()
-            except FFmpegError as error:
+            except av.FFmpegError as error:
                 # A bad packet does not make a bad file: clips may begin between two key frames.
                 failure = error
                 continue
@@ -192,8 +196,9 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
 def _check_end(container: Any, end: float) -> None:
     if not container.format.name.startswith(DECLARING) or container.duration is None:
         return
-    declared = container.duration / av.time_base
-    end -= (container.start_time or 0) / av.time_base
+    time_base = _pyav().time_base
+    declared = container.duration / time_base
+    end -= (container.start_time or 0) / time_base
     if end < COMPLETE * declared:
         raise MediaError("truncated", f"the file ends after {end:.2f} of {declared:.2f} s")
 

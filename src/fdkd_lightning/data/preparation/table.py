@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.ops.optional import require
 
 
 def read_table(path: Path, modalities: Sequence[str], group: str | None = None) -> list[Sample]:
@@ -78,12 +79,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            f'{path} needs pyarrow: pip install "fdkd_lightning[parquet]", or use a CSV file'
-        ) from error
+    parquet = require("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
     table = parquet.read_table(path)
     yield 1, list(table.column_names)
     columns = (column.to_pylist() for column in table.columns)
