@@ -220,6 +220,6 @@ def test_your_own_data_in_five_minutes(tmp_path: Path, monkeypatch: pytest.Monke
     (shell,) = (body for language, body in found if language == "sh")
     for words in commands(shell):
         short = ["--trainer.max_epochs=1"] if words[1] == "fit" else []
-        formats = ["--formats=[safetensors]"] if words[1] == "export" else []
+        formats = ["--formats=safetensors"] if words[1] == "export" else []
         main([*words[1:], *short, *formats])
     assert (tmp_path / "runs/birds/student/export/model.safetensors").exists()

@@ -1,15 +1,11 @@
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
 import yaml
 
-from fdkd_lightning import ResNet, export_student
 from fdkd_lightning.study.compare import leader, paired_difference
 from fdkd_lightning.study.results import read_results, scores
 
