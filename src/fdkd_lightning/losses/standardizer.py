@@ -1,5 +1,6 @@
 """Standardisation of features or bands before they are compared."""
 
+import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class UnitVariance(Standardizer):
 
     def forward(self, x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor:
         """Centre and scale to variance 1 along ``dim``."""
-        return x.shape[dim] ** 0.5 * standardize(x, dim, source)
+        return math.sqrt(x.shape[dim]) * standardize(x, dim, source)
 
 
 class Unstandardized(Standardizer):

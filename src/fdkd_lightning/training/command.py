@@ -174,9 +174,9 @@ class FDKDCLI(LightningCLI):
             loggers: list[Logger] = [csv, board]
             kwargs["logger"] = loggers
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
-        given = self._get(self.config_init, "trainer").callbacks or []
-        record = RunRecord(self._parser(self.subcommand), said, self._command)
-        kwargs["callbacks"] = [record, *(given if isinstance(given, list) else [given])]
+        callbacks = self._get(self.config_init, "trainer").callbacks or []
+        record = RunRecord(self._parser(self.subcommand), given, self._command)
+        kwargs["callbacks"] = [record, *(callbacks if isinstance(callbacks, list) else [callbacks])]
         return super().instantiate_trainer(**kwargs)
 
     @property
