@@ -47,7 +47,7 @@ WIDTH, CLASSES = 8, 3
 
 
 class Samples(Dataset[Batch]):
-    """Sample i has class i mod 3, which any modality tells."""
+    """Sample i has class i mod 3, which any modality shows."""
 
     def __init__(self, size: int, seed: int, labelled: Callable[[int], bool]) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -75,7 +75,7 @@ class Samples(Dataset[Batch]):
 
 
 class Pairs(MultimodalDataModule):
-    """24 training and 8 validation and test samples; training labels as they are asked for."""
+    """24 training and 8 validation and test samples; training labels by ``train_labels``."""
 
     class_names = ("a", "b", "c")
     available_modalities = tuple(SIZES)
@@ -383,7 +383,7 @@ def test_without_teachers_a_projector_keeps_the_width(tmp_path: Path) -> None:
     assert sizes(module) == (WIDTH, WIDTH)
 
 
-def test_a_criterion_that_needs_a_teacher_says_so(tmp_path: Path) -> None:
+def test_a_criterion_that_needs_a_teacher_is_an_error_without_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="KDLoss has no term without a teacher: give `teachers`"):
         trainer(tmp_path).fit(distillation(KDLoss(), teachers={}), datamodule=Pairs())
 
@@ -399,7 +399,7 @@ def test_a_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
     assert all(p.requires_grad for p in student.parameters())
 
 
-def test_a_control_s_projector_may_keep_the_width_of_what_it_controls(tmp_path: Path) -> None:
+def test_a_controls_projector_may_keep_the_teachers_width(tmp_path: Path) -> None:
     module = distillation(teachers={}, projector=Projector(out_features=11))
     trainer(tmp_path).fit(module, datamodule=Pairs(batch_size=4))
     assert sizes(module) == (WIDTH, 11)
@@ -587,36 +587,36 @@ def test_a_student_may_start_from_weights(tmp_path: Path) -> None:
 
 
 class Warming(FeatureLoss):
-    """Remembers the epochs that it was told, and what it was told last at each step."""
+    """Remembers the epochs that were set, and the last one at each step."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[int] = []
+        self.epochs: list[int] = []
         self.steps: list[int] = []
 
     def set_epoch(self, epoch: int) -> None:
-        self.told.append(epoch)
+        self.epochs.append(epoch)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        self.steps.append(self.told[-1])
+        self.steps.append(self.epochs[-1])
         return super().forward(student, teacher, target)
 
 
-def test_the_criterion_is_told_each_epoch_before_its_steps(tmp_path: Path) -> None:
+def test_the_criterions_epoch_is_set_before_its_steps(tmp_path: Path) -> None:
     criterion = Warming()
     fit = trainer(tmp_path, epochs=2)
     fit.fit(distillation(criterion), datamodule=Pairs(batch_size=8))
-    assert sorted(set(criterion.told)) == [0, 1]
+    assert sorted(set(criterion.epochs)) == [0, 1]
     assert criterion.steps == [0, 0, 0, 1, 1, 1]
     fit.save_checkpoint(tmp_path / "two.ckpt")
     resumed = Warming()
     fit, data = trainer(tmp_path, epochs=4), Pairs(batch_size=8)
     fit.fit(distillation(resumed), datamodule=data, ckpt_path=tmp_path / "two.ckpt")
-    assert sorted(set(resumed.told)) == [2, 3]
+    assert sorted(set(resumed.epochs)) == [2, 3]
     assert resumed.steps == [2, 2, 2, 3, 3, 3]
 
 
-def test_the_criterion_is_told_the_epoch_that_a_run_resumes_within(tmp_path: Path) -> None:
+def test_a_run_that_resumes_within_an_epoch_sets_it(tmp_path: Path) -> None:
     stored = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=5, save_top_k=-1)
     fit = trainer(tmp_path, stored, epochs=2)
     fit.fit(distillation(Warming()), datamodule=Pairs(batch_size=8))
@@ -747,7 +747,7 @@ def fit_on_two(rank: int, folder: Path) -> None:
 
 
 def fit_on(ranks: int, folder: Path) -> None:
-    """Three epochs on batches of 8, shared between the ranks; weights and metrics to a file."""
+    """Two epochs on batches of 8, shared between the ranks; weights and metrics to a file."""
     results = []
     for module, have in to_be_fit():
         data = partial_pairs(8 // ranks, **have)
@@ -758,7 +758,7 @@ def fit_on(ranks: int, folder: Path) -> None:
         fit = trainer(
             folder,
             logger=record,
-            epochs=3,
+            epochs=2,
             precision="64-true",
             devices=ranks,
             strategy="ddp" if ranks > 1 else "auto",
@@ -1063,7 +1063,7 @@ def test_teachers_are_trained_in_bfloat16(tmp_path: Path, precision: Any) -> Non
 
 
 class Mapped(Net):
-    """Returns the map of a stage: the features as channels of a 2x1 picture."""
+    """Returns the map of a stage: the features as channels of a 2x1 image."""
 
     def forward(self, x: Tensor) -> Output:
         output = super().forward(x)
@@ -1082,8 +1082,8 @@ class Lazy(DistillationLoss):
     def build(self, student: Output, teacher: Output | None) -> None:
         self.built.append((student, teacher))
         if self.conv is None:
-            own, its = student.maps[0].shape[1], require_teacher(self, teacher).maps[0].shape[1]
-            self.conv, self.norm = nn.Conv2d(own, its, 1), nn.BatchNorm2d(its)
+            channels = student.maps[0].shape[1], require_teacher(self, teacher).maps[0].shape[1]
+            self.conv, self.norm = nn.Conv2d(*channels, 1), nn.BatchNorm2d(channels[1])
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         assert self.conv is not None
@@ -1226,10 +1226,10 @@ def test_a_resumed_run_builds_its_parts_once(tmp_path: Path) -> None:
     assert len(inner.built) == 1
 
 
-# What the criterion records.
+# Values that the criterion logs.
 
 
-def test_what_the_criterion_learns_and_shows_is_logged_and_no_part_of_the_loss(
+def test_logged_values_are_no_part_of_the_loss(
     tmp_path: Path,
 ) -> None:
     module = distillation(FDKDLoss(LearnableFrequencyDecoupler(threshold=0.25)))
@@ -1241,7 +1241,7 @@ def test_what_the_criterion_learns_and_shows_is_logged_and_no_part_of_the_loss(
 
 
 class Counting(FeatureLoss):
-    """Records how many steps it has seen."""
+    """Logs the number of its steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1255,7 +1255,7 @@ class Counting(FeatureLoss):
         return {"steps": torch.tensor(float(self.steps), requires_grad=True)}
 
 
-def test_records_are_averaged_over_an_epochs_steps_under_the_losss_name(tmp_path: Path) -> None:
+def test_logged_values_are_averaged_over_an_epoch_under_the_losss_name(tmp_path: Path) -> None:
     losses, record = Losses(), Record()
     module = distillation(CompositeLoss({"count": Counting(), "kd": KDLoss()}, {"count": 0.0}))
     fit = trainer(tmp_path, losses, epochs=2, logger=record)
@@ -1297,7 +1297,7 @@ def lacking(**settings: Any) -> DistillationModule:
     return distillation(**({"teachers": teachers, "projector": Projector()} | settings))
 
 
-def test_with_all_modalities_there_nothing_changes_bitwise(tmp_path: Path) -> None:
+def test_a_mask_of_present_modalities_changes_nothing_bitwise(tmp_path: Path) -> None:
     found = []
     for have in ({}, {"audio": lambda i: True, "visual": lambda i: True}):
         torch.manual_seed(0)
@@ -1444,7 +1444,7 @@ def test_a_trained_teacher_learns_from_its_own_samples(tmp_path: Path) -> None:
     assert not any(x.count_nonzero() for x in taught.values())
 
 
-def test_that_teachers_get_no_gradient_is_seen_once_they_teach(tmp_path: Path) -> None:
+def test_missing_gradients_of_teachers_are_an_error_once_they_teach(tmp_path: Path) -> None:
     module = distillation(train_teachers=True)
     fit = trainer(tmp_path)
     fit.fit(module, datamodule=partial_pairs(24, audio=lambda i: False))
@@ -1453,9 +1453,7 @@ def test_that_teachers_get_no_gradient_is_seen_once_they_teach(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_teachers_first_output_is_looked_at_whenever_it_comes(
-    tmp_path: Path, early: bool
-) -> None:
+def test_a_teachers_first_output_is_checked_in_any_batch(tmp_path: Path, early: bool) -> None:
     teacher, data = Net("audio"), partial_pairs(12)
     nn.init.constant_(teacher.head.bias, float("nan"))
     data.setup("fit")

@@ -20,7 +20,7 @@ def batch(present: dict[str, Tensor] | None = None) -> dict[str, Any]:
     return entries if present is None else entries | {"present": present}
 
 
-def test_a_modality_that_no_sample_lacks_is_had_by_all() -> None:
+def test_without_missing_samples_there_is_no_mask() -> None:
     assert present_mask(batch(), "visual") is None
     assert present_mask(batch({"audio": HAS}), "visual") is None
     assert present_mask(batch({"audio": HAS | True}), "audio") is None
@@ -30,7 +30,7 @@ def test_a_modality_that_no_sample_lacks_is_had_by_all() -> None:
     assert torch.equal(numbers, HAS)
 
 
-def test_a_batch_that_lacks_nothing_is_itself() -> None:
+def test_a_complete_batch_is_returned_itself() -> None:
     for whole in (batch(), batch({"audio": HAS | True}), batch({"text": HAS})):
         assert samples_with(whole, "audio") is whole
 
@@ -47,7 +47,7 @@ def test_samples_without_a_modality_are_left_out_of_everything() -> None:
     }
 
 
-def test_the_rows_of_each_kind_of_input_are_taken() -> None:
+def test_samples_of_each_kind_of_input_are_selected() -> None:
     maps = torch.arange(24).view(3, 2, 2, 2)
     assert torch.equal(select(maps, HAS), maps[[0, 2]])
     assert select(["so", "", "ja"], HAS) == ["so", "ja"]
@@ -63,7 +63,7 @@ def test_the_rows_of_each_kind_of_input_are_taken() -> None:
     assert nothing.shape == (0, 2, 2, 2)
 
 
-def test_all_parts_of_an_output_are_taken_alike() -> None:
+def test_all_parts_of_an_output_are_selected() -> None:
     rows = torch.arange(3.0)
     dense = rows.view(3, 1, 1, 1).expand(3, 2, 4, 5)
     output = Output(dense, dense, (dense, dense[:, :1]), rows, rows.view(3, 1, 1).expand(3, 4, 5))
@@ -77,14 +77,14 @@ def test_all_parts_of_an_output_are_taken_alike() -> None:
     assert (bare.maps, bare.index, bare.label) == ((), None, None)
 
 
-def test_the_gradient_goes_to_the_taken_rows_alone() -> None:
+def test_only_selected_samples_get_a_gradient() -> None:
     x = torch.ones(3, 2, requires_grad=True)
     select(x, HAS).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [[1, 1], [0, 0], [1, 1]]
 
 
-def test_what_has_no_entry_per_sample_is_named() -> None:
+def test_an_entry_without_samples_is_an_error() -> None:
     pair = [torch.ones(3, 2), torch.ones(3, 2)]
     with pytest.raises(ValueError, match=r"audio\['raw'\] is a list of 2 entries in a batch of 3"):
         select({"raw": pair}, HAS, "audio")

@@ -51,8 +51,8 @@ CLASSES = 3
 LAYERS = {"features": "3:input", "logits": "3"}
 
 
-class Pictures(Dataset[Any]):
-    """24 samples of three classes, which picture and sound tell."""
+class Samples(Dataset[Any]):
+    """24 samples of three classes, which image and sound show."""
 
     def __init__(self, labelled: Callable[[int], bool] = lambda i: True) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -72,7 +72,7 @@ class Pictures(Dataset[Any]):
 
 
 def loader(batch_size: int = 4, **settings: Any) -> DataLoader[Any]:
-    return DataLoader(Pictures(**settings), batch_size)
+    return DataLoader(Samples(**settings), batch_size)
 
 
 def network(dropout: float = 0.25) -> nn.Sequential:
@@ -94,7 +94,7 @@ class Teacher(nn.Module):
 
 
 class Own(LightningModule):
-    """As somebody else would write it, without a thought of distillation."""
+    """A LightningModule that does not know of distillation."""
 
     def __init__(self, dropout: float = 0.25) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class ByHand(Own):
         optimizer.step()
 
 
-HOSTS = [Own, ByPart, Scheduled, InDict, BuiltInSetup, Configured, ByHand]
+FORMS = [Own, ByPart, Scheduled, InDict, BuiltInSetup, Configured, ByHand]
 
 
 def fdkd() -> DistillationLoss:
@@ -209,17 +209,17 @@ def scaled() -> MixedPrecision:
     return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=8.0))
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_it_does_bitwise_what_the_module_does(tmp_path: Path, host: type[Own]) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_it_does_bitwise_what_the_module_does(tmp_path: Path, form: type[Own]) -> None:
     data = loader(labelled=lambda i: i % 4 > 0)
     module = by_module(tmp_path, fdkd(), data, epochs=2)
     torch.manual_seed(0)
-    own, added = host(), callback()
+    own, added = form(), callback()
     trainer(tmp_path, added, epochs=2).fit(own, data)
     assert isinstance(module.model, FeatureModel)
     assert equal(values(own.net), values(module.model.model))
     assert equal(values(added.distiller), values(module.distiller))
-    alone = host()
+    alone = form()
     torch.manual_seed(0)
     trainer(tmp_path, epochs=2).fit(alone, data)
     assert not equal(values(own.net), values(alone.net))
@@ -279,19 +279,19 @@ class Fails(Callback):
 
 
 @pytest.mark.parametrize(
-    ("host", "hook"),
-    [(host, None) for host in HOSTS]
+    ("form", "hook"),
+    [(form, None) for form in FORMS]
     + [
-        (host, hook)
-        for host in (Configured, ByHand)
+        (form, hook)
+        for form in (Configured, ByHand)
         for hook in ("on_fit_start", "on_after_backward", "on_train_epoch_end")
     ],
 )
-def test_nothing_of_it_stays_in_the_module(
-    tmp_path: Path, host: type[Own], hook: str | None
+def test_nothing_is_left_in_the_module_after_fit_or_an_exception(
+    tmp_path: Path, form: type[Own], hook: str | None
 ) -> None:
     # What Lightning itself leaves there is in the other.
-    own, other, added = host(), host(), callback()
+    own, other, added = form(), form(), callback()
     for module, more in ((own, [added]), (other, [])):
         failing = [] if hook is None else [Fails(hook, RuntimeError("at once"))]
         run = trainer(tmp_path, *more, *failing)
@@ -308,7 +308,7 @@ def test_nothing_of_it_stays_in_the_module(
     trainer(tmp_path).fit(own, loader())
 
 
-def test_an_error_in_its_own_setup_leaves_the_host_as_it_was(tmp_path: Path) -> None:
+def test_an_error_in_setup_leaves_the_module_as_it_was(tmp_path: Path) -> None:
     own = Own()
     with pytest.raises(ValueError, match="no layer of Own"):
         trainer(tmp_path, callback(student=Layers("body"))).fit(own, loader())
@@ -329,7 +329,7 @@ def test_the_teacher_stays_as_it_was_and_teaches_in_eval_mode(tmp_path: Path) ->
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_a_second_fit_goes_on_with_what_was_learnt(tmp_path: Path) -> None:
+def test_a_second_fit_continues_with_the_trained_parts(tmp_path: Path) -> None:
     own, added = Own(), callback()
     trainer(tmp_path, added).fit(own, loader())
     learnt = values(added.distiller)
@@ -364,7 +364,7 @@ def stored(folder: Path, own: Own, *callbacks: Callback, epochs: int = 1) -> Pat
     return folder / "stored.ckpt"
 
 
-def test_the_hosts_checkpoint_is_the_hosts_alone(tmp_path: Path) -> None:
+def test_the_modules_checkpoint_remains_its_own(tmp_path: Path) -> None:
     own = WithAdam()
     with_it = torch.load(stored(tmp_path / "a", own, callback()), weights_only=True)
     without = torch.load(stored(tmp_path / "b", WithAdam()), weights_only=True)
@@ -376,24 +376,24 @@ def test_the_hosts_checkpoint_is_the_hosts_alone(tmp_path: Path) -> None:
     assert equal(values(loaded), values(own))
 
 
-@pytest.mark.parametrize("host", [Own, WithAdam, WithTwoGroups])
-def test_a_resumed_run_ends_with_the_same_weights_bitwise(tmp_path: Path, host: type[Own]) -> None:
+@pytest.mark.parametrize("form", [Own, WithAdam, WithTwoGroups])
+def test_a_resumed_run_ends_with_the_same_weights_bitwise(tmp_path: Path, form: type[Own]) -> None:
     def added() -> DistillationCallback:
         return callback(CompositeLoss({"fdkd": fdkd(), "kd": KDLoss()}, {"kd": WarmUp(2)}))
 
-    whole = host(dropout=0.0)
+    whole = form(dropout=0.0)
     torch.manual_seed(0)
     trainer(tmp_path, added(), epochs=3).fit(whole, loader())
     torch.manual_seed(0)
-    half = stored(tmp_path, host(dropout=0.0), added())
-    own = host(dropout=0.0)
+    half = stored(tmp_path, form(dropout=0.0), added())
+    own = form(dropout=0.0)
     torch.manual_seed(5)  # what is drawn anew must not count
     again = added()
     trainer(tmp_path, again, epochs=3).fit(own, loader(), ckpt_path=half)
     assert equal(values(own), values(whole))
 
 
-def test_its_checkpoint_is_resumed_without_it_and_one_without_it_is_resumed_with_it(
+def test_a_checkpoint_is_resumed_without_the_callback_and_one_without_it_is_resumed_with_it(
     tmp_path: Path,
 ) -> None:
     with_it = stored(tmp_path / "a", WithAdam(dropout=0.0), callback())
@@ -427,7 +427,7 @@ class InOrder(LightningDataModule):
 
     def train_dataloader(self) -> Any:
         assert self.trainer is not None
-        data = Pictures(labelled=lambda i: i % 3 > 0)
+        data = Samples(labelled=lambda i: i % 3 > 0)
         part = range(self.trainer.global_rank, len(data), self.trainer.world_size)
         return DataLoader(Subset(data, part), self.batch_size)
 
@@ -441,12 +441,12 @@ def fit_on(ranks: int, folder: Path) -> None:
     strategy = "ddp" if ranks > 1 else "auto"
     devices = {"devices": ranks, "strategy": strategy, "use_distributed_sampler": False}
     results = []
-    for host in (ByPart, ByHand):
+    for form in (ByPart, ByHand):
         torch.manual_seed(0)
-        own, added = host(), callback(projector=Projector(), teachers={"audio": Teacher(12)})
+        own, added = form(), callback(projector=Projector(), teachers={"audio": Teacher(12)})
         own.net[2].p = 0.0
         data = InOrder(8 // ranks)
-        save = ModelCheckpoint(folder, filename=f"{ranks}-{host.__name__}")
+        save = ModelCheckpoint(folder, filename=f"{ranks}-{form.__name__}")
         first = trainer(folder, added, save, epochs=2, precision="64-true", **devices)
         first.fit(own, data)
         results.append((values(own), values(added.distiller)))
@@ -469,10 +469,10 @@ def test_two_ranks_learn_what_one_learns_from_the_whole_batch(
     torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
 
 
-# Hosts that were not written here.
+# Modules of other packages.
 
 
-def test_a_demo_of_lightnings_is_taught(tmp_path: Path) -> None:
+def test_a_demo_module_of_lightning_is_taught(tmp_path: Path) -> None:
     """Its batch is the input itself, and it has no labels; its layer is its classifier."""
     teacher = BoringTeacher()
     losses = []
@@ -509,10 +509,10 @@ def boring_start() -> dict[str, Tensor]:
     return {name: 0.1 * torch.randn(*size, generator=generator) for name, size in shapes.items()}
 
 
-def test_a_demo_of_lightnings_that_optimizes_by_hand_is_taught(tmp_path: Path) -> None:
+def test_a_demo_module_with_manual_optimization_is_taught(tmp_path: Path) -> None:
     weights = []
-    for host in (BoringModel, ManualOptimBoringModel):
-        own = host()
+    for form in (BoringModel, ManualOptimBoringModel):
+        own = form()
         own.load_state_dict(boring_start())
         added = DistillationCallback(
             teachers={"other": BoringTeacher()},
@@ -529,13 +529,13 @@ def test_a_demo_of_lightnings_that_optimizes_by_hand_is_taught(tmp_path: Path) -
 
 
 class Squares(Dataset[Any]):
-    """The same samples with pictures of 32 x 32."""
+    """The same samples with images of 32 x 32."""
 
     def __len__(self) -> int:
         return 24
 
     def __getitem__(self, i: int) -> Batch:
-        sample = Pictures()[i]
+        sample = Samples()[i]
         image = F.interpolate(sample["image"].view(1, 1, 1, 5), (32, 32))[0]
         return {**sample, "image": image}
 
@@ -628,7 +628,7 @@ def test_of_several_optimizers_the_students_trains_the_parts(tmp_path: Path, of_
 
 
 @pytest.mark.parametrize("backward", [0, 5])
-def test_a_backward_that_the_terms_do_not_fit_is_told(tmp_path: Path, backward: int) -> None:
+def test_a_backward_that_cannot_take_the_terms_is_an_error(tmp_path: Path, backward: int) -> None:
     added = callback(optimizer=1, backward=backward)
     with pytest.raises(
         RuntimeError, match=f"none of this step's 2 calls .* backward={backward} be None"
@@ -668,16 +668,16 @@ def test_a_compiled_module_is_taught(tmp_path: Path) -> None:
     for compiled in (False, True):
         torch._dynamo.reset()
         own, added = Own(dropout=0.0), callback()
-        host: Any = torch.compile(own, backend="aot_eager") if compiled else own
-        # The second fit meets a host that is compiled already.
+        fitted: Any = torch.compile(own, backend="aot_eager") if compiled else own
+        # The second fit gets a module that is compiled already.
         for _ in range(2):
             torch.manual_seed(0)
-            trainer(tmp_path, added, epochs=1).fit(host, loader())
+            trainer(tmp_path, added, epochs=1).fit(fitted, loader())
         results.append(values(own) | values(added.distiller))
     torch.testing.assert_close(results[1], results[0], rtol=0, atol=1e-6)
 
 
-def test_validation_and_test_have_nothing_of_it(tmp_path: Path) -> None:
+def test_validation_and_test_do_not_involve_the_callback(tmp_path: Path) -> None:
     calls: list[str] = []
 
     class Watched(Own):
@@ -702,7 +702,7 @@ def test_validation_and_test_have_nothing_of_it(tmp_path: Path) -> None:
     assert calls.count("validation") == 2 + 6
     run.validate(own, loader(), verbose=False)
     run.test(own, loader(), verbose=False)
-    run.predict(own, DataLoader(Pictures().image, 4))
+    run.predict(own, DataLoader(Samples().image, 4))
     assert calls.count("teacher") == 7
     assert calls.count("test") == 6
 
@@ -738,7 +738,7 @@ def test_several_teachers_are_averaged(tmp_path: Path) -> None:
     assert logged[2] == pytest.approx((logged[0] + logged[1]) / 2, rel=1e-6)
 
 
-def test_teachers_are_weighed_as_in_the_module(tmp_path: Path) -> None:
+def test_teachers_are_weighted_as_in_the_module(tmp_path: Path) -> None:
     module = by_module(tmp_path, fdkd(), loader(), teacher_weights=LearnedWeights())
     torch.manual_seed(0)
     own, added = Own(), callback(teacher_weights=LearnedWeights())
@@ -768,7 +768,7 @@ def test_a_batch_may_be_a_tuple(tmp_path: Path) -> None:
     expected = Own()
     trainer(tmp_path, callback()).fit(expected, loader())
     torch.manual_seed(0)
-    own, data = Tuples(), Pictures()
+    own, data = Tuples(), Samples()
     triples = [(x["image"], x["audio"], x["label"]) for x in (data[i] for i in range(24))]
     added = callback(student_input=0, target=2, teacher_inputs={"audio": 1})
     trainer(tmp_path, added).fit(own, DataLoader(triples, 4))
@@ -828,7 +828,7 @@ def test_a_teacher_near_chance_brings_a_warning(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_errors_with_a_remedy(
     tmp_path: Path, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -845,13 +845,6 @@ class HasNoForward(Own):
 class Backwards(ByHand):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         cross_entropy(self(batch["image"]), batch["label"]).backward()
-
-
-class ElsewhereTrained(ByHand):
-    """The student is not in what runs."""
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        self.manual_backward(self.net[0].weight.sum())
 
 
 class Iterating(Own):
@@ -877,7 +870,7 @@ class Skipping(Own):
 
 
 @pytest.mark.parametrize(
-    ("host", "error", "message"),
+    ("form", "error", "message"),
     [
         (
             HasNoForward,
@@ -892,43 +885,36 @@ class Skipping(Own):
         (Skipping, RuntimeError, "layer 'net.3' did not run"),
     ],
 )
-def test_hosts_that_cannot_be_taught_say_so(
-    tmp_path: Path, host: type[Own], error: type[Exception], message: str
+def test_modules_that_cannot_be_taught_are_errors(
+    tmp_path: Path, form: type[Own], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        trainer(tmp_path, callback()).fit(host(), loader())
+        trainer(tmp_path, callback()).fit(form(), loader())
 
 
-def test_labels_that_are_no_classes_are_told(tmp_path: Path) -> None:
+def test_labels_that_are_no_classes_are_an_error(tmp_path: Path) -> None:
     class Doubled(Own):
         def training_step(self, batch: Batch, batch_idx: int) -> Any:
             return self(batch["image"]).square().mean()
 
-    data = DataLoader([{**Pictures()[i], "label": 3 + i} for i in range(4)], 4)
+    data = DataLoader([{**Samples()[i], "label": 3 + i} for i in range(4)], 4)
     with pytest.raises(ValueError, match="labels range from 3 to 6, but the model has num_classes"):
         trainer(tmp_path, callback()).fit(Doubled(), data)
 
 
-def test_a_teacher_that_shares_weights_is_told(tmp_path: Path) -> None:
+def test_a_teacher_that_shares_weights_is_an_error(tmp_path: Path) -> None:
     own = Own()
     teacher = FeatureModel(own.net, Layers(**LAYERS))
     with pytest.raises(ValueError, match=r"shares weights with the student .*copy\.deepcopy"):
         trainer(tmp_path, callback(teachers={"image": teacher})).fit(own, loader())
 
 
-def test_inputs_of_no_teacher_are_told() -> None:
-    with pytest.raises(
-        ValueError, match=r"teacher_inputs names 'sound', but the teachers are audio"
-    ):
-        callback(teacher_inputs={"sound": 1})
-
-
-def test_measuring_without_labels_is_told() -> None:
+def test_measuring_without_labels_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"teacher_check_batches=3 .* leave one of them out"):
         callback(target=None, teacher_check_batches=3)
 
 
-def test_a_loss_that_is_never_whole_is_warned_of(tmp_path: Path) -> None:
+def test_a_warm_up_that_outlasts_training_brings_a_warning(tmp_path: Path) -> None:
     warm = CompositeLoss({"kd": KDLoss()}, {"kd": WarmUp(5)})
     with pytest.warns(UserWarning, match="CompositeLoss reaches its full weight in epoch 5"):
         trainer(tmp_path, callback(warm), epochs=1).fit(Own(), loader())
@@ -996,7 +982,7 @@ trainer:
 """
 
 
-def test_it_is_configured_among_the_trainers_callbacks(tmp_path: Path) -> None:
+def test_a_yaml_configures_it_among_the_trainers_callbacks(tmp_path: Path) -> None:
     class Batched(BoringModel):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             return super().training_step(batch[0], batch_idx)
@@ -1015,7 +1001,7 @@ def test_it_is_configured_among_the_trainers_callbacks(tmp_path: Path) -> None:
 # What other callbacks and tools do in the meantime.
 
 
-def test_a_tuner_tries_and_puts_everything_back(tmp_path: Path) -> None:
+def test_a_learning_rate_finder_leaves_no_trace(tmp_path: Path) -> None:
     class Tuned(Own):
         def __init__(self) -> None:
             super().__init__(dropout=0.0)
@@ -1057,15 +1043,15 @@ def test_what_runs_without_gradients_after_the_student_does_not_count(tmp_path: 
             return loss
 
     weights = []
-    for host in (Own, Measuring):
-        own = host(dropout=0.0)
+    for form in (Own, Measuring):
+        own = form(dropout=0.0)
         torch.manual_seed(0)
         trainer(tmp_path, callback()).fit(own, loader())
         weights.append(values(own))
     assert equal(*weights)
 
 
-def test_that_nothing_is_taught_is_told_after_an_epoch(tmp_path: Path) -> None:
+def test_an_epoch_that_teaches_nothing_is_an_error(tmp_path: Path) -> None:
     class Unseen(Own):
         def training_step(self, batch: Batch, batch_idx: int) -> Any:
             with torch.no_grad():
@@ -1122,14 +1108,14 @@ def test_the_loss_that_comes_from_the_student_gets_the_terms(tmp_path: Path) -> 
     assert not equal(values(alone.net), {k: v for k, v in weights[0].items() if k[0].isdigit()})
 
 
-def test_steps_of_another_network_alone_are_passed_by(tmp_path: Path) -> None:
+def test_steps_of_another_network_alone_are_skipped(tmp_path: Path) -> None:
     own = Adversarial(order=3)
     run = trainer(tmp_path, callback(optimizer=0))
     run.fit(own, loader())
     assert run.callback_metrics["distillation/align"] > 0
 
 
-def test_several_loaders_are_probed_in_their_form(tmp_path: Path) -> None:
+def test_a_dict_of_loaders_is_probed(tmp_path: Path) -> None:
     class Both(Own):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             return super().training_step(batch["labelled"], batch_idx)
@@ -1152,10 +1138,11 @@ def test_averages_of_buffers_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"EMAWeightAveraging averages .* use_buffers=False"):
         trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Normed(), loader())
+    # Without buffers it works.
     trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Own(), loader())
 
 
-def test_a_copy_of_the_host_has_its_own_methods_and_no_teacher(tmp_path: Path) -> None:
+def test_a_copy_of_the_module_has_its_own_methods_and_no_teacher(tmp_path: Path) -> None:
     class Unique(Teacher):
         def __deepcopy__(self, memo: Any) -> Any:
             raise AssertionError
@@ -1190,7 +1177,7 @@ def test_layers_that_are_replaced_after_setup_are_read(tmp_path: Path) -> None:
     assert run.callback_metrics["distillation/low"] > 0
 
 
-def test_another_criterion_than_the_checkpoints_is_told(tmp_path: Path) -> None:
+def test_another_criterion_than_the_checkpoints_is_an_error(tmp_path: Path) -> None:
     half = stored(tmp_path, WithAdam(), callback())
     with pytest.raises(ValueError, match=r"written with another criterion.* resume with the same"):
         trainer(tmp_path, callback(FeatureLoss())).fit(WithAdam(), loader(), ckpt_path=half)
@@ -1221,22 +1208,13 @@ def test_a_forward_of_several_arguments_is_probed_with_a_tuple(tmp_path: Path) -
     trainer(tmp_path, both).fit(Two(), loader())
 
 
-def test_a_mistake_inside_of_a_forward_is_told_as_it_is(tmp_path: Path) -> None:
+def test_an_error_inside_of_a_forward_is_not_changed(tmp_path: Path) -> None:
     class Wrong(Own):
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x) + len(3)  # type: ignore[arg-type]  # the mistake
 
     with pytest.raises(TypeError, match="has no len"):
         trainer(tmp_path, callback()).fit(Wrong(), loader())
-
-
-def test_a_student_that_ran_on_other_samples_last_is_told(tmp_path: Path) -> None:
-    class Halved(Own):
-        def training_step(self, batch: Batch, batch_idx: int) -> Any:
-            return cross_entropy(self(batch["image"][:2]), batch["label"][:2])
-
-    with pytest.raises(ValueError, match=r"last ran on 2 samples, but target='label' has 4"):
-        trainer(tmp_path, callback()).fit(Halved(), loader())
 
 
 @pytest.mark.parametrize(
@@ -1246,11 +1224,11 @@ def test_a_student_that_ran_on_other_samples_last_is_told(tmp_path: Path) -> Non
         ({"teachers": Teacher()}, r"teachers is a Teacher: give a dict, such as \{'audio'"),
     ],
 )
-def test_arguments_of_another_type_are_told(settings: dict[str, Any], message: str) -> None:
+def test_arguments_of_another_type_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         callback(**settings)
 
 
-def test_a_network_that_is_no_teacher_yet_is_told(tmp_path: Path) -> None:
+def test_a_teacher_without_an_output_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"wrap it, FeatureModel\(model\)"):
         trainer(tmp_path, callback(teachers={"audio": nn.Linear(7, 8)})).fit(Own(), loader())
