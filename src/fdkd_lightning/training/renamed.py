@@ -17,6 +17,31 @@ class Renamed(NamedTuple):
 RENAMED = (
     Renamed("LayerwiseLoss", "places", "write positions"),
     Renamed("Projector", "places", "write positions"),
+    Renamed(
+        "FDKDLoss",
+        "reduction",
+        "for 'sum' write channel_reduction: {class_path: fdkd_lightning.SumOverChannels}; leave "
+        "'mean' out",
+    ),
+    Renamed(
+        "FDKDLoss",
+        "standardize",
+        "for 'none' write band_standardizer: {class_path: fdkd_lightning.Unstandardized}, for "
+        "'feature' also feature_standardizer: {class_path: fdkd_lightning.UnitLength}; leave "
+        "'band' out",
+    ),
+    Renamed(
+        "FDKDLoss",
+        "unit",
+        "for 'variance' write band_standardizer: {class_path: fdkd_lightning.UnitVariance}; leave "
+        "'length' out",
+    ),
+    Renamed(
+        "FDKDLoss",
+        "log",
+        "for 'before' write high_transform: {class_path: fdkd_lightning.SignedLog1p} and "
+        "high_loss: {class_path: torch.nn.MSELoss}; leave 'after' out",
+    ),
 )
 
 # How jsonargparse reports an argument that a class does not have.
