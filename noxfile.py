@@ -1,16 +1,21 @@
-"""What CI runs, a laptop runs: nox -s lint | types | tests | examples | sweep | demo.
+"""The same checks on a laptop as in CI: nox -s SESSION.
 
-One environment serves all but ``sweep``, since one with torch takes several gigabytes: the session
+In CI: lint, types, tests, examples, sweep, docs and build. By hand: demo, minimum (every lower
+bound) and mutants (mutation testing).
+
+One environment serves most sessions, since one with torch takes several gigabytes: the session
 ``environment`` makes it, and the others ask for that one first. On an existing environment
 ``nox -R -s tests`` runs without installing again.
 """
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "examples", "sweep"]
+nox.options.sessions = ["lint", "types", "tests", "examples", "sweep", "docs", "build"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 # The checks that W&B makes of a sweep when it is created.
@@ -25,14 +30,73 @@ for path in sys.argv[1:]:
     if violations:
         sys.exit("\\n".join([f"{path} is no sweep that W&B accepts:", *violations]))
 """
-SCRIPTS = Path(".nox/environment").resolve() / ("Scripts" if sys.platform == "win32" else "bin")
+# Prints the files of torch and of what it depends on, relative to site-packages.
+TORCH_FILES = """
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+
+found, waiting = {}, ["torch", "torchvision", "torchaudio"]
+while waiting:
+    name = re.split(r"[^\\w.-]", waiting.pop())[0]
+    if name.lower() not in found:
+        try:
+            found[name.lower()] = distribution(name)
+        except PackageNotFoundError:  # of another platform, or of an extra
+            continue
+        waiting += found[name.lower()].requires or []
+site = found["torch"].locate_file("")
+tops = {file.parts[0] for package in found.values() for file in package.files or []}
+print(site, *sorted(tops - {"..", "__pycache__"}), sep="\\n")
+"""
+# One step of FD-CMKD, where no extra is installed.
+SMOKE_TEST = """
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+
+import torch
+
+import fdkd_lightning as fdkd
+
+assert "site-packages" in fdkd.__file__, fdkd.__file__
+assert not [name for name in ("av", "h5py", "onnx", "mlxtend") if find_spec(name)]
+for name in fdkd.__all__:
+    getattr(fdkd, name)
+torch.manual_seed(0)
+batch = {
+    "audio": torch.randn(4, 1, 32, 32),
+    "visual": torch.randn(4, 3, 32, 32),
+    "label": torch.arange(4),
+    "index": torch.arange(4),
+}
+networks = [fdkd.ResNet(4, channels, (1, 1, 1, 1), (4, 4, 4, 16)) for channels in (1, 3)]
+criterion = fdkd.FDKDLoss(fdkd.FrequencyDecoupler(), fdkd.SharedAlignmentHead())
+teacher = networks[1].eval().requires_grad_(False)
+with torch.no_grad():
+    taught = teacher(batch["visual"])
+student = networks[0](batch["audio"])
+criterion.build(student, taught)
+optimizer = torch.optim.SGD([*networks[0].parameters(), *criterion.parameters()], lr=0.1)
+before = networks[0].net.fc.weight.clone()
+loss = sum(criterion(student, taught, batch["label"]).values())
+loss.backward()
+optimizer.step()
+assert loss.isfinite()
+print("one step of FD-CMKD:", float(loss), "fdkd_lightning", version("fdkd_lightning"))
+"""
+ENVIRONMENT = Path(".nox/environment").resolve()
+SCRIPTS = "Scripts" if sys.platform == "win32" else "bin"
+SITE = Path("site")
+TEST_TOOLS = [
+    tool for tool in nox.project.dependency_groups(PROJECT, "dev") if tool.startswith("pytest")
+]
 
 
 @nox.session(reuse_venv=True, default=False)
 def environment(session: nox.Session) -> None:
     # The pinned torch first, so that the package's open range finds it installed.
-    session.install(*nox.project.dependency_groups(PROJECT, "dev"))
-    session.install("--editable", ".[demo,export]")
+    session.install(*nox.project.dependency_groups(PROJECT, "dev", "docs"))
+    session.install("--editable", ".[all]")
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -70,5 +134,57 @@ def demo(session: nox.Session) -> None:
     run(session, "python", "examples/demo.py", *session.posargs)
 
 
-def run(session: nox.Session, program: str, *args: str) -> None:
-    session.run(str(SCRIPTS / program), *args, external=True)
+@nox.session(venv_backend="none", requires=["environment"])
+def docs(session: nox.Session) -> None:
+    shutil.rmtree(SITE, ignore_errors=True)
+    # -E: pages of names that are gone must not be read from a cache.
+    run(session, "sphinx-build", "-W", "--keep-going", "-q", "-E", "examples/guides", str(SITE))
+    session.log(f"open {SITE / 'index.html'}")
+
+
+@nox.session(reuse_venv=True, requires=["environment"])
+def build(session: nox.Session) -> None:
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install(*nox.project.dependency_groups(PROJECT, "build"))
+    session.run("python", "-m", "build", "--outdir", "dist", silent=True)
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    # Nothing of this environment but torch, by links: a second copy takes gigabytes and minutes.
+    empty = Path(session.create_tmp()) / "empty"
+    shutil.rmtree(empty, ignore_errors=True)
+    session.run("python", "-m", "venv", str(empty))
+    python = str((empty / SCRIPTS / "python").absolute())
+    where = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+    site = Path(str(session.run(python, "-c", where, external=True, silent=True)).strip())
+    listed = str(run(session, "python", "-c", TORCH_FILES, silent=True)).split("\n")
+    for name in filter(None, listed[1:]):
+        if not (site / name).exists():
+            (site / name).symlink_to(Path(listed[0]) / name)
+    [wheel] = Path("dist").resolve().glob("*.whl")
+    session.run(python, "-m", "pip", "install", "-q", str(wheel), external=True)
+    with session.chdir(empty):
+        session.run(python, "-c", SMOKE_TEST, external=True)
+        session.run(str(Path(python).parent / "fdkd"), "--version", external=True)
+
+
+@nox.session(reuse_venv=True, default=False)
+def minimum(session: nox.Session) -> None:
+    floors = Path(session.create_tmp()) / "floors.txt"
+    bounds = PROJECT["project"]["dependencies"] + [
+        bound for extra in PROJECT["project"]["optional-dependencies"].values() for bound in extra
+    ]
+    # The lower bound of each: "name[extra]>=1.2,<2" becomes "name==1.2".
+    pins = [bound.partition(",")[0].replace(">=", "==") for bound in bounds if "=" in bound]
+    floors.write_text("\n".join(re.sub(r"\[.*?\]", "", pin) for pin in pins))
+    session.install("--constraint", str(floors), "--editable", ".[all]", *TEST_TOOLS)
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def mutants(session: nox.Session) -> None:
+    tools = nox.project.dependency_groups(PROJECT, "mutants")
+    run(session, "python", "-m", "pip", "install", "-q", *tools)
+    run(session, "python", ".ci/mutants.py", *session.posargs)
+
+
+def run(session: nox.Session, program: str, *args: str, silent: bool = False) -> object:
+    return session.run(str(ENVIRONMENT / SCRIPTS / program), *args, external=True, silent=silent)

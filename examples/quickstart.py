@@ -39,7 +39,9 @@ def main() -> None:
         network(),
         teachers={"audio": teacher},
         criterion=fdkd.FDKDLoss(
-            fdkd.FrequencyDecoupler(0.5), fdkd.SharedAlignmentHead(), reduction="sum"
+            fdkd.FrequencyDecoupler(0.5),
+            fdkd.SharedAlignmentHead(),
+            channel_reduction=fdkd.SumOverChannels(),
         ),
         student_modality="visual",
         optimizer=sgd,

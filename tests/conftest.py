@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from fdkd_lightning.data.embedded.digits import AVDigits
 from fdkd_lightning.data.embedded.emoji import Emoji
@@ -36,6 +37,12 @@ def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that the workers of this session share."""
+    return common_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def in_processes() -> Callable[..., None]:
     """Runs a script once for each rank, at once, each with the arguments and its rank.
 
@@ -54,12 +61,38 @@ def in_processes() -> Callable[..., None]:
         for process in processes:
             process.start()
         for process in processes:
-            process.join(120)
+            process.join(300)
         codes = [process.exitcode for process in processes]
         # One that waits for another forever ends here.
         for process in processes:
             process.kill()
         assert codes == [0] * ranks
+
+    return run
+
+
+ON_A_RANK = """
+import importlib.util, os, pathlib, sys
+path, names, folder, port, rank = sys.argv[1:]
+os.environ.pop("PL_GLOBAL_SEED", None)  # another test's, to which Lightning resets in DDP alone
+# As torchrun and Lightning's own launcher set them.
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank}
+spec = importlib.util.spec_from_file_location("on_a_rank", path)
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+for name in names.split(","):
+    getattr(tests, name)(int(rank), pathlib.Path(folder))
+"""
+
+
+@pytest.fixture(scope="session")
+def on_two_ranks(in_processes: Callable[..., None]) -> Callable[..., None]:
+    """Calls functions of a test file with the rank and a folder, on two ranks at once."""
+
+    def run(folder: Path, *functions: Callable[[int, Path], None]) -> None:
+        file = functions[0].__code__.co_filename
+        names = ",".join(function.__name__ for function in functions)
+        in_processes(ON_A_RANK, file, names, folder, str(find_free_network_port()))
 
     return run
 

@@ -2,7 +2,8 @@ import logging
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,23 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_module
 
-import fdkd_lightning.cli
 from fdkd_lightning.cli import main
+from fdkd_lightning.data import command as data_command
+from fdkd_lightning.export import command as export_command
+from fdkd_lightning.report import tables
+from fdkd_lightning.study import command as study_command
+from fdkd_lightning.training import command as training_command
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
-SUBCOMMANDS = "{fit,validate,test,predict}"
+COMMANDS = ("fit", "validate", "test", "predict", "export", "prepare", "study")
+# What main hands on to.
+PARTS = (
+    (study_command, "study"),
+    (data_command, "prepare_set"),
+    (export_command, "export"),
+    (training_command, "FDKDCLI"),
+)
 # A user's module, which only the working directory holds.
 MINE = """
 from torch import nn
@@ -96,48 +108,95 @@ def said_by_lightning(
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What main hands on, and to whom."""
     got: list[Any] = []
-    for name in ("study", "export", "FDKDCLI"):
-        monkeypatch.setattr(fdkd_lightning.cli, name, lambda args, to=name: got.append((to, args)))
+    for module, name in PARTS:
+        monkeypatch.setattr(module, name, lambda args, to=name: got.append((to, args)))
+    monkeypatch.setattr(tables, "report", lambda folder: "")
     return got
 
 
-def test_study_gets_what_follows_its_name_and_all_else_is_lightnings(commands: list[Any]) -> None:
+def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["study", "my.yaml", "--workers=8"])
     main(["study"])
+    main(["prepare", "CREMAD"])
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
-    main(["--help"])
-    main([])
+    main(["--config=my.yaml", "fit"])
+    main(["fit", "--help-all"])
     assert commands == [
         ("study", ["my.yaml", "--workers=8"]),
         ("study", []),
+        ("prepare_set", ["CREMAD"]),
         ("FDKDCLI", ["fit", "--config=study"]),
         # The name stays: it is LightningCLI's subcommand.
         ("export", ["export", "--config=my.yaml"]),
-        ("FDKDCLI", ["--help"]),
-        ("FDKDCLI", []),
+        ("FDKDCLI", ["--config=my.yaml", "fit"]),
+        ("FDKDCLI", ["fit", "--help-all"]),
     ]
 
 
 def test_without_arguments_those_of_the_process_count(
     commands: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for argv in (["fdkd", "study", "my.yaml"], ["fdkd", "export"], ["fdkd", "fit"], ["fdkd"]):
+    for argv in (["fdkd", "study", "my.yaml"], ["fdkd", "export"], ["fdkd", "fit"]):
         monkeypatch.setattr(sys, "argv", argv)
         main()
     # LightningCLI reads those of the process itself.
-    assert commands == [("study", ["my.yaml"]), ("export", None)] + [("FDKDCLI", None)] * 2
+    assert commands == [("study", ["my.yaml"]), ("export", None), ("FDKDCLI", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["--help"], 0, COMMANDS),
+        (["-h"], 0, COMMANDS),
+        (["--version"], 0, [f"fdkd_lightning {version('fdkd_lightning')}"]),
+        (["fit", "--help"], 0, ["usage: fdkd fit ", "--model.criterion=CLASS", "FDKDLoss"]),
+        (["export", "-h"], 0, ["usage: fdkd export ", "--formats"]),
+        ([], 2, ["give a command", *COMMANDS]),
+        (["fti"], 2, ["'fti'", "did you mean fit?", *COMMANDS]),
+        (["preprae"], 2, ["did you mean prepare?"]),
+        (["nonsense"], 2, ["'nonsense'", *COMMANDS]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_version_and_typing_errors_are_answered(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, parts: Sequence[str]
+) -> None:
+    try:
+        main(arguments)
+        assert code == 0
+    except SystemExit as error:
+        assert error.code == code
+    shown = capsys.readouterr()
+    answer, other = (shown.err, shown.out) if code else (shown.out, shown.err)
+    assert all(part in answer for part in parts)
+    assert not other
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version", "fti"])
+def test_answers_import_neither_torch_nor_lightning(argument: str, tmp_path: Path) -> None:
+    script = """
+import sys
+from fdkd_lightning.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print({"torch", "lightning", "pytorch_lightning", "jsonargparse"} & {*sys.modules})
+"""
+    done = call([sys.executable, "-c", script, argument], tmp_path)
+    assert done.stdout.endswith("set()\n"), done.stdout + done.stderr
+
+
+def test_importing_the_package_imports_neither_torch_nor_lightning(tmp_path: Path) -> None:
+    script = "import sys, fdkd_lightning.data; print({'torch', 'lightning'} & {*sys.modules})"
+    assert call([sys.executable, "-c", script], tmp_path).stdout == "set()\n"
 
 
 def test_the_module_is_a_program(tmp_path: Path) -> None:
     done = call([*MODULE, "--help"], tmp_path)
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: fdkd ")
-    assert SUBCOMMANDS in done.stdout
-    # Whatever the terminal's width.
-    shown = " ".join(done.stdout.split())
-    for command in ("study", "prepare", "export"):
-        assert f"fdkd {command} --help" in shown
+    assert done.stdout.startswith("usage: fdkd COMMAND")
     assert not done.stderr
 
 
@@ -148,7 +207,6 @@ def test_study_has_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert shown.out.startswith("usage: fdkd study ")
     assert "--report" in shown.out
-    assert SUBCOMMANDS not in shown.out
     assert not shown.err
 
 

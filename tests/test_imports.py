@@ -21,9 +21,9 @@ MAY_IMPORT = {
     "data": "types ops",
     "training": "types ops losses models data",
     "analysis": "types ops decoupler",
-    "study": "types training",
+    "study": "types ops training",
     "export": "types ops models data training study",
-    "report": "types study analysis",
+    "report": "types ops study analysis",
     "cli": "data training study export report",
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi

@@ -7,11 +7,13 @@ TESTS = Path(__file__).parent
 
 # These look at more than one module.
 CROSS_CUTTING = {
+    "test_extras.py",
     "test_configs.py",
     "test_imports.py",
     "test_matrix.py",  # networks of all libraries against each other
     "test_public_api.py",
-    "test_readme.py",
+    "test_documentation.py",
+    "test_results.py",
     "test_structure.py",
     "test_sweep.py",
     "decoupler/test_ladder.py",

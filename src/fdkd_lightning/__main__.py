@@ -1,4 +1,4 @@
-"""``python -m fdkd_lightning`` is the console script ``fdkd``."""
+"""``python -m fdkd_lightning`` does what the console script ``fdkd`` does."""
 
 from fdkd_lightning.cli import main
 

@@ -1,15 +1,18 @@
-"""The command line: ``fdkd fit | validate | test | predict``, and what goes before and beyond."""
+"""The command line ``fdkd``: choose the command, and import only what it needs."""
 
+import difflib
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from fdkd_lightning.data.command import prepare_set
-from fdkd_lightning.export.command import export
-from fdkd_lightning.report.tables import report
-from fdkd_lightning.study.command import study
-from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.usage import COMMANDS, run_help
+
+OTHERS = {
+    "prepare": "decode a data set's files once, or list what there is to decode",
+    "study": "run methods x directions x regimes x seeds, and write tables and a figure",
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -18,21 +21,58 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The arguments; None: those of the process.
     """
-    command, *rest = (sys.argv[1:] if args is None else args) or [""]
-    # Our in-memory sets are fastest without workers; the files of others have num_workers.
+    given = list(sys.argv[1:] if args is None else args)
+    command, rest = (given[0], given[1:]) if given else ("", [])
+    if command in ("-h", "--help"):
+        print(_overview())
+    elif command == "--version":
+        print(f"fdkd_lightning {version('fdkd_lightning')}")
+    elif command in COMMANDS and {"-h", "--help"} & {*rest}:
+        print(run_help(command))
+    elif command in COMMANDS or command in OTHERS or command.startswith("-"):
+        _run(command, rest, args)
+    else:
+        near = difflib.get_close_matches(command, [*COMMANDS, *OTHERS])
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        problem = f"there is no command {command!r}: {meant}" if command else "give a command: "
+        print(f"fdkd: {problem}{', '.join([*COMMANDS, *OTHERS])}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _overview() -> str:
+    commands = "\n".join(f"  {name:<10}{what}" for name, what in (COMMANDS | OTHERS).items())
+    return (
+        "usage: fdkd COMMAND [ARGUMENT ...]\n\nCross-modal knowledge distillation.\n\n"
+        f"commands:\n{commands}\n\nfdkd COMMAND --help shows its arguments, fdkd --version the "
+        "version."
+    )
+
+
+def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
+    # In-memory data sets are fastest without workers; data modules of files have num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # Lightning's own use of a name that torch deprecates, and its advertisements.
+    # Lightning uses a name that torch deprecates.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    # Whichever of its two packages was imported last logs for both.
+    # Lightning's advertisements. The package that was imported last logs for both.
     for package in ("lightning.pytorch", "pytorch_lightning"):
         logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_tip)
+    # Imported here: torch and Lightning take seconds.
     if command == "study":
+        from fdkd_lightning.report.tables import report
+        from fdkd_lightning.study.command import study
+
         print(report(study(rest)))
     elif command == "prepare":
+        from fdkd_lightning.data.command import prepare_set
+
         prepare_set(rest)
     elif command == "export":
+        from fdkd_lightning.export.command import export
+
         export(args)
     else:
+        from fdkd_lightning.training.command import FDKDCLI
+
         FDKDCLI(args)
 
 

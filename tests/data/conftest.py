@@ -1,7 +1,9 @@
-"""Real files, made with real codecs."""
+"""Real files, written with real codecs, and a quiet trainer."""
 
+import tempfile
 import wave
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import av
 import h5py
 import numpy as np
 import pytest
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
@@ -25,7 +28,7 @@ def tone(seconds: float, rate: int) -> NDArray[np.float64]:
 
 @pytest.fixture
 def write_wav() -> Callable[..., Path]:
-    """A tone at half scale, 16 bits; each channel is that much quieter than the one before it."""
+    """A tone at half scale, 16 bits; each channel is half as loud as the one before it."""
 
     def write(path: Path, seconds: float = 1.0, rate: int = 44_100, channels: int = 1) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,21 +43,16 @@ def write_wav() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
-def write_clip() -> Callable[..., Path]:
-    """FLV (Sorenson H.263, MP3) or MP4 (H.264, AAC), by the name; frame i is of gray 6 i + 20."""
-
-    def write(
-        path: Path,
-        seconds: float = 3.0,
-        rate: int = 44_100,
-        video: bool = True,
-        audio: bool = True,
-        options: dict[str, str] | None = None,
-    ) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flv = path.suffix == ".flv"
-        with av.open(str(path), "w", options=options or {}) as file:
+@cache
+def encode_clip(
+    suffix: str, seconds: float, rate: int, video: bool, audio: bool, faststart: bool
+) -> bytes:
+    """Contents of a clip; the same for all tests, as encoding takes long."""
+    flv = suffix == ".flv"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"clip{suffix}"
+        options = {"movflags": "faststart"} if faststart else {}
+        with av.open(str(path), "w", options=options) as file:
             packets = []
             if video:
                 stream = file.add_stream("flv1" if flv else "libx264", rate=FPS)
@@ -73,17 +71,45 @@ def write_clip() -> Callable[..., Path]:
                 frame.rate, frame.pts = rate, 0
                 packets += sound.encode(frame)
                 packets += sound.encode()
-            # As players want them: sound and frames that belong together lie together.
+            # Players expect audio and video of the same time close together.
             for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
                 file.mux(packet)
+        return path.read_bytes()
+
+
+@pytest.fixture
+def write_clip() -> Callable[..., Path]:
+    """FLV (Sorenson H.263, MP3) or MP4 (H.264, AAC), by the name; frame i has gray 6 i + 20."""
+
+    def write(
+        path: Path,
+        seconds: float = 3.0,
+        rate: int = 44_100,
+        video: bool = True,
+        audio: bool = True,
+        faststart: bool = False,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_clip(path.suffix, seconds, rate, video, audio, faststart))
         return path
 
     return write
 
 
 @pytest.fixture
+def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
+    """A trainer on the CPU that shows nothing."""
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+    def make(**settings: Any) -> Trainer:
+        return Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet, **settings)
+
+    return make
+
+
+@pytest.fixture
 def write_picture() -> Callable[..., Path]:
-    """A JPEG or PNG file, by the name, of one color."""
+    """A JPEG or PNG file, by the name, of one colour."""
 
     def write(
         path: Path, size: tuple[int, int] = (40, 30), color: tuple[int, int, int] = (200, 100, 50)
@@ -97,7 +123,7 @@ def write_picture() -> Callable[..., Path]:
 
 @pytest.fixture
 def numbers_of() -> Callable[[list[Image.Image]], list[int]]:
-    """Which frames of a clip these are, told by their gray."""
+    """Numbers of frames of a clip, from their gray."""
 
     def read(frames: list[Image.Image]) -> list[int]:
         return [round((float(np.asarray(frame).mean()) - 20) / 6) for frame in frames]

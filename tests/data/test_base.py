@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from fdkd_lightning.data.base import MultimodalDataModule
+
+MakeTrainer = Callable[..., Trainer]
+Orders = Callable[..., list[list[int]]]
 
 
 class Counts(Dataset[dict[str, Any]]):
@@ -75,16 +79,15 @@ class Reader(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer(tmp_path: Any, **settings: Any) -> Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet, **settings)
+@pytest.fixture
+def orders(make_trainer: MakeTrainer) -> Callable[..., list[list[int]]]:
+    def run(seed: int = 0, ckpt: Any = None, epochs: int = 3) -> list[list[int]]:
+        reader = Reader()
+        trainer = make_trainer(max_epochs=epochs, enable_checkpointing=False)
+        trainer.fit(reader, CountsData(batch_size=4, seed=seed), ckpt_path=ckpt)
+        return reader.orders
 
-
-def orders(tmp_path: Any, seed: int = 0, ckpt: Any = None, epochs: int = 3) -> list[list[int]]:
-    reader = Reader()
-    fit = trainer(tmp_path, max_epochs=epochs)
-    fit.fit(reader, CountsData(batch_size=4, seed=seed), ckpt_path=ckpt)
-    return reader.orders
+    return run
 
 
 def batches(data: MultimodalDataModule) -> Iterator[Any]:
@@ -113,26 +116,26 @@ def test_a_modality_that_is_not_selected_is_absent() -> None:
     assert set(batch) == {"visual", "label", "index"}
 
 
-def test_two_epochs_differ_and_repeat(tmp_path: Any) -> None:
+def test_two_epochs_differ_and_repeat(orders: Orders) -> None:
     torch.manual_seed(0)
-    first = orders(tmp_path)
+    first = orders()
     torch.manual_seed(1)
-    assert orders(tmp_path) == first
+    assert orders() == first
     # 13 samples in fours: the last batch would be one sample.
     assert all(len(set(order)) == 12 for order in first)
     assert first[0] != first[1] != first[2]
+    # No epoch of another seed repeats one of this.
+    assert not {tuple(order) for order in first} & {tuple(order) for order in orders(seed=1)}
 
 
-def test_a_resumed_run_goes_on_in_the_same_order(tmp_path: Any) -> None:
-    whole = orders(tmp_path)
-    fit = trainer(tmp_path, max_epochs=2)
-    fit.fit(Reader(), CountsData(batch_size=4))
-    fit.save_checkpoint(tmp_path / "two.ckpt")
-    assert orders(tmp_path, ckpt=tmp_path / "two.ckpt") == whole[2:]
-
-
-def test_no_seed_repeats_another_one_epoch_later(tmp_path: Any) -> None:
-    assert not {tuple(o) for o in orders(tmp_path)} & {tuple(o) for o in orders(tmp_path, seed=1)}
+def test_a_resumed_run_goes_on_in_the_same_order(
+    tmp_path: Path, make_trainer: MakeTrainer, orders: Orders
+) -> None:
+    whole = orders()
+    trainer = make_trainer(max_epochs=2, enable_checkpointing=False)
+    trainer.fit(Reader(), CountsData(batch_size=4))
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    assert orders(ckpt=tmp_path / "two.ckpt") == whole[2:]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +150,7 @@ def test_only_a_last_batch_of_one_is_dropped(size: int, batch_size: int, sizes: 
     assert sum(len(batch["index"]) for batch in data.test_dataloader()) == size
 
 
-def test_two_processes_share_the_samples() -> None:
+def test_two_ranks_share_the_samples() -> None:
     shares = []
     for rank in range(2):
         data = CountsData(batch_size=4)
@@ -163,10 +166,11 @@ def test_two_processes_share_the_samples() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_transforms_are_float32_and_in_train_mode_only_in_training(
-    tmp_path: Any, precision: Any
+    make_trainer: MakeTrainer, precision: Any
 ) -> None:
     data, reader = CountsData(batch_size=4), Reader()
-    trainer(tmp_path, max_epochs=1, precision=precision).fit(reader, data)
+    trainer = make_trainer(max_epochs=1, precision=precision, enable_checkpointing=False)
+    trainer.fit(reader, data)
     seen = data.transforms["visual"].seen
     assert {dtypes for _, *pair in seen for dtypes in pair} == {torch.float32}
     modes = [training for training, *_ in seen]
@@ -202,7 +206,7 @@ def test_given_transforms_replace_the_defaults_of_their_modalities() -> None:
         ({"seed": -1}, r"seed=-1 must be at least 0"),
         (
             {"modalities": ["audio"], "transforms": {"visual": nn.Identity()}},
-            r"transforms has 'visual', but modalities=\['audio'\]: remove",
+            r"transforms names 'visual', but modalities=\['audio'\]: remove",
         ),
     ],
 )
@@ -221,7 +225,9 @@ def test_transforms_run_where_the_batch_is() -> None:
     assert data.transforms["visual"].matrix.is_cuda
 
 
-def test_clips_of_different_lengths_stay_a_list_and_in_the_trainer_s_precision() -> None:
+def test_clips_of_different_lengths_stay_a_list_and_in_the_trainer_s_precision(
+    make_trainer: MakeTrainer,
+) -> None:
     class Clips(Counts):
         def __getitem__(self, i: int) -> dict[str, Any]:
             return {"audio": torch.ones(3 + i % 2), "label": 0, "index": i}
@@ -249,14 +255,7 @@ def test_clips_of_different_lengths_stay_a_list_and_in_the_trainer_s_precision()
 
     for precision, dtype in (("32-true", torch.float32), ("bf16-true", torch.bfloat16)):
         seen: list[Tensor] = []
-        trainer = Trainer(
-            accelerator="cpu",
-            precision=precision,  # type: ignore[arg-type]  # a plain string here
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-        )
+        trainer = make_trainer(max_epochs=1, precision=precision, enable_checkpointing=False)
         trainer.fit(Reading(), ClipsData(batch_size=4))
         assert seen[0].dtype == dtype
         assert sorted(seen[0].tolist()) == [3.0, 3.0, 4.0, 4.0]

@@ -35,9 +35,9 @@ def root(
 
 def test_a_run_s_data_are_prepared(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["prepare", "run.yaml", "--min_coverage=0.5", "--dry-run"])
-    said = capsys.readouterr().out
-    assert "test: 1 of 2 samples (50.0%); missing 1" in said
-    assert "11 files to decode" in said
+    printed = capsys.readouterr().out
+    assert "test: 1 of 2 samples (50.0%); missing 1" in printed
+    assert "11 files to decode" in printed
     assert not (root / "prepared").exists()
     main(["prepare", "run.yaml", "--min_coverage=0.5", "--modalities=[audio]"])
     assert "5 files decoded; manifest: mine/prepared/manifest-audio-" in capsys.readouterr().out
@@ -57,14 +57,17 @@ def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture
     ("args", "message"),
     [
         (["run.yaml"], "split 'test' has 1 of 2 samples, less than min_coverage=0.9"),
-        (["Nothing"], "'Nothing' is no class of fdkd_lightning.data"),
-        (["not_there.Set"], "'not_there.Set' is no class"),
-        (["AVDigits"], "AVDigits is not made from files"),
+        (
+            ["Nothing"],
+            "'Nothing' is neither a class of fdkd_lightning.data nor an importable class",
+        ),
+        (["not_there.Set"], "'not_there.Set' is neither"),
+        (["AVDigits"], "AVDigits needs no preparation"),
         (["mine/table.yaml"], "No such file or directory: 'mine/table.yaml'"),
         (["empty.yaml"], "empty.yaml has no data.class_path"),
     ],
 )
-def test_what_goes_wrong_is_said_in_a_line(args: list[str], message: str) -> None:
+def test_an_error_is_one_line(args: list[str], message: str) -> None:
     Path("empty.yaml").write_text("trainer: {max_epochs: 1}")
     with pytest.raises(SystemExit, match="fdkd prepare: ") as error:
         prepare_set(args)

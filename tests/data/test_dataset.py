@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdkd_lightning.data.dataset import PairedDataset
+from fdkd_lightning.data.dataset import PairedDataset, usable_positions
 from fdkd_lightning.data.preparation.manifest_file import Row
 from fdkd_lightning.data.preparation.recipe import AudioRecipe, Recipe, TextRecipe
+from fdkd_lightning.data.preparation.sample import Sample
 
 TEXTS = ["", "ünï 🦉", "so"]
 
@@ -20,11 +21,27 @@ def made(folder: Path, recipes: dict[str, Recipe], **settings: object) -> Paired
     return PairedDataset(folder, recipes, rows, label, index, **settings)  # type: ignore[arg-type]
 
 
+def test_a_sample_needs_what_is_not_optional_and_no_faulty_label_map() -> None:
+    sources = [{"audio": "a", "text": "a"}, {"audio": "a"}, {"text": "a"}, {}, {"audio": "a"}]
+    rows = [Row(str(i), "train", "", given, "", "") for i, given in enumerate(sources)]
+    samples = [Sample(row.id, "train", "", {}) for row in rows]
+    samples[4] = samples[4]._replace(sources={"label_map": "faulty.png"})
+    for optional, expected in (
+        ([], [0]),
+        (["text"], [0, 1]),
+        (["audio"], [0, 2]),
+        (["audio", "text"], [0, 1, 2]),
+    ):
+        positions = usable_positions(rows, samples, "train", ["audio", "text"], optional)
+        assert positions == expected
+    assert usable_positions(rows, samples, "val", ["audio"], []) == []
+
+
 def test_positions_end(tmp_path: Path) -> None:
     data = made(tmp_path, {"text": TextRecipe()})
     assert len(list(data)) == len(data) == 3  # type: ignore[call-overload]
     for position in (3, -1, (0, 3)):
-        with pytest.raises(IndexError, match="of 3 samples"):
+        with pytest.raises(IndexError, match="out of range: there are 3 samples"):
             data[position]
 
 
@@ -34,7 +51,7 @@ def test_it_goes_to_another_process_with_its_texts_in_one_array(tmp_path: Path) 
     assert isinstance(data.sources["text"].content, np.ndarray)
 
 
-def test_what_is_lacking_is_blank_and_told(tmp_path: Path) -> None:
+def test_what_is_lacking_is_blank_and_not_present(tmp_path: Path) -> None:
     recipes = {"text": TextRecipe(), "audio": AudioRecipe(8000, 0.001)}
     data = made(tmp_path, recipes, optional=["text"])
     assert [data[i]["present"] for i in range(3)] == [{"text": i > 0} for i in range(3)]
@@ -43,7 +60,7 @@ def test_what_is_lacking_is_blank_and_told(tmp_path: Path) -> None:
 
 
 def test_views_are_drawn_for_each_modality_or_for_all_alike(tmp_path: Path) -> None:
-    """A long sound loaded at a random place, under two names."""
+    """A long sound loaded at a random position, under two names."""
     np.save(tmp_path / "ramp.npy", np.arange(30_000, dtype=np.int16))
     sound = AudioRecipe(8000, 0.001, crop="random")
     row = Row("0", "train", "", {"left": "ramp.npy", "right": "ramp.npy"}, "ok", "")
@@ -59,7 +76,7 @@ def test_views_are_drawn_for_each_modality_or_for_all_alike(tmp_path: Path) -> N
 
 
 class Cropped(TextRecipe):
-    """Larger in evaluation than in training, as pictures that are cropped are."""
+    """Larger in evaluation than in training, as images that are cropped are."""
 
     def blank(self, rng: np.random.Generator | None = None) -> str:
         return "whole" if rng is None else "part"
@@ -73,5 +90,5 @@ def test_a_blank_has_the_size_of_training_or_of_evaluation(tmp_path: Path) -> No
 def test_a_damaged_compact_form_is_named_with_the_remedy(tmp_path: Path) -> None:
     data = made(tmp_path, {"audio": AudioRecipe()})
     (tmp_path / "1.npy").write_bytes(b"none")
-    with pytest.raises(RuntimeError, match=r"1.npy cannot be read .*prepare_data\(\) makes"):
+    with pytest.raises(RuntimeError, match=r"1.npy cannot be read .*call prepare_data\(\)"):
         data[1]

@@ -24,7 +24,7 @@ def test_every_beginning_of_the_order_is_stratified() -> None:
         assert counts.max() - counts.min() <= 1
 
 
-def test_each_epoch_has_an_order_of_its_own_and_says_its_number() -> None:
+def test_each_epoch_has_another_order_and_its_number() -> None:
     first, second = epochs(EpochSampler(DATA, 1, 0, seed=0), 0, 1)
     assert sorted(first) == [(0, i) for i in range(12)]
     assert sorted(second) == [(1, i) for i in range(12)]
@@ -34,7 +34,7 @@ def test_each_epoch_has_an_order_of_its_own_and_says_its_number() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.ones(12)])
-def test_processes_share_an_epoch(weights: torch.Tensor | None) -> None:
+def test_ranks_share_an_epoch(weights: torch.Tensor | None) -> None:
     whole = list(EpochSampler(DATA, 1, 0, 0, weights))
     shares = [list(EpochSampler(DATA, 3, rank, 0, weights)) for rank in range(3)]
     assert [len(share) for share in shares] == [4, 4, 4]

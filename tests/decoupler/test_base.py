@@ -12,7 +12,7 @@ def test_a_decoupler_must_split() -> None:
         Decoupler()
 
 
-def test_a_decoupler_has_neither_terms_nor_records_unless_it_says_so() -> None:
+def test_by_default_there_are_neither_terms_nor_logged_values() -> None:
     class Nothing(Decoupler):
         def forward(self, x: Tensor) -> Bands:
             return Bands(x, x)
@@ -64,6 +64,11 @@ def test_the_low_band_ends_at_the_threshold(threshold: float, last: int, cut: in
     assert last_low_bin(threshold, 2 * last, last) == cut
 
 
-def test_the_smallest_size_is_told_where_no_threshold_would_do() -> None:
+def test_the_smallest_size_is_named_if_no_threshold_would_do() -> None:
     with pytest.raises(ValueError, match=r"low band of features of size 2 empty .* at least 3"):
         last_low_bin(0.5, 2, 1, least=3)
+
+
+def test_a_split_with_a_method_under_its_earlier_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="record is now called logged_values"):
+        type("Mine", (Decoupler,), {"record": lambda self: {}})

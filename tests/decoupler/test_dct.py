@@ -61,11 +61,11 @@ def test_a_cosine_up_to_the_cut_is_low_and_one_above_is_high(
 @pytest.mark.parametrize("threshold", [1 / 4, 1 / 3, 1 / 2, 0.7])
 def test_the_bands_are_as_large_as_those_of_frequencies_up_to_one(threshold: float) -> None:
     for size in range(8, 40):
-        own, other = (
+        dct_rank, other = (
             int(torch.linalg.matrix_rank(decoupler(torch.eye(size).double()).low))
             for decoupler in (DCTDecoupler(threshold), FrequencyDecoupler(threshold))
         )
-        assert abs(own - other) <= 1
+        assert abs(dct_rank - other) <= 1
 
 
 def test_the_last_channel_is_no_neighbour_of_the_first() -> None:

@@ -164,8 +164,8 @@ def test_the_state_is_theta() -> None:
         ({"threshold": float("nan")}, "threshold=nan is outside (0, 1)"),
         ({"temperature": 0}, "temperature=0 must be above 0"),
         ({"temperature": -0.1}, "temperature=-0.1 must be above 0"),
-        ({"margin": 0}, "margin=0 must be in (0, 0.5)"),
-        ({"margin": 0.5}, "margin=0.5 must be in (0, 0.5)"),
+        ({"margin": 0}, "margin=0 must be above 0 and below 0.5"),
+        ({"margin": 0.5}, "margin=0.5 must be above 0 and below 0.5"),
         (
             {"threshold": 0.2, "margin": 0.2},
             "threshold=0.2 is not between margin=0.2 and 0.8, where the cut-off is kept: choose a "
@@ -173,6 +173,8 @@ def test_the_state_is_theta() -> None:
         ),
         ({"threshold": 0.99}, "threshold=0.99 is not between margin=0.05 and 0.95"),
         ({"strength": -1}, "strength=-1 must be at least 0"),
+        ({"temperature": float("nan")}, "temperature=nan must be above 0"),
+        ({"strength": float("nan")}, "strength=nan must be at least 0"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, float], message: str) -> None:

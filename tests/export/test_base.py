@@ -51,7 +51,7 @@ def test_a_difference_counts_absolutely_up_to_one_and_relative_to_the_largest_ab
         parity("onnx", by(1), by(1, 2e-2), iter([large]))
 
 
-def test_the_largest_difference_of_all_inputs_is_told() -> None:
+def test_the_largest_difference_of_all_inputs_is_returned() -> None:
     inputs = iter([torch.tensor([0.1]), torch.tensor([0.9]), torch.tensor([0.2])])
     assert parity("onnx", by(1), by(1 + 1e-6), inputs) == pytest.approx(9e-7, rel=0.2)
 
@@ -90,7 +90,7 @@ def test_a_signature_names_shape_and_type() -> None:
     ("x", "kind"), [(["a", "b"], "list of str"), ({"a": "b"}, "dict"), (3, "int")]
 )
 def test_inputs_that_are_no_tensors_are_named(x: Any, kind: str) -> None:
-    with pytest.raises(ExportError, match=rf"text is a {kind}: .*without include_transform"):
+    with pytest.raises(ExportError, match=rf"text is a {kind}, .*without include_transform"):
         named_tensors(x, "text")
 
 

@@ -4,12 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from export_networks import student as ready
 from torch import Tensor, nn
 
+from fdkd_lightning.export.base import Student
 from fdkd_lightning.export.lengths import try_lengths
+from fdkd_lightning.export.standalone import make_standalone
 from fdkd_lightning.export.torch_export import inputs_of, run_graph, trace, write_graph
 from fdkd_lightning.types import Output
+
+
+def ready(network: nn.Module, example: Any, modality: str = "visual") -> Student:
+    return make_standalone(network, example, modality, None, None, (), "")
 
 
 class Mean(nn.Module):
@@ -50,7 +55,7 @@ def tried(
     return limits["audio"], difference
 
 
-def test_what_runs_keeps_the_tracers_limits_and_tells_what_was_run() -> None:
+def test_a_file_that_runs_keeps_the_tracers_limits_and_lists_the_lengths() -> None:
     limits, difference = tried(file(lambda n: True))
     assert limits == {"min": 2, "max": None, "tried": [2, 3, 19, 20, 21, 41]}
     assert difference == 0
@@ -97,7 +102,7 @@ def test_other_lengths_are_held_against_the_network() -> None:
 
 
 def test_sequences_of_one_length_vary_together_and_others_not_at_all() -> None:
-    x = {"a": torch.rand(2, 20), "b": torch.rand(2, 20), "picture": torch.rand(2, 3, 4, 4)}
+    x = {"a": torch.rand(2, 20), "b": torch.rand(2, 20), "image": torch.rand(2, 3, 4, 4)}
     seen: list[list[int]] = []
 
     def run(x: Any) -> Any:
@@ -127,7 +132,7 @@ class Strided(nn.Module):
         return Output(features, 2 * features)
 
 
-def test_a_graph_with_guards_that_the_tracer_does_not_tell_runs_at_its_limits(
+def test_a_graph_with_guards_that_the_tracer_does_not_report_runs_at_its_limits(
     tmp_path: Path,
 ) -> None:
     torch.manual_seed(0)

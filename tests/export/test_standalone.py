@@ -1,15 +1,14 @@
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from export_networks import case
 from torch import Tensor, nn
 
 from fdkd_lightning import AVDigits, DistillationModule, FeatureLoss, PretrainedModel, ResNet
 from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
 from fdkd_lightning.export.base import ExportError
-from fdkd_lightning.export.standalone import prepare
+from fdkd_lightning.export.standalone import make_standalone
 from fdkd_lightning.types import Output
 
 
@@ -21,7 +20,7 @@ def ready(module: nn.Module, example: Any, **more: Any) -> Any:
         "class_names": (),
         "meaning": "a thing",
     }
-    return prepare(module, example, **(arguments | more))
+    return make_standalone(module, example, **(arguments | more))
 
 
 def net(**more: Any) -> ResNet:
@@ -57,8 +56,8 @@ def test_of_a_network_that_began_from_a_checkpoint_the_checkpoint_is_no_part() -
     assert student.config["network"] == SPEC
 
 
-def test_what_a_network_would_read_elsewhere_is_put_in(tmp_path: Path) -> None:
-    made = case("bert", tmp_path)
+def test_a_source_that_a_network_reads_is_put_in(case_of: Callable[[str], Any]) -> None:
+    made = case_of("bert")
     spec = {"class_path": "fdkd_lightning.TransformersModel", "init_args": {"num_classes": 5}}
     arguments = ready(made.network, made.example, spec=spec).config["network"]["init_args"]
     assert arguments["pretrained"] is False
@@ -90,19 +89,19 @@ def test_a_transform_stands_between_the_graphs_input_and_the_networks() -> None:
     assert student.graph_example.dtype == torch.int16
     assert list(student.example.shape) == [2, 1, 32, 63]
     assert student.meaning == "a thing"
-    made = "what fdkd_lightning.data.transforms.spectrograms.LogMelSpectrogram makes of a thing"
+    made = "output of fdkd_lightning.data.transforms.spectrograms.LogMelSpectrogram for a thing"
     assert student.config["inputs"]["meaning"] == made
 
 
 def test_a_transform_of_what_is_no_tensor_cannot_begin_a_graph() -> None:
-    with pytest.raises(ExportError, match=r"text is a list of str: .*without include_transform"):
+    with pytest.raises(ExportError, match=r"text is a list of str, .*without include_transform"):
         ready(net(), ["a", "b"], modality="text", transform=nn.Identity())
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 3)])
 def test_an_example_is_of_two_samples_or_more(sizes: tuple[int, int]) -> None:
     tokens = {n: torch.ones(size, 4) for n, size in zip(("a", "b"), sizes, strict=True)}
-    with pytest.raises(ExportError, match=r"give two or more, as many of each tensor"):
+    with pytest.raises(ExportError, match=r"give two or more samples, as many in each tensor"):
         ready(net(), tokens)
 
 

@@ -1,76 +1,44 @@
-import warnings
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from export_networks import (
-    KINDS,
-    Case,
-    MeanOverTime,
-    Traced,
-    case,
-    elsewhere,
-    expect,
-    student,
-    tensors,
-)
 from torch import Tensor, nn
 
 from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
-from fdkd_lightning.export.base import ExportError
-from fdkd_lightning.export.standalone import prepare
-from fdkd_lightning.export.torch_export import (
-    inputs_of,
-    run_graph,
-    trace,
-    write_graph,
-)
+from fdkd_lightning.export.base import ExportError, Student
+from fdkd_lightning.export.standalone import make_standalone
+from fdkd_lightning.export.torch_export import inputs_of, run_graph, trace, write_graph
 from fdkd_lightning.types import Output
 
+KINDS = ("spectrogram", "bytes", "bert", "frames", "timm", "wav2vec2", "layers", "deeplab")
 # The others are of the same kinds of networks, or take longer.
-QUICK = ("picture", "bytes", "bert")
+QUICK = KINDS[:3]
 every_kind = pytest.mark.parametrize(
     "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
 )
-Graph = tuple[Case, Path, dict[str, Any]]
+GraphOf = Callable[[str], Any]
 
 
-@pytest.fixture(scope="module")
-def graph_of(traced_of: Callable[[str], Traced]) -> Callable[[str], Graph]:
-    """Kind -> a network, the folder of its graph, and what that takes."""
-
-    @cache
-    def made(kind: str) -> Graph:
-        own, ready, program, folder = traced_of(kind)
-        write_graph(program, folder)
-        assert not [node for node in program.graph.nodes if "fft" in str(node.target)]
-        return own, folder, inputs_of(ready, program)["tensors"]
-
-    return made
-
-
-def call(graph: Any, inputs: dict[str, Tensor], example: Any) -> Any:
-    return graph(inputs if isinstance(example, dict) else next(iter(inputs.values())))
+def student(network: nn.Module, example: Any, modality: str) -> Student:
+    return make_standalone(network, example, modality, None, None, (), "")
 
 
 @every_kind
-def test_a_graph_is_the_network_for_any_number_of_samples(
-    graph_of: Callable[[str], Graph], kind: str
-) -> None:
-    made, folder, takes = graph_of(kind)
-    graph = run_graph(folder / "model.pt2")
+def test_a_graph_is_the_network_for_any_batch_size(graph_of: GraphOf, kind: str) -> None:
+    case, folder, takes, _ = graph_of(kind)
+    program = torch.export.load(folder / "model.pt2")
+    assert not [node for node in program.graph.nodes if "fft" in str(node.target)]
+    graph = program.module()
     for size in (1, 2, 7):
-        inputs = tensors(made, size)
-        found = call(graph, inputs, made.example)
-        live = call(made.network, inputs, made.example)
+        x = case.as_input(case.tensors(size))
+        found, live = graph(x), case.network(x)
         assert found.keys() == {"logits", "features"}
         for name, value in found.items():
             assert len(value) == size
             torch.testing.assert_close(value, getattr(live, name), rtol=1e-6, atol=1e-6)
-    for name, tensor in tensors(made, 2).items():
+    for name, tensor in case.tensors(2).items():
         assert takes[name]["dtype"] == str(tensor.dtype).split(".")[1]
         if tensor.ndim > 2:
             assert takes[name]["shape"] == ["N", *tensor.shape[1:]]
@@ -79,56 +47,52 @@ def test_a_graph_is_the_network_for_any_number_of_samples(
 @pytest.mark.parametrize(
     "kind", ["bytes", "bert", pytest.param("wav2vec2", marks=pytest.mark.slow)]
 )
-def test_a_sequence_may_have_any_length_within_the_limits(
-    graph_of: Callable[[str], Graph], kind: str
-) -> None:
-    made, folder, takes = graph_of(kind)
+def test_a_sequence_may_have_any_length_within_the_limits(graph_of: GraphOf, kind: str) -> None:
+    case, folder, takes, messages = graph_of(kind)
+    assert not [message for message in messages if "fixes the length" in message]
     graph = run_graph(folder / "model.pt2")
     [limits] = {tuple(entry["L"].values()) for entry in takes.values()}
     assert all(entry["shape"] == ["N", "L"] for entry in takes.values())
     assert limits[1] == (512 if kind == "bert" else None)  # BERT's positions
-    longest = 3 * made.example.shape[1] if limits[1] is None else limits[1]
+    longest = 3 * case.example.shape[1] if limits[1] is None else limits[1]
     for length in (limits[0], longest):
-        inputs = {n: x.repeat(1, 50)[:, :length] for n, x in tensors(made, 3).items()}
-        found = call(graph, inputs, made.example)["logits"]
-        live = call(made.network, inputs, made.example).logits
-        torch.testing.assert_close(found, live, rtol=1e-6, atol=1e-6)
+        x = case.as_input({n: x.repeat(1, 50)[:, :length] for n, x in case.tensors(3).items()})
+        live = case.network(x).logits
+        torch.testing.assert_close(graph(x)["logits"], live, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "kinds", [QUICK, pytest.param(tuple({*KINDS} - {*QUICK}), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kinds", [QUICK, pytest.param(KINDS[3:], marks=pytest.mark.slow)])
 def test_a_graph_needs_torch_alone(
-    graph_of: Callable[[str], Graph], kinds: tuple[str, ...]
+    graph_of: GraphOf, run_without: Callable[..., None], kinds: tuple[str, ...]
 ) -> None:
-    folders = []
-    for kind in kinds:
-        made, folder, _ = graph_of(kind)
-        expect(made, folder, 3)
-        folders.append(folder)
     code = """
 import torch
 inputs = {name: torch.from_numpy(value) for name, value in inputs.items()}
 graph = torch.export.load(folder / "model.pt2").module()
 differ(graph(inputs if len(inputs) > 1 else next(iter(inputs.values()))), folder)
 """
-    elsewhere(code, folders)
+    absent = (
+        "fdkd_lightning",
+        "lightning",
+        "timm",
+        "transformers",
+        "segmentation_models_pytorch",
+    )
+    run_without(absent, code, [graph_of(kind).folder for kind in kinds])
 
 
-def test_a_transform_can_begin_the_graph(tmp_path: Path) -> None:
-    network = MeanOverTime()
+def test_a_transform_can_begin_the_graph(tmp_path: Path, mean_over_time: nn.Module) -> None:
     mel = LogMelSpectrogram(n_fft=256, hop_length=128)
     waveforms = torch.randn(2, 4000)
-    ready = prepare(network, waveforms, "audio", None, mel, (), "a voice")
+    ready = make_standalone(mean_over_time, waveforms, "audio", None, mel, (), "a voice")
     program = trace(ready)
     graph = run_graph(write_graph(program, tmp_path))
     takes = inputs_of(ready, program)
     assert takes["tensors"]["audio"]["shape"] == ["N", "L"]
     assert takes["meaning"] == "a voice"
     assert ready.config["inputs"]["tensors"]["audio"]["shape"] == ["N", 1, 32, 32]
-    assert "LogMelSpectrogram makes of a voice" in ready.config["inputs"]["meaning"]
     for x in (waveforms, torch.randn(3, 2500)):
-        torch.testing.assert_close(graph(x)["logits"], network(mel(x)).logits)
+        torch.testing.assert_close(graph(x)["logits"], mean_over_time(mel(x)).logits)
 
 
 class Fixed(nn.Linear):
@@ -144,14 +108,6 @@ def test_a_length_that_cannot_vary_is_said_loudly(tmp_path: Path) -> None:
     assert run_graph(write_graph(program, tmp_path))(torch.ones(5, 6))["logits"].shape == (5, 3)
 
 
-def test_lengths_that_vary_are_not_warned_of(tmp_path: Path) -> None:
-    made = case("bytes", tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        ready = student(made.network, made.example, "text")
-        trace(ready)
-
-
 class Moody(nn.Linear):
     def forward(self, x: Tensor) -> Output:
         return Output(x, super().forward(x) if x.sum() > 0 else -super().forward(x))
@@ -164,7 +120,7 @@ class PerBatch(nn.Linear):
 
 @pytest.mark.parametrize("network", [Moody(4, 2), PerBatch(4, 2)])
 def test_what_cannot_be_traced_is_named(network: nn.Module) -> None:
-    ready = student(network, torch.randn(2, 4))
+    ready = student(network, torch.randn(2, 4), "visual")
     name = type(network).__name__
     with pytest.raises(ExportError, match=rf"cannot trace {name} .* leave torch_export and onnx"):
         trace(ready)
@@ -175,6 +131,8 @@ def test_a_transform_that_cannot_be_traced_can_be_left_out() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 1e6 else 2 * x
 
-    ready = prepare(Fixed(4, 2), torch.randn(2, 4), "audio", None, Sometimes(), (), "")
-    with pytest.raises(ExportError, match=r"Sometimes and Fixed .* go without include_transform"):
+    ready = make_standalone(Fixed(4, 2), torch.randn(2, 4), "audio", None, Sometimes(), (), "")
+    with pytest.raises(
+        ExportError, match=r"Sometimes and Fixed .* export without include_transform"
+    ):
         trace(ready)

@@ -1,69 +1,38 @@
 import json
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
-import yaml
-from export_networks import KINDS, Own, case, elsewhere, expect
 from torch import nn
 
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.hub import ExportedStudent
-from fdkd_lightning.export.standalone import prepare
-from fdkd_lightning.export.weights import (
-    build_network,
-    load_student,
-    untrusted,
-    write_config,
-    write_weights,
-)
-from fdkd_lightning.models import FeatureModel, Layers, NgramNet, PretrainedModel
+from fdkd_lightning.export.rebuild import required_trust
+from fdkd_lightning.export.standalone import make_standalone
+from fdkd_lightning.export.weights import load_student, write_config, write_weights
+from fdkd_lightning.models import NgramNet
 
-ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "spectrogram": ("ResNet", {"num_classes": 10, "in_chans": 1, "channels": [8, 8, 16, 16]}),
-    "picture": ("ResNet", {"num_classes": 10, "in_chans": 3, "channels": [8, 8, 16, 16]}),
-    "frames": ("models.ResNet", {"num_classes": 10, "channels": [8, 8, 16, 16]}),
-    "bytes": ("NgramNet", {"num_classes": 8}),
-    "timm": ("TimmModel", {"name": "test_efficientnet", "num_classes": 5, "pretrained": True}),
-    "bert": ("TransformersModel", {"num_classes": 5, "source": "nowhere/bert"}),
-    "wav2vec2": (
-        "TransformersModel",
-        {"num_classes": 5, "source": "nowhere/w2v", "pooling": "mean"},
-    ),
-    "layers": (
-        "FeatureModel",
-        {
-            "model": {"class_path": "export_networks.Plain"},
-            "layers": {"maps": ["stem"]},
-        },
-    ),
-    "deeplab": ("models.DeepLabV3Plus", {"num_classes": 13, "in_chans": 1, "pretrained": True}),
-}
+CaseOf = Callable[[str], Any]
 
 
-def spec(kind: str) -> dict[str, Any]:
-    name, arguments = ARGUMENTS[kind]
-    return {"class_path": f"fdkd_lightning.{name}", "init_args": arguments}
-
-
-def write(folder: Path, network: nn.Module, example: Any, how: Any) -> None:
-    student = prepare(network, example, None, how, None, (), "")
+def write(folder: Path, network: nn.Module, example: Any, spec: Any) -> None:
+    student = make_standalone(network, example, None, spec, None, (), "")
     write_weights(student, folder)
     write_config(student.config, folder)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_student_is_built_again_from_its_folder_alone(tmp_path: Path, kind: str) -> None:
-    # The network's own source is gone, and nothing of a hub is read.
-    (tmp_path / "source").mkdir()
-    made = case(kind, tmp_path / "source")
-    write(tmp_path, made.network, made.example, spec(kind))
-    for file in (tmp_path / "source").iterdir():
-        file.unlink()
-    found = load_student(tmp_path, trust=["export_networks"] if kind == "layers" else ())
+@pytest.mark.parametrize(
+    "kind", ["spectrogram", "frames", "bytes", "timm", "bert", "wav2vec2", "layers", "deeplab"]
+)
+def test_a_student_is_built_again_from_its_folder_alone(
+    tmp_path: Path, case_of: CaseOf, kind: str
+) -> None:
+    # The network's own source is gone, and no hub is reached.
+    made = case_of(kind)
+    write(tmp_path, made.network, made.example, made.spec)
+    found = load_student(tmp_path, trust=["tests"] if kind == "layers" else ())
     assert not found.training
     with torch.no_grad():
         for name in ("features", "logits"):
@@ -71,11 +40,36 @@ def test_a_student_is_built_again_from_its_folder_alone(tmp_path: Path, kind: st
             assert torch.equal(output, live)
 
 
-def test_the_file_has_the_networks_names_and_needs_safetensors_alone(tmp_path: Path) -> None:
-    made = case("bytes", tmp_path)
-    write(tmp_path, made.network, made.example, spec("bytes"))
-    expect(made, tmp_path, 4)
-    # The mean of embeddings that are looked up here, as the class says.
+def test_a_folder_of_the_previous_version_is_read(tmp_path: Path, case_of: CaseOf) -> None:
+    made = case_of("bytes")
+    write(tmp_path, made.network, made.example, made.spec)
+    tokens = {"tensors": {"text": {"shape": ["N", 20], "dtype": "int64"}}, "meaning": ""}
+    for path in ("fdkd_lightning.NgramNet", "fdkd_lightning.models.text.NgramNet"):
+        config = {
+            "network": {"class_path": path, "init_args": {"num_classes": 8}},
+            "modality": "text",
+            "inputs": tokens,
+            "graph_inputs": None,
+            "outputs": {
+                "logits": {"shape": ["N", 8], "dtype": "float32"},
+                "features": {"shape": ["N", 64], "dtype": "float32"},
+            },
+            "class_names": None,
+            "fdkd_lightning": "0.1.0",
+        }
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        for load in (load_student, ExportedStudent.from_pretrained):
+            found = load(tmp_path)
+            assert torch.equal(found(made.example).logits, made.network(made.example).logits)
+
+
+def test_the_file_has_the_networks_names_and_needs_safetensors_alone(
+    tmp_path: Path, case_of: CaseOf, run_without: Callable[..., None]
+) -> None:
+    made = case_of("bytes")
+    write(tmp_path, made.network, made.example, made.spec)
+    made.expect(tmp_path, 4)
+    # The classifier and batch norm are computed here as the class documents them.
     code = """
 from safetensors.numpy import load_file
 w = load_file(folder / "model.safetensors")
@@ -86,13 +80,13 @@ logits = np.maximum(features, 0) @ w["fc.weight"].T + w["fc.bias"]
 assert set(norm) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 differ({"features": features, "logits": logits}, folder)
 """
-    elsewhere(code, [tmp_path], ("fdkd_lightning", "torch"))
+    run_without(("fdkd_lightning", "torch"), code, [tmp_path])
 
 
-def test_a_network_may_be_given_where_nobody_said_how_it_is_built(tmp_path: Path) -> None:
-    made = case("bytes", tmp_path)
+def test_a_network_may_be_given_where_none_is_described(tmp_path: Path, case_of: CaseOf) -> None:
+    made = case_of("bytes")
     write(tmp_path, made.network, made.example, None)
-    with pytest.raises(ValueError, match=r"does not say how .* network=\.\.\."):
+    with pytest.raises(ValueError, match=r"does not describe the network.* network=\.\.\."):
         load_student(tmp_path)
     found = load_student(tmp_path, network=NgramNet(8))
     assert torch.equal(found(made.example).logits, made.network(made.example).logits)
@@ -100,35 +94,43 @@ def test_a_network_may_be_given_where_nobody_said_how_it_is_built(tmp_path: Path
         load_student(tmp_path, network=NgramNet(9))
 
 
-def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config.json is not there: .* fdkd export"):
+def test_what_is_missing_or_damaged_is_named(tmp_path: Path, case_of: CaseOf) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config.json does not exist: .* fdkd export"):
         load_student(tmp_path)
-    made = case("bytes", tmp_path)
-    write(tmp_path, made.network, made.example, spec("bytes"))
+    made = case_of("bytes")
+    write(tmp_path, made.network, made.example, made.spec)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"model.safetensors does not fit NgramNet"):
         load_student(tmp_path)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"model.safetensors is not there"):
+    with pytest.raises(FileNotFoundError, match=r"model.safetensors does not exist"):
         load_student(tmp_path)
 
 
-OWN = {
-    "class_path": "export_networks.Own",
-    "init_args": {"width": 4, "stem": {"class_path": "torch.nn.ReLU"}},
-}
-
-
-def test_anothers_class_is_built_only_when_it_is_trusted(tmp_path: Path) -> None:
-    network = Own(4, nn.ReLU()).eval()
-    write(tmp_path, network, torch.randn(2, 4), OWN)
-    assert untrusted(OWN) == ["export_networks"]
-    with pytest.raises(ValueError, match=r"export_networks\.Own.*trust=\['export_networks'\]"):
+def test_anothers_class_is_built_only_when_it_is_trusted(
+    tmp_path: Path, custom: tuple[nn.Module, dict[str, Any]]
+) -> None:
+    network, spec = custom
+    write(tmp_path, network, torch.randn(2, 4), spec)
+    with pytest.raises(ValueError, match=r"\.Custom.*trust=\['tests'\]"):
         load_student(tmp_path)
-    found = load_student(tmp_path, trust=["export_networks"])
+    found = load_student(tmp_path, trust=["tests"])
     x = torch.randn(3, 4)
     assert torch.equal(found(x).logits, network(x).logits)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, case_of: CaseOf) -> Callable[[Any], Path]:
+    """An exported folder whose ``config.json`` describes another network."""
+    made = case_of("bytes")
+    write(tmp_path, made.network, made.example, made.spec)
+
+    def describe(network: Any) -> Path:
+        write_config({"network": network}, tmp_path)
+        return tmp_path
+
+    return describe
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,11 @@ def test_anothers_class_is_built_only_when_it_is_trusted(tmp_path: Path) -> None
     ],
 )
 def test_nothing_but_networks_that_are_trusted_is_called(
-    monkeypatch: pytest.MonkeyPatch, path: str, trust: tuple[str, ...], why: str
+    monkeypatch: pytest.MonkeyPatch,
+    hostile: Callable[[Any], Path],
+    path: str,
+    trust: tuple[str, ...],
+    why: str,
 ) -> None:
     called: list[str] = []
     monkeypatch.setattr("os.system", called.append)
@@ -159,55 +165,9 @@ def test_nothing_but_networks_that_are_trusted_is_called(
         {"class_path": "torch.nn.Flatten", "init_args": {"x": [{"y": {"class_path": path}}]}},
     ):
         with pytest.raises(ValueError, match=r"the network is made of") as error:
-            build_network(spec, trust)
+            load_student(hostile(spec), trust)
         assert why in str(error.value)
     assert called == []
-
-
-def test_a_trusted_packages_functions_may_make_networks_and_nothing_else() -> None:
-    made = build_network({"class_path": "torchvision.models.squeezenet1_1"}, ["torchvision"])
-    assert isinstance(made, nn.Module)
-    with pytest.raises(ValueError, match=r"which gives no torch\.nn\.Module"):
-        build_network({"class_path": "torchvision.models.list_models"}, ["torchvision"])
-
-
-def test_texts_are_never_taken_for_code() -> None:
-    spec = {
-        "class_path": "fdkd_lightning.PretrainedModel",
-        "init_args": {"model": {"class_path": "torch.nn.ReLU"}, "checkpoint": "os.system"},
-    }
-    found = build_network(spec)
-    assert isinstance(found, PretrainedModel)
-    assert found.checkpoint == Path("os.system")
-
-
-def test_arguments_that_do_not_fit_are_named() -> None:
-    spec = {"class_path": "fdkd_lightning.NgramNet", "init_args": {"clases": 3}}
-    with pytest.raises(ValueError, match=r"NgramNet cannot be built from \['clases'\]"):
-        build_network(spec)
-
-
-def recipe() -> Any:
-    """The network of the README's YAML, of few channels."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    found = re.search(r"`model: (\{class_path: timm.create_model.*?\}\})`", text, re.DOTALL)
-    assert found is not None
-    model = yaml.safe_load(found[1])
-    layers = {"features": "layer4", "maps": ["layer3"]}
-    spec = {"model": model, "layers": layers}
-    return {"class_path": "fdkd_lightning.FeatureModel", "init_args": spec}
-
-
-def test_a_function_gets_what_the_readmes_recipe_gives_it(tmp_path: Path) -> None:
-    network = FeatureModel(
-        timm.create_model("resnet10t", num_classes=10), Layers("layer4", maps=["layer3"])
-    )
-    x = torch.randn(2, 3, 32, 32)
-    write(tmp_path, network, x, recipe())
-    assert untrusted(recipe()) == ["timm"]
-    found = load_student(tmp_path, trust=["timm"])(x)
-    assert found.logits.shape == (2, 10)
-    assert torch.equal(found.logits, network.eval()(x).logits)
 
 
 @pytest.mark.parametrize(
@@ -229,13 +189,13 @@ def test_a_function_gets_what_the_readmes_recipe_gives_it(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_what_describes_no_network_is_named(tmp_path: Path, described: Any, why: str) -> None:
-    made = case("bytes", tmp_path)
-    write(tmp_path, made.network, made.example, spec("bytes"))
-    write_config({"network": described}, tmp_path)
+def test_a_description_of_no_network_is_refused(
+    hostile: Callable[[Any], Path], described: Any, why: str
+) -> None:
+    folder = hostile(described)
     for load in (load_student, ExportedStudent.from_pretrained):
         with pytest.raises(ValueError, match=why):
-            load(tmp_path)
+            load(folder)
 
 
 @pytest.mark.parametrize(
@@ -273,18 +233,21 @@ def test_what_describes_no_network_is_named(tmp_path: Path, described: Any, why:
     ],
 )
 def test_no_name_is_looked_up_on_a_hub_unasked(
-    monkeypatch: pytest.MonkeyPatch, described: Any, reader: str
+    monkeypatch: pytest.MonkeyPatch,
+    hostile: Callable[[Any], Path],
+    described: Any,
+    reader: str,
 ) -> None:
     def reached(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network")
 
     monkeypatch.setattr("socket.getaddrinfo", reached)
     described["init_args"]["num_classes"] = 2
-    assert untrusted(described) == [reader]
+    assert required_trust(described) == [reader]
     inside = {"class_path": "fdkd_lightning.FeatureModel", "init_args": {"model": described}}
     for outer in (described, inside):
         with pytest.raises(ValueError, match=rf"looks up on a hub .* trust=\['{reader}'\]"):
-            build_network(outer)
+            load_student(hostile(outer))
 
 
 def test_a_configuration_is_json(tmp_path: Path) -> None:

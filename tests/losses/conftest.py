@@ -21,7 +21,7 @@ STAGES = (
 
 @pytest.fixture
 def pair() -> Callable[..., Pair]:
-    """Random outputs of a student and a teacher that want gradients, and a target."""
+    """Random outputs of a student and a teacher, with gradients, and a target."""
 
     def make(
         n: int = 4,

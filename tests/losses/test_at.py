@@ -33,8 +33,10 @@ def by_hand(
     for s, t in zip(student, teacher, strict=True):
         height, width = (min(s.shape[axis], t.shape[axis]) for axis in (2, 3))
         squares = []
-        for own, its in zip(pooled(s, height, width), pooled(t, height, width), strict=True):
-            maps = [(np.abs(x) ** p).sum(0).flatten() / len(x) for x in (own, its)]
+        for student_map, teacher_map in zip(
+            pooled(s, height, width), pooled(t, height, width), strict=True
+        ):
+            maps = [(np.abs(x) ** p).sum(0).flatten() / len(x) for x in (student_map, teacher_map)]
             unit = [q / math.sqrt(sum(q * q)) for q in maps]
             squares.append(sum((unit[0] - unit[1]) ** 2))
         if distance == "norm":
@@ -79,9 +81,9 @@ def test_attention_of_every_size_is_compared_at_the_smaller(
     p: float,
     distance: Distance,
 ) -> None:
-    own, its = maps_of(*student), maps_of(*teacher, seed=1)
-    expected = by_hand(own, its, p, distance)
-    double = [[torch.from_numpy(x) for x in maps] for maps in (own, its)]
+    student_maps, teacher_maps = maps_of(*student), maps_of(*teacher, seed=1)
+    expected = by_hand(student_maps, teacher_maps, p, distance)
+    double = [[torch.from_numpy(x) for x in maps] for maps in (student_maps, teacher_maps)]
     assert at_loss(*double, p, distance).item() == pytest.approx(expected, abs=1e-8)
     single = [[x.float() for x in maps] for maps in double]
     assert at_loss(*single, p, distance).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -89,16 +91,18 @@ def test_attention_of_every_size_is_compared_at_the_smaller(
 
 def test_the_default_is_the_published_code(pair: Callable[..., tuple]) -> None:
     student, teacher, target = pair(dtype=torch.float64)
-    own, its = ([x.detach().numpy() for x in output.maps] for output in (student, teacher))
-    expected = 1000 * by_hand(own, its, 2, "squared")
+    student_maps, teacher_maps = (
+        [x.detach().numpy() for x in output.maps] for output in (student, teacher)
+    )
+    expected = 1000 * by_hand(student_maps, teacher_maps, 2, "squared")
     assert ATLoss()(student, teacher, target)["at"].item() == pytest.approx(expected, abs=1e-8)
 
 
 def test_the_options_reach_the_function(pair: Callable[..., tuple]) -> None:
     student, teacher, target = pair()
     loss = ATLoss(p=1, distance="norm", stages=[-1, 0], weight=3)
-    own, its = ([output.maps[3], output.maps[0]] for output in (student, teacher))
-    expected = 3 * at_loss(own, its, 1, "norm")
+    student_maps, teacher_maps = ([output.maps[3], output.maps[0]] for output in (student, teacher))
+    expected = 3 * at_loss(student_maps, teacher_maps, 1, "norm")
     assert torch.equal(loss(student, teacher, target)["at"], expected)
 
 
@@ -145,6 +149,7 @@ def test_the_loss_has_no_state() -> None:
     ("options", "message"),
     [
         ({"p": 0.5}, "p=0.5 must be at least 1"),
+        ({"p": float("nan")}, "p=nan must be at least 1"),
         ({"distance": "cosine"}, "distance='cosine' is unknown: choose 'squared' or 'norm'"),
         ({"stages": []}, r"stages=\[\] names no stage"),
     ],
@@ -154,23 +159,27 @@ def test_an_option_out_of_range_is_an_error(options: dict[str, Any], message: st
         ATLoss(**options)
 
 
-@pytest.mark.parametrize(("own", "its"), [(1, 2), (2, 3)])
-def test_other_numbers_of_maps_are_an_error(own: int, its: int) -> None:
+@pytest.mark.parametrize(("of_student", "of_teacher"), [(1, 2), (2, 3)])
+def test_other_numbers_of_maps_are_an_error(of_student: int, of_teacher: int) -> None:
     student, teacher = (
         Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),) * n)
-        for n in (own, its)
+        for n in (of_student, of_teacher)
     )
-    with pytest.raises(ValueError, match=f"student has {own} maps, the teacher {its}.*`stages`"):
+    with pytest.raises(
+        ValueError, match=f"student has {of_student} maps, the teacher {of_teacher}.*`stages`"
+    ):
         ATLoss()(student, teacher, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="stage=3 is not among"):
         ATLoss(stages=[3])(student, teacher, torch.tensor([0, 1]))
 
 
-@pytest.mark.parametrize(("own", "its", "who"), [(0, 1, "student"), (1, 0, "teacher")])
-def test_no_maps_are_an_error(own: int, its: int, who: str) -> None:
+@pytest.mark.parametrize(
+    ("of_student", "of_teacher", "who"), [(0, 1, "student"), (1, 0, "teacher")]
+)
+def test_no_maps_are_an_error(of_student: int, of_teacher: int, who: str) -> None:
     student, teacher = (
         Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),) * n)
-        for n in (own, its)
+        for n in (of_student, of_teacher)
     )
     with pytest.raises(ValueError, match=f"0 maps of the {who}'s Output.*return its stages' maps"):
         ATLoss()(student, teacher, torch.tensor([0, 1]))

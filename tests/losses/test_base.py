@@ -36,6 +36,20 @@ def test_a_loss_needs_nothing_but_terms() -> None:
     assert loss(OUTPUT, None, torch.tensor([0, 1])) == {"constant": torch.tensor(1.0)}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("record", "logged_values"),
+        ("keeps_to_one_teacher", "single_teacher_only"),
+        ("whole_from", "warmup_epochs"),
+    ],
+)
+def test_a_method_under_an_earlier_name_is_refused(old: str, new: str) -> None:
+    with pytest.raises(TypeError, match=rf"Mine\.{old} is now called {new}: rename the method"):
+        type("Mine", (DistillationLoss,), {old: lambda self: None})
+    type("Mine", (DistillationLoss,), {new: lambda self: None})
+
+
 def test_a_required_teacher_is_handed_back() -> None:
     assert require_teacher(torch.nn.MSELoss(), OUTPUT) is OUTPUT
 

@@ -15,6 +15,7 @@ from fdkd_lightning.losses.base import (
 )
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.losses.controls import ShuffledPairs
+from fdkd_lightning.losses.dkd import DKDLoss
 from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.losses.feature import FeatureLoss
 from fdkd_lightning.losses.kd import KDLoss
@@ -25,7 +26,7 @@ TARGET = torch.tensor([0, 1])
 
 
 class Known(DistillationLoss):
-    """Terms of known values, and everything else a loss may have."""
+    """Terms of known values; keeps the calls of its other methods."""
 
     def __init__(self, needs_teacher: bool = False, **values: float) -> None:
         super().__init__()
@@ -40,15 +41,6 @@ class Known(DistillationLoss):
     def build(self, student: Output, teacher: Output | None) -> None:
         self._meet(teacher)
         self.told.append(("build", student, teacher))
-
-    def set_epoch(self, epoch: int) -> None:
-        self.told.append(("set_epoch", epoch))
-
-    def heads(self, student: Output) -> dict[str, Tensor]:
-        return {f"head_{name}": student.logits + value for name, value in self.values.items()}
-
-    def logged_values(self) -> dict[str, Tensor]:
-        return {f"record_{name}": torch.tensor(value) for name, value in self.values.items()}
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         self._meet(teacher)
@@ -122,10 +114,12 @@ def test_schedules_weigh_all_terms_of_their_loss_by_the_epoch() -> None:
         assert terms_of(loss) == pytest.approx(terms, abs=1e-7)
 
 
-def test_the_epoch_reaches_every_loss() -> None:
-    a, b = Known(x=1.0), Known(needs_teacher=True, x=1.0)
-    CompositeLoss({"a": a, "outer": CompositeLoss({"b": b})}).set_epoch(7)
-    assert a.told == b.told == [("set_epoch", 7)]
+def test_warm_ups_of_losses_and_of_weights_both_count() -> None:
+    losses = {"dkd": DKDLoss(warmup=5), "kd": KDLoss()}
+    own = DKDLoss(warmup=5).warmup_epochs()
+    assert CompositeLoss(losses).warmup_epochs() == own
+    assert CompositeLoss(losses, {"kd": WarmUp(4)}).warmup_epochs() == max(3, own)
+    assert CompositeLoss(losses, {"kd": WarmUp(9)}).warmup_epochs() == 8
 
 
 # Without a teacher.
@@ -203,7 +197,7 @@ def test_other_errors_of_a_loss_are_not_swallowed(kind: type[Exception], teacher
         lambda: loss.build(output(), output() if teacher else None),
         lambda: loss.set_epoch(1),
         lambda: loss.heads(output()),
-        loss.record,
+        loss.logged_values,
     ):
         with pytest.raises(kind, match="broken"):
             ask()
@@ -216,25 +210,7 @@ def test_an_unfit_teacher_is_an_error_beside_a_loss_that_is_content() -> None:
         loss(output(), wide, TARGET)
 
 
-# What it hands on.
-
-
-def test_heads_and_records_are_merged_under_the_names() -> None:
-    loss = CompositeLoss({"a": Known(x=1.0), "b": Known(x=2.0, y=3.0)}, {"a": 5.0})
-    heads = loss.heads(output())
-    assert {name: head[0, 0].item() for name, head in heads.items()} == {
-        "a/head_x": 1,
-        "b/head_x": 2,
-        "b/head_y": 3,
-    }
-    # Neither is weighted: they are no terms.
-    assert loss.logged_values() == {
-        "a/record_x": torch.tensor(1.0),
-        "b/record_x": torch.tensor(2.0),
-        "b/record_y": torch.tensor(3.0),
-    }
-    assert CompositeLoss({"kd": KDLoss()}).heads(output()) == {}
-    assert CompositeLoss({"kd": KDLoss()}).logged_values() == {}
+# Names and parameters.
 
 
 def test_the_cut_off_of_a_learnable_split_is_recorded() -> None:
@@ -305,8 +281,6 @@ def test_composites_nest() -> None:
     loss = CompositeLoss({"inner": inner, "c": Known(x=5.0)}, {"inner": 10.0, "c": WarmUp(2)})
     assert terms_of(loss) == {"inner/a/x": 30, "inner/b/x": 20, "c/x": 2.5}
     assert terms_of(loss, teacher=False) == {"inner/a/x": 30, "c/x": 2.5}
-    assert list(loss.logged_values()) == ["inner/a/record_x", "inner/b/record_x", "c/record_x"]
-    assert list(loss.heads(output())) == ["inner/a/head_x", "inner/b/head_x", "c/head_x"]
 
 
 def test_a_nested_composite_without_anything_teacher_free_is_left_out() -> None:
@@ -328,15 +302,10 @@ def test_a_control_shuffles_the_pairs_of_all_losses() -> None:
         control(student, None, torch.tensor([0, 0, 0]))
 
 
-def test_a_control_hands_the_epoch_the_records_and_the_build_to_a_composite() -> None:
-    known, student = Known(x=2.0), output()
-    control = ShuffledPairs(CompositeLoss({"a": known}, {"a": WarmUp(4)}))
-    control.build(student, student)
+def test_a_control_passes_the_epoch_to_the_weights_of_a_composite() -> None:
+    control = ShuffledPairs(CompositeLoss({"a": Known(x=2.0)}, {"a": WarmUp(4)}))
     control.set_epoch(1)
-    assert known.told == [("build", student, student), ("set_epoch", 1)]
     assert terms_of(control) == {"a/x": 1}
-    assert list(control.logged_values()) == ["a/record_x"]
-    assert list(control.heads(student)) == ["a/head_x"]
 
 
 def test_one_loss_of_a_composite_may_be_controlled() -> None:
@@ -356,7 +325,7 @@ def test_no_loss_at_all_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "/", "."])
 def test_a_name_with_a_dot_or_a_slash_is_an_error(name: str) -> None:
-    message = f"losses names '{name}': a name may hold neither a dot nor a slash"
+    message = f"losses names '{name}': a name may contain neither a dot nor a slash"
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         CompositeLoss({"fine": Known(x=1.0), name: Known(x=1.0)})
 

@@ -311,6 +311,8 @@ def test_it_must_be_built() -> None:
         ("temperature", 0.0),
         ("momentum", 1.5),
         ("momentum", -0.1),
+        ("temperature", float("nan")),
+        ("momentum", float("nan")),
     ],
 )
 def test_arguments_out_of_range_are_named(name: str, value: float) -> None:
@@ -350,7 +352,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_remember_what_one_remembers_of_the_whole_batch(
+def test_two_ranks_store_what_one_process_stores_of_the_whole_batch(
     in_processes: Callable[..., None], tmp_path: Path
 ) -> None:
     loss, *_ = made([0], negatives=6, memory_size=16, dim=4)

@@ -20,9 +20,11 @@ def pearson(a: np.ndarray, b: np.ndarray) -> float:
 
 def by_hand(student: np.ndarray, teacher: np.ndarray, tau: float) -> tuple[float, float]:
     """Tau^2 times one minus the mean correlation of rows, and of columns."""
-    own, its = (np.stack([softmax(row / tau) for row in logits]) for logits in (student, teacher))
-    inter = [pearson(s, t) for s, t in zip(own, its, strict=True)]
-    intra = [pearson(s, t) for s, t in zip(own.T, its.T, strict=True)]
+    p_student, p_teacher = (
+        np.stack([softmax(row / tau) for row in logits]) for logits in (student, teacher)
+    )
+    inter = [pearson(s, t) for s, t in zip(p_student, p_teacher, strict=True)]
+    intra = [pearson(s, t) for s, t in zip(p_student.T, p_teacher.T, strict=True)]
     return tuple(tau**2 * (1 - sum(found) / len(found)) for found in (inter, intra))
 
 
@@ -184,7 +186,7 @@ def test_there_is_no_state_to_keep(pair: Callable[..., tuple]) -> None:
     assert other(*pair()) == loss(*pair())
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0])
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_a_temperature_not_above_0_is_an_error(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"temperature={temperature} must be above 0"):
         DISTLoss(temperature=temperature)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -64,12 +65,12 @@ def by_hand(loss: HintLoss, student: np.ndarray, teacher: np.ndarray) -> float:
     return float(np.mean(errors))
 
 
-@pytest.mark.parametrize(("own", "its", "kind"), SIZES)
+@pytest.mark.parametrize(("student_size", "teacher_size", "kind"), SIZES)
 def test_the_student_is_convolved_normalised_and_rectified(
-    own: tuple[int, int], its: tuple[int, int], kind: tuple
+    student_size: tuple[int, int], teacher_size: tuple[int, int], kind: tuple
 ) -> None:
     torch.manual_seed(0)
-    student, teacher = output((3, 2, *own)), output((3, 4, *its), 1)
+    student, teacher = output((3, 2, *student_size)), output((3, 4, *teacher_size), 1)
     for loss, weight in ((HintLoss(stage=0), 100), (HintLoss(stage=0, weight=0.5), 0.5)):
         loss.build(student, teacher)
         assert loss.regressor is not None
@@ -105,14 +106,16 @@ def test_a_value_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "its"), [((4, 4), (5, 5)), ((4, 4), (9, 9)), ((8, 4), (4, 5)), ((8, 4), (4, 8))]
+    ("student_size", "teacher_size"),
+    [((4, 4), (5, 5)), ((4, 4), (9, 9)), ((8, 4), (4, 5)), ((8, 4), (4, 8))],
 )
 def test_sizes_that_no_convolution_joins_are_an_error(
-    own: tuple[int, int], its: tuple[int, int]
+    student_size: tuple[int, int], teacher_size: tuple[int, int]
 ) -> None:
-    message = rf"size \[{own[0]}, {own[1]}\] to the teacher's \[{its[0]}, {its[1]}\].*`stage`"
+    sizes = (re.escape(str([*size])) for size in (student_size, teacher_size))
+    message = "size {} to the teacher's {}.*`stage`".format(*sizes)
     with pytest.raises(ValueError, match=message):
-        HintLoss(stage=0).build(output((2, 3, *own)), output((2, 3, *its)))
+        HintLoss(stage=0).build(output((2, 3, *student_size)), output((2, 3, *teacher_size)))
 
 
 def test_the_default_is_the_second_stage(pair: Callable[..., tuple]) -> None:
@@ -196,7 +199,7 @@ def test_a_constant_map_costs_no_more_than_the_norm_s_epsilon() -> None:
 def test_maps_of_another_size_than_built_for_are_an_error() -> None:
     loss = HintLoss(stage=0)
     loss.build(output((2, 3, 8, 8)), output((2, 4, 4, 4)))
-    with pytest.raises(ValueError, match=r"\[2, 4, 5, 5\].*\[2, 4, 10, 10\].*another size"):
+    with pytest.raises(ValueError, match=r"\[2, 4, 5, 5\].*\[2, 4, 10, 10\].*another input size"):
         loss.double()(output((2, 3, 10, 10)), output((2, 4, 10, 10)), torch.zeros(2))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import (
@@ -64,7 +65,7 @@ def test_the_default_temperature_is_clips() -> None:
     assert InfoNCELoss().temperature == 0.07
 
 
-def test_a_batch_of_one_has_nothing_to_tell_its_pair_from() -> None:
+def test_a_batch_of_one_has_no_negatives() -> None:
     student, teacher = random(1, 6)
     loss = info_nce_loss(student.requires_grad_(), teacher)
     loss.backward()
@@ -117,7 +118,7 @@ def test_a_low_band_of_residue_resembles_nothing() -> None:
     assert features.grad.count_nonzero() == 0
 
 
-def test_a_decouplers_own_term_and_record_are_there() -> None:
+def test_a_decouplers_term_and_logged_value_are_included() -> None:
     student, teacher = (Output(x, torch.zeros(4, 3)) for x in random(4, 8))
     decoupler = LearnableFrequencyDecoupler(0.25)
     loss = InfoNCELoss(decoupler=decoupler)
@@ -137,7 +138,7 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("temperature", [0.0, -0.1])
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
 def test_a_temperature_that_is_not_above_0_is_an_error(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"temperature={temperature} must be above 0"):
         InfoNCELoss(temperature)
@@ -221,25 +222,17 @@ def learn(parts: list[list[int]], rank: int) -> dict[str, list[Any]]:
     return found
 
 
-SCRIPT = """
-import importlib.util, sys
-import torch
-import torch.distributed as dist
-path, folder, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
-spec = importlib.util.spec_from_file_location("of_this_process", path)
-tests = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tests)
-dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-torch.save(tests.learn([[0, 1, 2], [3, 4]], rank), f"{folder}/{rank}.pt")
-dist.destroy_process_group()
-"""
+def learn_on(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save(learn([[0, 1, 2], [3, 4]], rank), folder / f"{rank}.pt")
+    dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_both_batches(
-    in_processes: Callable[..., None], tmp_path: Path
+def test_two_ranks_learn_what_one_process_learns_from_both_batches(
+    on_two_ranks: Callable[..., None], tmp_path: Path
 ) -> None:
-    in_processes(SCRIPT, __file__, tmp_path)
+    on_two_ranks(tmp_path, learn_on)
     alone = learn([[0, 1, 2, 3, 4]], 0)
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for way, (terms, gradients) in alone.items():

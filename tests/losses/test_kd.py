@@ -65,7 +65,7 @@ def test_the_default_temperature_is_4_and_the_weight_a_factor(pair: Callable[...
         assert torch.equal(loss(student, teacher, target)["kd"], expected)
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0])
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
 def test_a_temperature_not_above_0_is_an_error(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"temperature={temperature} must be above 0"):
         KDLoss(temperature)

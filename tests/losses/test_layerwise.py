@@ -12,7 +12,6 @@ from fdkd_lightning.losses import (
     CompositeLoss,
     CRDLoss,
     DistillationLoss,
-    DKDLoss,
     FDKDLoss,
     FeatureLoss,
     InfoNCELoss,
@@ -274,35 +273,6 @@ def test_a_checkpoint_is_read_by_a_loss_that_was_built_alike(pair: Pair) -> None
     second.build(shapes[0], shapes[1])
     second.load_state_dict(first.state_dict())
     assert second(student, teacher, target) == first(student, teacher, target)
-
-
-class Recorder(FeatureLoss):
-    """Keeps to one teacher, and is whole from epoch 3."""
-
-    epoch = 0
-
-    def single_teacher_only(self) -> bool:
-        return True
-
-    def warmup_epochs(self) -> int:
-        return 3
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-
-def test_the_rest_of_the_contract_is_the_criterions() -> None:
-    loss = LayerwiseLoss(Recorder(), [0, 1])
-    loss.set_epoch(5)
-    assert [part.epoch for part in loss.criteria] == [5, 5]
-    assert loss.warmup_epochs() == 3
-    assert loss.single_teacher_only()
-    plain = LayerwiseLoss(FeatureLoss(), [0])
-    assert plain.warmup_epochs() == 0
-    assert not plain.single_teacher_only()
-    assert (
-        LayerwiseLoss(DKDLoss(warmup=20), [0]).warmup_epochs() == DKDLoss(warmup=20).warmup_epochs()
-    )
 
 
 @pytest.mark.parametrize(

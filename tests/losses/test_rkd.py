@@ -35,8 +35,8 @@ def by_hand(student: np.ndarray, teacher: np.ndarray) -> tuple[float, float]:
     """Means over all pairs and all triplets, the degenerate ones included."""
     s, t = (x.reshape(len(x), -1) for x in (student, teacher))
     n = range(len(s))
-    own, its = distances(s), distances(t)
-    pairs = [huber(own[i, j] - its[i, j]) for i in n for j in n]
+    d_student, d_teacher = distances(s), distances(t)
+    pairs = [huber(d_student[i, j] - d_teacher[i, j]) for i in n for j in n]
     triplets = [huber(cosine(s, i, j, k) - cosine(t, i, j, k)) for i in n for j in n for k in n]
     return sum(pairs) / len(pairs), sum(triplets) / len(triplets)
 
@@ -61,9 +61,9 @@ def test_distances_and_angles_of_every_width_are_compared(
 ) -> None:
     generator = np.random.default_rng(0)
     # Cubes, so that some distances differ by more than the Huber loss's 1.
-    own, its = generator.normal(size=student) ** 3, generator.normal(size=teacher)
-    expected = by_hand(own, its)
-    double = [torch.from_numpy(x) for x in (own, its)]
+    x_student, x_teacher = generator.normal(size=student) ** 3, generator.normal(size=teacher)
+    expected = by_hand(x_student, x_teacher)
+    double = [torch.from_numpy(x) for x in (x_student, x_teacher)]
     assert [x.item() for x in rkd_loss(*double)] == pytest.approx(expected, abs=1e-8)
     single = [x.float() for x in double]
     assert [x.item() for x in rkd_loss(*single)] == pytest.approx(expected, rel=1e-4, abs=1e-7)
@@ -102,10 +102,10 @@ def test_two_equal_samples_follow_the_official_value_with_finite_gradients() -> 
     student = torch.randn(4, 6, dtype=torch.float64)
     student[1] = student[0]
     teacher = torch.randn(4, 6, dtype=torch.float64)
-    for own, its in ((student, teacher), (teacher, student)):
-        x = own.clone().requires_grad_()
-        terms = rkd_loss(x, its)
-        expected = by_hand(own.numpy(), its.numpy())
+    for trained, fixed in ((student, teacher), (teacher, student)):
+        x = trained.clone().requires_grad_()
+        terms = rkd_loss(x, fixed)
+        expected = by_hand(trained.numpy(), fixed.numpy())
         assert [term.item() for term in terms] == pytest.approx(expected, abs=1e-8)
         (gradient,) = torch.autograd.grad(sum(terms), x)
         assert gradient.isfinite().all()

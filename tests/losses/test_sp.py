@@ -42,9 +42,9 @@ def test_maps_of_every_size_are_compared(
     student: tuple[int, ...], teacher: tuple[int, ...]
 ) -> None:
     generator = np.random.default_rng(0)
-    own, its = generator.normal(size=student), generator.normal(size=teacher)
-    expected = by_hand(own, its)
-    double = [torch.from_numpy(x) for x in (own, its)]
+    student_map, teacher_map = generator.normal(size=student), generator.normal(size=teacher)
+    expected = by_hand(student_map, teacher_map)
+    double = [torch.from_numpy(x) for x in (student_map, teacher_map)]
     assert sp_loss(*double).item() == pytest.approx(expected, abs=1e-8)
     assert sp_loss(*(x.float() for x in double)).item() == pytest.approx(expected, rel=1e-5)
 
@@ -54,8 +54,10 @@ def test_the_last_stage_and_the_weight_of_3000_are_the_default(
 ) -> None:
     student, teacher, target = pair(dtype=torch.float64)
     for loss, stage, weight in ((SPLoss(), 3, 3000), (SPLoss(stage=1, weight=0.5), 1, 0.5)):
-        own, its = (output.maps[stage].detach().numpy() for output in (student, teacher))
-        expected = weight * by_hand(own, its)
+        student_map, teacher_map = (
+            output.maps[stage].detach().numpy() for output in (student, teacher)
+        )
+        expected = weight * by_hand(student_map, teacher_map)
         assert loss(student, teacher, target)["sp"].item() == pytest.approx(expected, abs=1e-8)
 
 

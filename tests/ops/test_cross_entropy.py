@@ -159,7 +159,7 @@ def two_processes(
     cases: list[tuple[Tensor, ...]],
     values: list[list[Tensor]],
 ) -> Any:
-    """What the first of them found for the cases, and each of them for its values."""
+    """Results of rank 0 for the cases, and of every rank for its values."""
     torch.save(cases, folder / "cases.pt")
     torch.save(values, folder / "values.pt")
     in_processes(PROCESS, folder)
@@ -168,7 +168,7 @@ def two_processes(
 
 
 @pytest.mark.slow
-def test_two_processes_shares_average_to_the_mean_of_both(
+def test_the_shares_of_two_ranks_average_to_the_mean_of_both(
     in_processes: Callable[..., None], tmp_path: Path
 ) -> None:
     # 6 values beside 2, some beside none, none at all, one each.
@@ -182,8 +182,8 @@ def test_two_processes_shares_average_to_the_mean_of_both(
         assert sum(shares) / 2 == pytest.approx(expected, abs=1e-12)
         for rank in range(2):
             mean, gradient, count = means[rank][case]
-            own = sum(values[rank][case].tolist())
-            assert mean.item() == pytest.approx(2 * own / max(len(both), 1), abs=1e-12)
+            share = sum(values[rank][case].tolist())
+            assert mean.item() == pytest.approx(2 * share / max(len(both), 1), abs=1e-12)
             # Averaged over the processes, as DDP does, 1 / (number of both).
             assert gradient.tolist() == pytest.approx([2 / max(len(both), 1)] * pair[rank])
             # The caller's number is left alone.
@@ -191,7 +191,7 @@ def test_two_processes_shares_average_to_the_mean_of_both(
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(
+def test_two_ranks_have_the_gradient_of_one_process_with_the_whole_batch(
     in_processes: Callable[..., None], tmp_path: Path
 ) -> None:
     targets = [

@@ -32,16 +32,14 @@ def test_one_process_has_its_own_rows() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_rows_of_both(
-    in_processes: Callable[..., None], tmp_path: Path
-) -> None:
+def test_two_ranks_have_the_rows_of_both(in_processes: Callable[..., None], tmp_path: Path) -> None:
     in_processes(PROCESS, tmp_path)
-    for rank, own in ((0, [1.0, 2.0, 3.0]), (1, [4.0, 5.0])):
+    for rank, weights in ((0, [1.0, 2.0, 3.0]), (1, [4.0, 5.0])):
         counts, rows, gradient, numbers, none = torch.load(tmp_path / f"{rank}.pt")
         assert counts == [3, 2]
         assert rows.flatten().tolist() == [0, 1, 2, 10, 11]
-        # Twice its own, so that the average over the two is what one process would have.
-        assert gradient.flatten().tolist() == [2 * x for x in own]
+        # Doubled, so that the average over the two ranks is the gradient of a single process.
+        assert gradient.flatten().tolist() == [2 * x for x in weights]
         assert numbers.dtype == torch.int64
         assert numbers.tolist() == [[[0, 0]], [[0, 0]], [[1, 1]], [[1, 1]]]
         assert none.tolist() == [[1.0] * 4]

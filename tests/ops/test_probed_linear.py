@@ -36,8 +36,8 @@ def test_build_keeps_weights_that_fit() -> None:
 @pytest.mark.parametrize("sizes", [(5, 3), (5, None), (None, 3)])
 def test_build_refuses_other_sizes_and_changes_nothing(sizes: tuple[int | None, ...]) -> None:
     layer = ProbedLinear(*sizes)
-    name, own, need = ("in_features", 5, 6) if sizes[0] else ("out_features", 3, 4)
-    with pytest.raises(ValueError, match=f"{name}={own} .* need {need}: set {name}={need}"):
+    name, given, need = ("in_features", 5, 6) if sizes[0] else ("out_features", 3, 4)
+    with pytest.raises(ValueError, match=f"{name}={given} .* need {need}: set {name}={need}"):
         layer.build(6, 4)
     assert (layer.in_features, layer.out_features) == sizes
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fdkd_lightning.ops.spatial import is_sequence, mean_place, resize
+from fdkd_lightning.ops.spatial import is_sequence, mean_over_positions, resize
 
 
 def tokens(*texts: list[float], length: int) -> torch.Tensor:
@@ -22,21 +22,21 @@ def test_a_sequence_is_one_row_of_several(size: tuple[int, int], expected: bool)
 
 def test_the_mean_of_tokens_leaves_padding_out() -> None:
     x = tokens([1.0, 2.0, 6.0], [4.0], [], length=5)
-    assert mean_place(x).tolist() == [[3.0, 30.0], [4.0, 40.0], [0.0, 0.0]]
+    assert mean_over_positions(x).tolist() == [[3.0, 30.0], [4.0, 40.0], [0.0, 0.0]]
 
 
 def test_a_token_with_one_channel_that_is_zero_is_no_padding() -> None:
     x = torch.tensor([[[[0.0, 4.0]], [[2.0, 0.0]]]])
-    assert mean_place(x).tolist() == [[2.0, 1.0]]
+    assert mean_over_positions(x).tolist() == [[2.0, 1.0]]
 
 
-def test_the_mean_of_a_grid_is_that_of_all_places() -> None:
+def test_the_mean_of_a_grid_is_that_of_all_positions() -> None:
     x = torch.tensor([[1.0, 0.0], [0.0, 3.0]]).view(1, 1, 2, 2)
-    assert mean_place(x).tolist() == [[1.0]]
+    assert mean_over_positions(x).tolist() == [[1.0]]
 
 
 def by_hand(text: list[float], length: int) -> list[float]:
-    """A triangle around each new place, as wide as a place of the coarser of both."""
+    """A triangle around each new position, as wide as a position of the coarser grid."""
     found = []
     n = len(text)
     for j in range(length):
@@ -76,9 +76,11 @@ def test_a_text_that_fills_its_length_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 2), (1, 13), (2, 3), (4, 9), (9, 4), (11, 17)])
-@pytest.mark.parametrize("own", [(1, 6), (4, 6), (7, 1)])
-def test_without_padding_it_is_what_torch_does(own: tuple[int, int], size: tuple[int, int]) -> None:
-    x = torch.randn(3, 4, *own, dtype=torch.float64)
+@pytest.mark.parametrize("before", [(1, 6), (4, 6), (7, 1)])
+def test_without_padding_it_is_what_torch_does(
+    before: tuple[int, int], size: tuple[int, int]
+) -> None:
+    x = torch.randn(3, 4, *before, dtype=torch.float64)
     expected = F.interpolate(x, size, mode="bilinear", antialias=True)
     torch.testing.assert_close(resize(x, torch.Size(size)), expected)
 
@@ -93,7 +95,7 @@ def test_a_text_of_padding_alone_stays_zero() -> None:
     assert x.grad[0].count_nonzero() == 0
 
 
-def test_a_finer_grid_lies_between_the_places() -> None:
+def test_a_finer_grid_lies_between_the_positions() -> None:
     coarse = torch.tensor([[0.0, 8.0], [4.0, 4.0]]).view(1, 1, 2, 2)
     fine = resize(coarse, torch.Size([4, 4]))
     assert fine[0, 0, 0].tolist() == [0.0, 2.0, 6.0, 8.0]
@@ -101,14 +103,14 @@ def test_a_finer_grid_lies_between_the_places() -> None:
     assert resize(coarse, torch.Size([2, 2])) is coarse
 
 
-def test_in_a_coarser_grid_every_place_counts() -> None:
+def test_in_a_coarser_grid_every_position_counts() -> None:
     x = torch.randn(1, 2, 9, 12, dtype=torch.float64, requires_grad=True)
     resize(x, torch.Size([2, 3])).sum().backward()
     assert x.grad is not None
     assert (x.grad > 0).all()
 
 
-def test_a_single_place_is_everywhere_alike() -> None:
+def test_a_single_position_fills_the_grid() -> None:
     x = torch.tensor([3.0, 5.0]).view(1, 2, 1, 1)
     for size in ([4, 6], [1, 6]):
         found = resize(x, torch.Size(size))

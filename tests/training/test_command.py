@@ -139,10 +139,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("role", ["unimodal_visual", "distill_audio"])
 def test_a_run_has_one_folder(demo: Path, digits_root: Path, role: str) -> None:
     run = demo / role
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs"}
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs", "run.json"}
     fdkd("test", role, digits_root, "--trainer.limit_test_batches=2")
     fdkd("predict", role, digits_root, "--trainer.limit_predict_batches=2")
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs", "predictions.csv"}
+    assert {path.name for path in run.iterdir()} == {
+        "checkpoints",
+        "logs",
+        "predictions.csv",
+        "run.json",
+    }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     for version, command in enumerate(["fit", "test"]):
         files = {path.name for path in (run / f"logs/version_{version}").iterdir()}
@@ -280,7 +285,7 @@ def test_the_runs_folder_may_be_named_by_an_environment_variable(
     fdkd("fit", "unimodal_audio", digits_root, f"--trainer.default_root_dir=sweep/{name}/run")
     assert [path.name for path in Path.cwd().iterdir()] == ["sweep"]
     run = Path("sweep/seven/run")
-    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs"}
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "logs", "run.json"}
     # So the run's own configuration does not depend on it.
     monkeypatch.delenv("WANDB_RUN_ID")
     assert saved_config(run)["trainer"]["default_root_dir"] == "sweep/seven/run"
@@ -319,7 +324,7 @@ def test_a_logger_left_at_the_current_folder_writes_into_the_runs(
     fdkd("fit", "unimodal_audio", digits_root, *loggers, "--trainer.default_root_dir=run")
     assert [path.name for path in Path.cwd().iterdir()] == ["run"]
     files = {path.name for path in Path("run").iterdir()}
-    assert files == {"checkpoints", "config.yaml", "recorded.jsonl"}
+    assert files == {"checkpoints", "config.yaml", "recorded.jsonl", "run.json"}
     logged = {name for metrics in recorded(Path("run"), "metrics") for name in metrics}
     assert {"train/loss", "val/accuracy"} <= logged
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -109,14 +110,14 @@ class Net(nn.Module):
 
 
 class Memory(CRDLoss):
-    """Each sample's negatives are the same in whatever process: the slots that follow its own."""
+    """Each sample's negatives are the same on any rank: the slots that follow its own."""
 
     def _draw(self, slots: Tensor, labels: Tensor) -> Tensor:
         return (slots[:, None] + 1 + torch.arange(self.negatives)) % self.memory_size
 
 
 def criterion() -> CompositeLoss:
-    """Means, comparisons of samples, batch norm, counts over the processes, a memory."""
+    """Means, comparisons of samples, batch norm, counts over the ranks, a memory."""
     torch.manual_seed(3)
     soft = FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(), lambda_soft=1.0)
     return CompositeLoss(
@@ -132,7 +133,7 @@ def criterion() -> CompositeLoss:
     )
 
 
-# Of each step and process, which samples have the student's modality and which the teacher's.
+# Of each step and rank, which samples have the student's modality and which the teacher's.
 STEPS: list[list[list[tuple[int, int]]]] = [
     [[(1, 1), (1, 0), (1, 1), (1, 1)], [(1, 0), (1, 1), (1, 0), (1, 0)]],  # three and one
     [[(1, 0), (1, 0), (1, 0), (1, 0)], [(1, 1), (1, 0), (1, 1), (1, 1)]],  # none and three
@@ -145,7 +146,7 @@ STEPS: list[list[list[tuple[int, int]]]] = [
 
 
 def step(number: int, ranks: list[int]) -> Batch:
-    """The samples of these processes; blanks are nan."""
+    """The samples of these ranks; blanks are NaN."""
     generator = torch.Generator().manual_seed(number)
     x = torch.randn(8, 2, SIZE, generator=generator, dtype=torch.float64)
     has = torch.tensor(STEPS[number], dtype=torch.bool).view(8, 2)
@@ -196,60 +197,41 @@ def learn(
     return found
 
 
-SCRIPT = """
-import importlib.util, sys
-import torch
-import torch.distributed as dist
-path, folder, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
-spec = importlib.util.spec_from_file_location("of_this_process", path)
-tests = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tests)
-dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-torch.save([tests.learn([rank], trained) for trained in (False, True)], f"{folder}/{rank}.pt")
-whole, output = tests.present(audio=[1, 1, 1]), tests.output(3)
-(pair,) = tests.make_pairs(output, {"audio": output}, whole, 3)
-assert pair.student is pair.teacher is output
-try:
-    batch = tests.present(audio=[1, 1, 1 - rank])
+def learn_on(rank: int, folder: Path) -> None:
+    """Learn with this rank's samples; then gather outputs that are whole, or of other shapes."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save([learn([rank], trained) for trained in (False, True)], folder / f"{rank}.pt")
+    whole = output(3)
+    (pair,) = make_pairs(whole, {"audio": whole}, present(audio=[1, 1, 1]), 3)
+    assert pair is not None
+    assert pair.student is pair.teacher is whole
+    batch = present(audio=[1, 1, 1 - rank])
     batch["label"] = batch["label"][:, None, None].expand(3, 2 + rank, 2)
-    maps = tests.Output(torch.ones(3, 8, 2 + rank, 2), torch.ones(3, 3, 2 + rank, 2))
-    tests.make_pairs(maps, {"audio": tests.select(maps, batch["present"]["audio"])}, batch, 3)
-except ValueError as error:
-    torch.save(str(error), f"{folder}/error{rank}.pt")
-dist.destroy_process_group()
-"""
-
-
-@pytest.fixture(scope="module")
-def found(in_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what each of two processes found."""
-    folder = tmp_path_factory.mktemp("pairs")
-    in_processes(SCRIPT, __file__, folder)
-    return folder
+    maps = Output(torch.ones(3, 8, 2 + rank, 2), torch.ones(3, 3, 2 + rank, 2))
+    with pytest.raises(ValueError, match="of different shapes"):
+        make_pairs(maps, {"audio": select(maps, batch["present"]["audio"])}, batch, 3)
+    dist.destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trained", [False, True])
-def test_two_processes_find_what_one_finds_in_both_batches(found: Path, trained: bool) -> None:
-    both = [torch.load(found / f"{rank}.pt")[trained] for rank in range(2)]
-    alone = learn([0, 1], trained)
-    assert [bool(terms) for terms, _, _ in alone] == [True] * 5 + [False] * 2
-    for one, *two in zip(alone, *both, strict=True):
-        for terms, _, state in two:
-            torch.testing.assert_close(terms, one[0], rtol=1e-9, atol=1e-12)
-            torch.testing.assert_close(state, one[2], rtol=1e-9, atol=1e-12)
-        for gradient, *shares in zip(one[1], *(each[1] for each in two), strict=True):
-            # As DDP averages, with zero for what did not run.
-            mean = sum(torch.zeros(1) if share is None else share for share in shares) / 2
-            expected = torch.zeros(1) if gradient is None else gradient
-            torch.testing.assert_close(
-                *torch.broadcast_tensors(torch.as_tensor(mean).double(), expected.double()),
-                rtol=1e-8,
-                atol=1e-12,
-            )
-
-
-@pytest.mark.slow
-def test_outputs_of_different_sizes_are_an_error_in_all_processes(found: Path) -> None:
-    for rank in range(2):
-        assert "of different shapes" in torch.load(found / f"error{rank}.pt")
+def test_two_ranks_find_what_one_finds_in_both_batches(
+    on_two_ranks: Callable[..., None], tmp_path: Path
+) -> None:
+    on_two_ranks(tmp_path, learn_on)
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for trained in (False, True):
+        alone = learn([0, 1], trained)
+        assert [bool(terms) for terms, _, _ in alone] == [True] * 5 + [False] * 2
+        for one, *two in zip(alone, *(rank[trained] for rank in ranks), strict=True):
+            for terms, _, state in two:
+                torch.testing.assert_close(terms, one[0], rtol=1e-9, atol=1e-12)
+                torch.testing.assert_close(state, one[2], rtol=1e-9, atol=1e-12)
+            for gradient, *shares in zip(one[1], *(each[1] for each in two), strict=True):
+                # As DDP averages, with zero for what did not run.
+                mean = sum(torch.zeros(1) if share is None else share for share in shares) / 2
+                expected = torch.zeros(1) if gradient is None else gradient
+                torch.testing.assert_close(
+                    *torch.broadcast_tensors(torch.as_tensor(mean).double(), expected.double()),
+                    rtol=1e-8,
+                    atol=1e-12,
+                )

@@ -55,7 +55,7 @@ def test_a_students_map_takes_the_teachers_grid() -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [((2, 3), (2, 3, 2, 2)), ((2, 3, 2, 2), (2, 3)), ((2, 3, 1, 4), (2, 3, 2, 2))]
 )
-def test_places_without_an_order_in_common_are_an_error(
+def test_positions_that_cannot_be_resized_to_each_other_are_an_error(
     one: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
     projector = Projector(positions="resize")
@@ -65,7 +65,7 @@ def test_places_without_an_order_in_common_are_an_error(
         projector(student, teacher)
 
 
-def test_teachers_of_one_width_share_the_map() -> None:
+def test_teachers_of_one_width_share_the_layer() -> None:
     projector, student = Projector(), torch.randn(2, 8)
     teachers = [torch.randn(2, width) for width in (16, 16, 5)]
     for teacher in teachers:
@@ -80,7 +80,7 @@ def test_teachers_of_one_width_share_the_map() -> None:
         torch.testing.assert_close(projected, F.linear(student, layer.weight, layer.bias))
 
 
-def test_a_map_is_projected_place_by_place() -> None:
+def test_a_map_is_projected_position_by_position() -> None:
     projector, student = Projector(positions="resize"), torch.randn(2, 8, 3, 4)
     projector.build(student, torch.randn(2, 6, 3, 4))
     projected, _ = projector(student, torch.randn(2, 6, 3, 4))
@@ -97,7 +97,7 @@ def test_building_twice_keeps_the_weights() -> None:
 
 
 @pytest.mark.parametrize(("out_features", "width"), [(None, 8), (16, 16)])
-def test_without_a_teacher_the_width_is_what_was_said(out_features: int | None, width: int) -> None:
+def test_without_a_teacher_the_width_is_out_features(out_features: int | None, width: int) -> None:
     projector, student = Projector(out_features), torch.randn(2, 8)
     projector.build(student, None)
     projected, teacher = projector(student, None)
@@ -105,7 +105,7 @@ def test_without_a_teacher_the_width_is_what_was_said(out_features: int | None, 
     assert teacher is None
 
 
-def test_of_an_evaluation_the_width_is_that_of_training() -> None:
+def test_in_evaluation_the_width_is_that_of_training() -> None:
     projector, student = Projector(), torch.randn(2, 8)
     projector.build(student, torch.randn(2, 6))
     assert projector(student, None)[0].shape == (2, 6)
@@ -120,13 +120,13 @@ def test_another_rank_is_an_error(role: str) -> None:
         Projector().build(*((bad, good) if role == "student" else (good, bad)))
 
 
-def test_unknown_places_are_an_error() -> None:
+def test_unknown_positions_are_an_error() -> None:
     with pytest.raises(ValueError, match="positions='max' is unknown: choose 'mean' or 'resize'"):
         Projector(positions="max")  # type: ignore[arg-type]  # the error
 
 
-def test_it_says_that_it_is_not_built() -> None:
-    with pytest.raises(RuntimeError, match=r"no map to features of width 6 yet: call build\(\)"):
+def test_a_projector_that_is_not_built_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"no layer for features of width 6 yet: call build\(\)"):
         Projector()(torch.randn(2, 8), torch.randn(2, 6))
 
 

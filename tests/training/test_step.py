@@ -5,13 +5,15 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import FrequencyDecoupler
-from fdkd_lightning.losses import FDKDLoss, FeatureLoss
+from fdkd_lightning.losses import DistillationLoss, FDKDLoss, FeatureLoss, KDLoss
 from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.step import DistillationStep
+from fdkd_lightning.training.step import DistillationStep, StepResult
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Output
+
+LOSS = torch.tensor(1.0)
 
 
 class Teacher(nn.Module):
@@ -21,92 +23,95 @@ class Teacher(nn.Module):
         return Output(2 * x, x[:, :3])
 
 
-def teaching(criterion: Any = None, target: Any = "y", **settings: Any) -> DistillationStep:
-    distiller = Distiller(criterion or FeatureLoss(), ["audio"], settings.pop("projector", None))
-    return DistillationStep(
-        FrozenTeachers({"audio": Teacher()}), distiller, target=target, **settings
-    )
+def new_step(
+    criterion: DistillationLoss | None = None, projector: Projector | None = None, **settings: Any
+) -> DistillationStep:
+    distiller = Distiller(criterion or FeatureLoss(), ["audio"], projector)
+    return DistillationStep(FrozenTeachers({"audio": Teacher()}), distiller, **settings)
 
 
 def batch(size: int = 4) -> dict[str, Any]:
     x = torch.arange(8.0 * size).reshape(size, 8)
-    return {
-        "audio": x,
-        "also": {"sound": -x},
-        "y": torch.arange(size) % 3,
-        "id": torch.arange(size),
-    }
+    return {"audio": x, "label": torch.arange(size) % 3}
 
 
-def student(size: int = 4) -> Output:
-    return Output(torch.ones(size, 8), torch.zeros(size, 3))
+def student(size: int = 4, width: int = 8) -> Output:
+    return Output(torch.ones(size, width), torch.zeros(size, 3))
 
 
-@pytest.mark.parametrize(("key", "sign"), [("audio", 1), ("also.sound", -1)])
-def test_each_teacher_gets_its_entry(key: str, sign: int) -> None:
-    found = teaching(inputs={"audio": key}).terms(student(), batch())
-    expected = (2 * sign * batch()["audio"] - 1).square().mean()
-    torch.testing.assert_close(found["feature"], expected)
+def run(step: DistillationStep, loss: Tensor | None = LOSS, **settings: Any) -> StepResult:
+    defaults: dict[str, Any] = {"student": student(), "batch": batch(), "size": 4}
+    return step(nn.Identity(), loss, **(defaults | settings))
 
 
-def test_what_is_read_is_what_the_criterion_knows() -> None:
-    found = teaching(inputs={}, index="id").read(batch())
-    assert found.keys() == {"audio", "label", "index"}
-    assert torch.equal(found["label"], batch()["y"])
-    assert torch.equal(found["index"], batch()["id"])
-    assert teaching(inputs={}, target=None).read(batch()).keys() == {"audio"}
+def test_the_terms_are_added_to_the_task_loss() -> None:
+    expected = (2 * batch()["audio"] - 1).square().mean()
+    for loss, total in ((LOSS, 1 + expected), (None, expected)):
+        result = run(new_step(), loss)
+        torch.testing.assert_close(result.loss, total)
+        torch.testing.assert_close(result.logged, {"feature": expected})
+        assert result.is_complete
 
 
-def test_parts_are_built_by_a_batch() -> None:
-    criterion = FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead())
-    built = teaching(criterion, inputs={}, projector=Projector())
-    with pytest.raises(ValueError, match="parts of FDKDLoss or a projector have no size yet"):
-        built.check_sizes()
-    built.build(Output(torch.ones(2, 5), torch.zeros(2, 3)), batch(2))
-    built.check_sizes()
-    assert list(built.terms(Output(torch.ones(4, 5), torch.zeros(4, 3)), batch())) == [
-        "low",
-        "high",
-        "align",
-    ]
+def test_all_parts_are_sized_by_a_batch() -> None:
+    step = new_step(FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead()), Projector())
+    assert not step.distiller.is_sized()
+    step.build(student(2, 5), batch(2))
+    assert step.distiller.is_sized()
+    assert list(run(step, student=student(4, 5)).logged) == ["low", "high", "align"]
+
+
+def test_a_projector_that_the_criterion_leaves_out_gets_a_zero_gradient() -> None:
+    step = new_step(KDLoss(), Projector())
+    step.build(student(), batch())
+    run(step, LOSS.clone().requires_grad_()).loss.backward()
+    for p in step.distiller.parameters():
+        assert p.grad is not None
+        assert not p.grad.any()
 
 
 @pytest.mark.parametrize(
-    ("settings", "given", "error", "message"),
+    "settings",
     [
-        ({"target": "z"}, student(), KeyError, "target='z': .*; or set target=None, if it has no"),
-        ({}, student(3), ValueError, "last ran on 3 samples, and target='y' has 4"),
-        (
-            {"target": "audio"},
-            student(),
-            TypeError,
-            "target='audio': .* int64 tensor of classes; or set target=None",
-        ),
-        (
-            {},
-            Output(torch.full((4, 8), torch.nan), torch.zeros(4, 3)),
-            ValueError,
-            "student's features are NaN",
-        ),
+        {"student": None},
+        {"batch": batch() | {"present": {"audio": torch.tensor([1, 0, 0, 0]).bool()}}},
     ],
+    ids=["no student", "one sample"],
 )
-def test_a_batch_that_does_not_fit_is_told(
-    settings: dict[str, Any], given: Output, error: type[Exception], message: str
+def test_without_samples_every_parameter_gets_a_zero_gradient(settings: dict[str, Any]) -> None:
+    module, step = nn.Linear(2, 2), new_step()
+    defaults: dict[str, Any] = {"student": student(), "batch": batch(), "size": 4}
+    result = step(module, LOSS, **(defaults | settings))
+    assert result.logged == {}
+    assert not result.is_complete
+    assert result.loss == LOSS
+    result.loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+
+
+def test_a_teachers_first_output_is_checked_once_a_run() -> None:
+    step, infinite = new_step(), batch()
+    infinite["audio"] = torch.full((4, 8), torch.inf)
+    run(step)
+    run(step, batch=infinite)
+    step.restart()
+    with pytest.raises(ValueError, match="audio teacher's features are NaN or infinite"):
+        run(step, batch=infinite)
+
+
+class Named(FeatureLoss):
+    """Logs a value under the name of its term."""
+
+    def logged_values(self) -> dict[str, Tensor]:
+        return {"feature": torch.ones(())}
+
+
+@pytest.mark.parametrize(
+    ("criterion", "reserved"), [(Named(), ()), (FeatureLoss(), ("task", "feature"))]
+)
+def test_a_name_that_is_taken_is_an_error(
+    criterion: DistillationLoss, reserved: tuple[str, ...]
 ) -> None:
-    with pytest.raises(error, match=message):
-        teaching(inputs={}, **settings).terms(given, batch())
-
-
-def test_values_are_looked_at_once() -> None:
-    taught = teaching(inputs={})
-    taught.terms(student(), batch())
-    assert taught.is_checked
-    taught.terms(student()._replace(features=torch.full((4, 8), torch.inf)), batch())
-    taught.is_checked = False
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        taught.terms(student()._replace(features=torch.full((4, 8), torch.inf)), batch())
-
-
-def test_inputs_of_no_teacher_are_told() -> None:
-    with pytest.raises(ValueError, match=r"names 'sound', which is none of the teachers' audio"):
-        teaching(inputs={"sound": 1})
+    name = type(criterion).__name__
+    with pytest.raises(ValueError, match=f"{name} uses the name feature, .* give it another name"):
+        run(new_step(criterion, reserved_names=reserved))

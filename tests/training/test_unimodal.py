@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from fits import equal, trainer
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -93,20 +94,6 @@ class History(Callback):
         return [epoch[name] for epoch in self.epochs]
 
 
-def trainer(tmp_path: Path, *callbacks: Callback, epochs: int = 1, **settings: Any) -> Trainer:
-    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False}
-    return Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        callbacks=list(callbacks),
-        default_root_dir=tmp_path,
-        **quiet,
-        **settings,
-    )
-
-
 def loader(x: Tensor, labels: Any, batch_size: int = 4) -> DataLoader[Batch]:
     return DataLoader(Samples(x, labels), batch_size=batch_size)
 
@@ -121,10 +108,6 @@ def sgd(**settings: Any) -> Callable[..., torch.optim.Optimizer]:
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.named_parameters()}
-
-
-def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_the_loss_falls_and_the_classes_are_learnt(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import frequency_split
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Batch
 
 
@@ -94,7 +94,8 @@ def plot_similarity(path: Path, similarities: Mapping[str, Similarity]) -> None:
         path: The picture to write.
         similarities: What was compared -> its similarity.
     """
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing the similarities")
+    figure = matplotlib.Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(similarities)
     for i, (name, similarity) in enumerate(similarities.items()):

@@ -5,7 +5,7 @@ from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule
 from .preparation.coverage import CoverageError as CoverageError
-from .preparation.media import MediaError as MediaError
+from .preparation.media_error import MediaError as MediaError
 from .preparation.recipe import (
     IMAGENET_MEAN as IMAGENET_MEAN,
     IMAGENET_STD as IMAGENET_STD,
@@ -20,7 +20,7 @@ from .preparation.recipe import (
     SceneImageRecipe as SceneImageRecipe,
     TextRecipe as TextRecipe,
 )
-from .preparation.table import Sample as Sample
+from .preparation.sample import Sample as Sample
 from .sets.ave import (
     AVE as AVE,
     AVEFirstEvents as AVEFirstEvents,
@@ -38,9 +38,8 @@ from .sets.vggsound import (
     VGGSound50 as VGGSound50,
     VGGSoundC2KD as VGGSoundC2KD,
 )
-from .transforms.affine import RandomAffine as RandomAffine
 from .transforms.byte_tokens import ByteTokens as ByteTokens
-from .transforms.fbank import KaldiFbank as KaldiFbank
+from .transforms.kaldi_fbank import KaldiFbank as KaldiFbank
 from .transforms.normalize_depth import NormalizeDepth as NormalizeDepth
 from .transforms.published_audio import (
     C2KDAVESpectrogram as C2KDAVESpectrogram,
@@ -50,6 +49,7 @@ from .transforms.published_audio import (
     OGMCREMADSpectrogram as OGMCREMADSpectrogram,
     OGMVGGSoundSpectrogram as OGMVGGSoundSpectrogram,
 )
+from .transforms.random_affine import RandomAffine as RandomAffine
 from .transforms.spectrograms import (
     LogDensitySpectrogram as LogDensitySpectrogram,
     LogMagnitudeSpectrogram as LogMagnitudeSpectrogram,

@@ -1,4 +1,4 @@
-"""What every data module of the package shares: loaders, and transforms on the device."""
+"""Base class of all data modules: loaders, and transforms on the device."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from platformdirs import user_cache_dir
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-# The place that torch's documentation of default_collate names for types of one's own.
+# The documentation of default_collate refers to this module for collating other types.
 from torch.utils.data._utils.collate import (
     collate as collate_by_type,
     collate_tensor_fn,
@@ -30,31 +30,32 @@ SPLITS_OF_STAGE = {
 
 
 class MultimodalDataModule(LightningDataModule):
-    """Paired samples of several modalities, as dicts, transformed on the device in float32.
+    """Base class of data modules: samples of several modalities, transformed on the device.
 
-    A subclass names its ``class_names`` and ``available_modalities`` and overrides
-    :meth:`make_dataset`, and where it needs to :meth:`prepare_data`, :meth:`make_sampler` and
-    :meth:`default_transforms`. Its samples are dicts of one entry per selected modality,
-    ``"label"`` (-100: none) and ``"index"``, an id that is unique within the whole set, so that a
-    teacher's outputs may be kept under it.
+    Subclasses set ``class_names`` and ``available_modalities`` and override :meth:`make_dataset`,
+    and where needed :meth:`prepare_data`, :meth:`make_sampler` and :meth:`default_transforms`.
+    Their samples are dicts with an entry for each selected modality, ``"label"`` (-100: none) and
+    ``"index"``, an id that is unique within the whole data set, under which the outputs of a
+    teacher can be cached. Transforms run on whole batches in float32.
 
     Args:
-        root: Folder of the data; None: the user's cache folder.
-        batch_size: Samples per batch and process.
-        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
-        num_workers: Loader processes; 0 loads in the process that trains.
-        modalities: The modalities to load; None: all of the set's.
-        seed: Draws the order of training samples (and what a subclass draws).
-        transforms: Modality -> module applied to its batch, in place of the set's own; None: the
-            set's own for all. ``torch.nn.Identity`` leaves a modality as it is stored.
+        root: Folder of the data; None: the cache folder of the user.
+        batch_size: Samples per batch on each rank.
+        eval_batch_size: Samples per batch outside of training; None: ``batch_size``.
+        num_workers: Number of loader processes; 0 loads in the main process.
+        modalities: Modalities to load; None: all modalities of the data set.
+        seed: Seed of the order of training samples (and of further draws of a subclass).
+        transforms: Modality -> module applied to its batch; overrides the transforms of the data
+            set. ``torch.nn.Identity`` keeps a modality as it is stored.
 
     Shape:
         - batch[modality]: [N, ...]
-        - batch["label"], batch["index"]: [N] int64
+        - batch["label"]: [N] int64
+        - batch["index"]: [N] int64
 
     Raises:
-        ValueError: If a modality is unknown, a transform's modality is not selected, or a number
-            is out of range.
+        ValueError: If a modality is unknown, the modality of a transform is not selected, or a
+            number is out of range.
 
     Example:
         >>> class Zeros(MultimodalDataModule):
@@ -69,6 +70,14 @@ class MultimodalDataModule(LightningDataModule):
 
     class_names: tuple[str, ...] = ()
     available_modalities: tuple[str, ...] = ()
+    loading_arguments: tuple[str, ...] = (
+        "root",
+        "batch_size",
+        "eval_batch_size",
+        "num_workers",
+        "modalities",
+    )
+    """Arguments about where and how the data are read, not about what they are."""
 
     def __init__(
         self,
@@ -97,77 +106,84 @@ class MultimodalDataModule(LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """K, the number of classes."""
         return len(self.class_names)
 
     def make_dataset(self, split: str) -> Dataset[Batch]:
-        """The samples of ``"train"``, ``"val"`` or ``"test"``, with the selected modalities."""
-        # Not abstract: a data module may override the loaders instead.
+        """Return the samples of ``"train"``, ``"val"`` or ``"test"``."""
+        # Not abstract: a subclass may override the loaders instead.
         raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
 
     def make_sampler(
-        self, dataset: Dataset[Batch], processes: int, rank: int, seed: int
+        self, dataset: Dataset[Batch], num_replicas: int, rank: int, seed: int
     ) -> DistributedSampler[Any]:
-        """The order of training samples, which ``seed`` and the epoch alone decide."""
-        return DistributedSampler(dataset, processes, rank, shuffle=True, seed=seed)
+        """Return the sampler of training samples, whose order depends on seed and epoch alone.
+
+        Args:
+            dataset: The training samples.
+            num_replicas: Number of ranks.
+            rank: Rank of this process.
+            seed: Seed of the order.
+        """
+        return DistributedSampler(dataset, num_replicas, rank, shuffle=True, seed=seed)
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """Modality -> the set's own transform; may name modalities that are not selected."""
+        """Return modality -> transform of the data set; it may name modalities not selected."""
         return {}
 
     def setup(self, stage: str) -> None:
-        """Load the splits that the stage needs and that are not there yet."""
+        """Load the splits of a stage that are not loaded yet."""
         for split in SPLITS_OF_STAGE[stage]:
             if split not in self.datasets:
                 self.datasets[split] = self.make_dataset(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the training split, in an order of its own for each epoch."""
+        """Return the loader of the training split, with another order in each epoch."""
         dataset = self.datasets["train"]
-        processes = self.trainer.world_size if self.trainer else 1
-        # Lightning leaves a DistributedSampler in place, with one process too, and tells it the
-        # epoch. The order then depends on seed and epoch alone: it is the same for every method,
-        # whatever else draws random numbers, and the same in a resumed run. The sampler adds the
-        # epoch to its seed: factor 10007 keeps one seed's epochs from being another's.
+        num_replicas = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
-        sampler = self.make_sampler(dataset, processes, rank, 10_007 * self.seed)
+        # Lightning keeps a DistributedSampler, on a single rank too, and sets its epoch. The order
+        # then depends on seed and epoch alone: it is the same for every method, whatever else draws
+        # random numbers, and the same in a resumed run. The sampler adds the epoch to its seed; the
+        # factor 10007 keeps epochs of one seed apart from those of the next.
+        sampler = self.make_sampler(dataset, num_replicas, rank, 10_007 * self.seed)
         if self.trainer:
-            # Workers fetch ahead before Lightning tells the epoch of a resumed run, which it takes
-            # from here; its annotation is that of a narrower class.
+            # Workers prefetch before Lightning sets the epoch of a resumed run from this counter,
+            # whose annotation is a base class without the attribute.
             epochs: Any = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(epochs.processed)
-        # In training BatchNorm cannot do with a batch of one.
+        # BatchNorm cannot train on a batch of one sample.
         drop_last = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
         return self._loader(dataset, self.batch_size, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the validation split, in order."""
+        """Return the loader of the validation split, in order."""
         return self._loader(self.datasets["val"], self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the test split, in order."""
+        """Return the loader of the test split, in order."""
         return self._loader(self.datasets["test"], self.eval_batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the test split, in order."""
+        """Return the loader of the test split, in order."""
         return self._loader(self.datasets["test"], self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Apply the transforms where the batch is, in train mode only while training."""
+        """Apply the transforms on the device of the batch, in train mode only while training."""
         training = self.trainer is not None and self.trainer.training
         self.transforms.train(training)
         device = batch["index"].device
         for modality, transform in self.transforms.to(device).items():
-            # Autocast would turn a spectrogram to bfloat16, its logarithm with it.
+            # Autocast would compute spectrograms and their logarithms in bfloat16.
             with torch.autocast(device.type, enabled=False):
-                x = transform(apply_to_collection(batch[modality], Tensor, _widen))
-            # Under a "true" precision a network takes its own type, whatever the stored one's.
+                x = transform(apply_to_collection(batch[modality], Tensor, _to_float32))
+            # With a "true" precision the model takes its own dtype, whatever the stored one.
             batch[modality] = self.trainer.precision_plugin.convert_input(x) if self.trainer else x
         return batch
 
     def _loader(self, dataset: Dataset[Batch], batch_size: int, **order: Any) -> DataLoader[Batch]:
-        # Its own generator: a loader draws its workers' seed from it, and would move the global
-        # one, before a resumed run has taken up its state.
+        # A loader draws the seed of its workers. From the global generator this would happen before
+        # a resumed run restores its state; hence a separate one.
         rank = self.trainer.global_rank if self.trainer else 0
         return DataLoader(
             dataset,
@@ -195,19 +211,25 @@ class MultimodalDataModule(LightningDataModule):
         for modality in transforms:
             if modality not in self.modalities:
                 raise ValueError(
-                    f"transforms has {modality!r}, but modalities={list(self.modalities)}: "
+                    f"transforms names {modality!r}, but modalities={list(self.modalities)}: "
                     f"remove the transform, or add {modality!r} to modalities"
                 )
-        chosen = {**self.default_transforms(), **transforms}
-        return nn.ModuleDict({m: chosen[m] for m in self.modalities if m in chosen})
+        available = {**self.default_transforms(), **transforms}
+        return nn.ModuleDict({m: available[m] for m in self.modalities if m in available})
 
 
-def _widen(x: Tensor) -> Tensor:
+def _to_float32(x: Tensor) -> Tensor:
     return x.float() if x.is_floating_point() else x
 
 
 def collate(samples: list[Batch]) -> Batch:
-    """A batch of samples; entries whose shapes differ, as clips' lengths do, become a list.
+    """Collate samples into a batch; entries of different shapes, such as clips, become a list.
+
+    Args:
+        samples: Samples with equal keys.
+
+    Shape:
+        - output[key]: [N, ...], or a list of N tensors if their shapes differ
 
     Example:
         >>> batch = collate([{"audio": torch.zeros(3)}, {"audio": torch.zeros(5)}])

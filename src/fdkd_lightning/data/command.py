@@ -1,4 +1,4 @@
-"""``fdkd prepare``: decode a set's files, or say what there is to decode."""
+"""``fdkd prepare``: decode the files of a data set, or report what is to be decoded."""
 
 import json
 import sys
@@ -15,41 +15,49 @@ from fdkd_lightning.data.preparation.coverage import CoverageError
 HELP = """\
 usage: fdkd prepare SET [--root FOLDER] [--dry-run] [ARGUMENT ...]
 
-Decode the files of a set once, and write the manifest that says what became of each sample.
-Training does the same when it begins; a run that was cut off goes on where it was.
+Decode the files of a data set once, and write a manifest with the status of each sample.
+Training does the same at its start. An interrupted run is continued.
 
-SET is the name of a data module of fdkd_lightning.data (CREMAD, AVE, ...), the import path of one
-of your own, or the configuration of a run, whose data are then prepared:
+SET is one of:
+  - the name of a data module of fdkd_lightning.data (CREMAD, AVE, ...),
+  - the import path of a data module of your own,
+  - the configuration of a run, whose data set is then prepared.
 
+Examples:
   fdkd prepare CREMAD --root data/cremad --dry-run
   fdkd prepare configs/cremad/distill_visual.yaml
 
-With --dry-run nothing is written, and what is there and would be decoded is told.
-fdkd prepare SET --help lists the set's other arguments (modalities, min_coverage, ...)."""
+With --dry-run nothing is written: the command reports which files exist and would be decoded.
+fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...)."""
 
 
 def prepare_set(args: Sequence[str]) -> None:
-    """Run the command.
+    """Run ``fdkd prepare``.
 
     Args:
-        args: What follows ``fdkd prepare``.
+        args: Arguments after ``fdkd prepare``.
+
+    Raises:
+        SystemExit: If the arguments are invalid or the data set cannot be prepared; also after the
+            help.
     """
     if not args or args[0] in ("-h", "--help"):
         print(HELP)
         raise SystemExit(0 if args else 2)
     name, *rest = args
-    # Also a module in the current folder, as in the other commands.
+    # Modules in the current folder can be imported, as in the other commands.
     sys.path.insert(0, str(Path.cwd()))
     try:
-        path, said = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
-        kind = _class_of(path)
+        path, defaults = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
+        data_class = _class_of(path)
         parser = ArgumentParser(f"fdkd prepare {name}")
-        parser.add_argument("--dry-run", action="store_true", help="only say what there is to do")
-        parser.add_argument("--arguments", action="config", help="a file of them, YAML")
-        own = parser.add_class_arguments(kind)
-        config = parser.parse_args(["--arguments", json.dumps(said), *rest])
-        made = parser.instantiate(config)
-        report = kind(**{argument: made[argument] for argument in own}).prepare(config.dry_run)
+        parser.add_argument("--dry-run", action="store_true", help="only report what is to be done")
+        parser.add_argument("--arguments", action="config", help="a YAML file of arguments")
+        names = parser.add_class_arguments(data_class)
+        config = parser.parse_args(["--arguments", json.dumps(defaults), *rest])
+        values = parser.instantiate(config)
+        data = data_class(**{argument: values[argument] for argument in names})
+        report = data.prepare(config.dry_run)
     except (ValueError, OSError, CoverageError) as error:
         raise SystemExit(f"fdkd prepare: {error}") from error
     tense = "to decode" if config.dry_run else "decoded"
@@ -57,11 +65,13 @@ def prepare_set(args: Sequence[str]) -> None:
 
 
 def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
-    """Class path and arguments of the data in a run's configuration."""
+    """Return class path and arguments of the data module in the configuration of a run."""
     content = get_loader("yaml")(config.read_text(encoding="utf-8"))
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict) or "class_path" not in data:
-        raise ValueError(f"{config} has no data.class_path: give a run's complete configuration")
+        raise ValueError(
+            f"{config} has no data.class_path: pass the complete configuration of a run"
+        )
     return data["class_path"], data.get("init_args", {})
 
 
@@ -71,9 +81,8 @@ def _class_of(name: str) -> type[PairedDataModule]:
         found = getattr(import_module(module or "fdkd_lightning.data"), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f"{name!r} is no class of fdkd_lightning.data, nor one that Python finds from here: "
-            f"{error}"
+            f"{name!r} is neither a class of fdkd_lightning.data nor an importable class: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, PairedDataModule)):
-        raise ValueError(f"{name} is not made from files: only PairedDataModule's kind is prepared")
+        raise ValueError(f"{name} needs no preparation: it is not a PairedDataModule")
     return found

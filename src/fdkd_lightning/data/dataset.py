@@ -1,7 +1,7 @@
-"""One split of a prepared set."""
+"""Dataset of one split, read from a prepared folder."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +12,87 @@ from torch.utils.data import Dataset
 
 from fdkd_lightning.data.preparation.manifest_file import Row
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 LABEL_MAP = "label_map"
-"""The source that the map of a sample's labels is made from, where each pixel has one."""
+"""Source of the label map of a sample, in data sets with a class for each pixel."""
+
+
+def usable_positions(
+    rows: Sequence[Row],
+    samples: Sequence[Sample],
+    split: str,
+    modalities: Collection[str],
+    optional: Collection[str],
+) -> list[int]:
+    """Return the positions of the samples of a split that can be loaded.
+
+    A sample needs all modalities that are not optional and at least one modality. It may lack a
+    label map, but not have a faulty one.
+
+    Args:
+        rows: Rows of the manifest.
+        samples: The samples, in the same order.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        modalities: The modalities to load.
+        optional: Modalities that a sample may lack.
+
+    Example:
+        >>> rows = [Row("a", "train", "", sources, "", "") for sources in ({"text": "so"}, {})]
+        >>> samples = [Sample(row.id, row.split, row.label, {}) for row in rows]
+        >>> usable_positions(rows, samples, "train", ["text", "audio"], optional=["audio"])
+        [0]
+    """
+    required = {*modalities} - {*optional}
+    return [
+        position
+        for position, (row, sample) in enumerate(zip(rows, samples, strict=True))
+        if row.split == split
+        and any(modality in row.sources for modality in modalities)
+        and required <= row.sources.keys()
+        and (LABEL_MAP in row.sources or LABEL_MAP not in sample.sources)
+    ]
 
 
 class PairedDataset(Dataset[Batch]):
-    """One split, read from the prepared folder sample by sample.
+    """One split of a prepared data set.
 
-    A sample is asked for by its position, which gives the view of evaluation, or by a pair (epoch,
-    position), as :class:`~fdkd_lightning.data.sampling.EpochSampler` does, which gives that
-    epoch's own view.
+    Indexing with a position returns the evaluation view of a sample. Indexing with (epoch,
+    position), the pairs of :class:`~fdkd_lightning.data.sampling.EpochSampler`, returns the
+    training view of that epoch.
 
     Args:
         folder: The prepared folder.
-        recipes: Modality -> how it is loaded; only these are.
-        rows: The samples.
-        label: Their labels, [N]; where ``label_recipe`` gives them, only those that are -100 count.
-        index: Their ids within the set, [N].
+        recipes: Modality -> recipe, for the modalities to load.
+        rows: Rows of the manifest, one for each sample.
+        label: Class index of each sample, -100 if it has none. With ``label_recipe`` only -100 has
+            a meaning: the sample is used without its label map.
+        index: Id of each sample within the data set.
         optional: Modalities that a sample may lack.
-        seed: Draws the views, with epoch, index and modality.
-        aligned: Draw one view per sample for all its modalities and its label, pixel by pixel.
-        label_recipe: How the map of a sample's labels is loaded, from the source ``label_map``.
+        seed: Seed of the training views, together with epoch, index and modality.
+        aligned: Draw one view for all modalities of a sample and its label map, pixel by pixel.
+        label_recipe: Recipe of the source ``label_map``; None: one class per sample.
 
     Shape:
-        - sample[modality]: as the recipe gives it; its blank where the sample lacks it
-        - sample["present"]: modality -> whether the sample has it, for ``optional``; without such
-          there is no such entry
-        - sample["label"], sample["index"]: [] int64; the label [H, W] with ``label_recipe``
+        - label, index: [N]
+        - sample[modality]: as the recipe documents; its blank if the sample lacks the modality
+        - sample["present"]: modality -> bool, for the modalities in ``optional``; no such entry if
+          there are none
+        - sample["label"]: scalar int64; [H, W] with ``label_recipe``
+        - sample["index"]: scalar int64
 
     Raises:
+        IndexError: If there is no such position.
         RuntimeError: If a compact form is missing or damaged.
+
+    Example:
+        >>> from fdkd_lightning.data.preparation.recipe import TextRecipe
+        >>> row = Row("a", "train", "owl", {"text": "an owl"}, status="ok", reason="")
+        >>> zeros = np.zeros(1, np.int64)
+        >>> data = PairedDataset(Path(), {"text": TextRecipe()}, [row], zeros, zeros)
+        >>> data[0]["text"], len(data)
+        ('an owl', 1)
     """
 
     def __init__(
@@ -75,7 +124,7 @@ class PairedDataset(Dataset[Batch]):
     def __getitem__(self, position: int | tuple[int, int]) -> Batch:
         epoch, i = position if isinstance(position, tuple) else (None, position)
         if not 0 <= i < len(self):
-            raise IndexError(f"position {i} of {len(self)} samples")
+            raise IndexError(f"position {i} is out of range: there are {len(self)} samples")
         sample: Batch = {"label": self.label[i], "index": self.index[i]}
         present = {}
         for name, recipe in self.recipes.items():
@@ -100,9 +149,9 @@ class PairedDataset(Dataset[Batch]):
     def _rng(self, epoch: int | None, i: int, name: str) -> np.random.Generator | None:
         if epoch is None:
             return None
-        # One of its own, so that other modalities and samples leave it as it is.
-        own = 0 if self.aligned else zlib.crc32(name.encode())
-        return np.random.default_rng((self.seed, epoch, int(self.index[i]), own))
+        # A generator for each modality of each sample: its draws do not depend on the others.
+        stream = 0 if self.aligned else zlib.crc32(name.encode())
+        return np.random.default_rng((self.seed, epoch, int(self.index[i]), stream))
 
     def _load(self, recipe: Recipe, source: str, rng: np.random.Generator | None) -> Any:
         if not isinstance(recipe, MediaRecipe):
@@ -112,13 +161,17 @@ class PairedDataset(Dataset[Batch]):
             return recipe.load(path, rng)
         except Exception as error:
             raise RuntimeError(
-                f"{path} cannot be read ({error}): delete it if it is there, and prepare_data() "
-                "makes it anew"
+                f"{path} cannot be read ({error}): delete it if it exists, and call prepare_data() "
+                "to rebuild it"
             ) from error
 
 
 class _Texts(Sequence[str]):
-    """Strings in one array: a list's would be copied to each worker, by and by, as it counts."""
+    """Strings in one array.
+
+    Worker processes would gradually copy a list of strings, as reading it changes their reference
+    counts.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         encoded = [text.encode() for text in texts]

@@ -1,4 +1,4 @@
-"""Any paired folder: a table of files, texts and labels becomes a data module."""
+"""Data module of any paired files, texts and labels that a table lists."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,62 +6,65 @@ from pathlib import Path
 from torch import nn
 
 from fdkd_lightning.data.paired import PairedDataModule
+from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import Recipe
-from fdkd_lightning.data.preparation.table import Sample, read_table, within
+from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.table import read_table
 
 
 class PairedManifest(PairedDataModule):
-    """Your own pairs, from a table with the columns id, split, label and one per modality.
+    """Paired data of your own, from a table with the columns id, split, label and the modalities.
 
-    ``split`` is train, val or test. A modality's column holds paths relative to ``root``, or with
-    a :class:`~fdkd_lightning.TextRecipe` the texts themselves. An empty label means none,
-    an empty path or text that the sample lacks the modality. Columns ``start`` and
-    ``duration`` (seconds), if there are any, choose a segment of each file; others are ignored.
+    ``split`` is train, val or test. The column of a modality holds paths relative to ``root``, or
+    with a :class:`~fdkd_lightning.TextRecipe` the texts themselves. An empty label means that there
+    is none; an empty path or text means that the sample lacks the modality. Optional columns
+    ``start`` and ``duration`` (seconds) choose a segment of each file. Other columns are ignored.
 
-    The files are decoded when they are first needed, those of the selected modalities only, into
-    ``prepared``, which also gets a manifest that says what became of each sample.
+    ``prepare_data`` decodes the files of the selected modalities into ``prepared``, together with a
+    manifest that documents the status of each sample.
 
     Args:
-        root: Folder of the files, below which all of them must lie.
+        root: Folder of the source files; all of them must be below it.
         table: The table, relative to ``root``: CSV, TSV, or Parquet with the extra ``parquet``.
-        recipes: Modality -> how it is decoded and loaded; the names of the table's columns.
-        class_names: The classes, in the order of their numbers; None: the labels that occur, in
-            numerical or else alphabetical order.
-        batch_size: Samples per batch and process.
-        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
-        num_workers: Loader processes; 0 loads in the process that trains.
-        modalities: The modalities to decode and load; None: all that ``recipes`` names.
-        optional_modalities: Samples that lack one of these, or whose file is broken, are kept if
-            they have another; lacking one of the other ``modalities`` they are left out.
-        seed: Draws the order of training samples, their views and those that keep their label.
-        transforms: Modality -> module applied to its batch; others stay as the recipe gives them.
-        labelled: Training samples that keep their label, the same number of each class as far as
-            possible; the others get -100. None: all.
-        balance: Draw training samples so that all classes are equally frequent, with replacement.
-        val_fraction: Part of the training samples that become the validation split, where the
-            table has none: of each class alike, or whole groups with ``group``. None: the table's
-            own validation split, which it must have.
-        split_seed: Draws that part.
-        group: Column of what must not be in both training and validation, a speaker for instance;
-            used with ``val_fraction``. None: none.
-        prepared: Folder of the prepared form; None: ``prepared`` in ``root``.
-        prepare_workers: Processes that decode; None: one for each CPU.
-        min_coverage: Least share of each split's samples that must be decoded.
-        views: Name -> modality of which the batch holds one more view under that name, so that a
-            teacher may see a sample otherwise than a student of its modality does. ``recipes`` and
-            ``transforms`` may name it; what they do not name is as the modality's.
+        recipes: Modality -> recipe that decodes and loads it; the modalities are columns of the
+            table.
+        class_names: Names of the classes, in the order of their indices; None: the labels that
+            occur, in numerical or else alphabetical order.
+        batch_size: Samples per batch on each rank.
+        eval_batch_size: Samples per batch outside of training; None: ``batch_size``.
+        num_workers: Number of loader processes; 0 loads in the main process.
+        modalities: Modalities to decode and load; None: all that ``recipes`` names.
+        optional_modalities: Modalities that a sample may lack, or whose file may be faulty, as long
+            as it has another. Samples without one of the other ``modalities`` are left out.
+        seed: Seed of the order of training samples, their views and the choice of ``labelled``.
+        transforms: Modality -> module applied to its batch; others stay as the recipe loads them.
+        labelled: Number of training samples that keep their label, the same number of each class as
+            far as possible; the others get -100. None: all.
+        balance: Draw training samples with replacement, such that all classes are equally frequent.
+        val_fraction: Fraction of the training samples that becomes the validation split, if the
+            table has none: the same fraction of each class, or whole groups with ``group``. None:
+            the validation split of the table, which must exist.
+        split_seed: Seed of this split.
+        group: Column of the groups, such as speakers, that ``val_fraction`` keeps in one split;
+            None: the samples have no groups.
+        prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
+        prepare_workers: Number of decoding processes; None: the number of CPUs.
+        min_coverage: Smallest fraction of the samples of each split that must be usable.
+        views: Name -> modality that the batch shows a second time under this name, so that a
+            teacher may receive another view than a student of the same modality. ``recipes`` and
+            ``transforms`` may name a view; it otherwise has those of the modality.
 
     Shape:
-        - batch[modality]: [N, ...], as the recipe says; a list where the samples' shapes differ
-        - batch["present"]: modality -> [N] bool, for those of ``modalities`` that are optional
+        - batch[modality]: [N, ...], as the recipe documents; a list if the shapes of samples differ
+        - batch["present"]: modality -> [N] bool, for the optional ones of ``modalities``
         - batch["label"]: [N] int64
-        - batch["index"]: [N] int64, the sample's row in the table, from 0
+        - batch["index"]: [N] int64, the row of the sample in the table, from 0
 
     Raises:
-        ValueError: If an argument is out of range; once the table is read, if a row has an
-            unknown split or label, another's id, a path that leaves the root, or too few cells.
-        FileNotFoundError: If the table is not there.
-        CoverageError: In ``prepare_data``, if less than ``min_coverage`` of a split is there.
+        ValueError: If an argument is out of range; once the table is read, if a row has an unknown
+            split or label, the id of another row, a path that leaves the root, or too few cells.
+        FileNotFoundError: Once the table is read, if there is no such file.
+        CoverageError: In ``prepare_data``, if a split has fewer usable samples.
 
     Example:
         >>> from fdkd_lightning.data import AudioRecipe, ImageRecipe
@@ -100,7 +103,7 @@ class PairedManifest(PairedDataModule):
     ) -> None:
         if class_names is not None:
             if len(set(class_names)) < len(class_names):
-                raise ValueError(f"class_names={list(class_names)} holds one twice")
+                raise ValueError(f"class_names={list(class_names)} contains a name twice")
             self.class_names = tuple(class_names)
         super().__init__(
             root,
@@ -125,6 +128,6 @@ class PairedManifest(PairedDataModule):
         self.group = group
 
     def read_samples(self) -> list[Sample]:
-        """The table's rows."""
-        named = [modality for modality in self.modalities if modality not in self.views]
-        return read_table(within(self.root, self.table), named, self.group)
+        """Read the rows of the table."""
+        columns = [modality for modality in self.modalities if modality not in self.views]
+        return read_table(within(self.root, self.table), columns, self.group)

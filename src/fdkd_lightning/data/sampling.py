@@ -1,4 +1,4 @@
-"""Orders of samples."""
+"""Orders of training samples: stratified, class-balanced, and by epoch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,17 @@ from fdkd_lightning.types import IGNORE_INDEX
 
 
 def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Positions in a random order of which each beginning holds all classes alike, within 1.
+    """Return positions in a random order whose every prefix is balanced over the classes.
+
+    Within a prefix the numbers of samples of any two classes differ by at most 1, while both have
+    samples left.
+
+    Args:
+        label: Class indices.
+        seed: Seed of the order.
+
+    Shape:
+        - label, output: [N]
 
     Example:
         >>> label = np.array([0, 0, 0, 1, 1, 1])
@@ -22,7 +32,7 @@ def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(label))
-    # How many of its class come before a position.
+    # Number of samples of the same class before a position.
     rank = np.zeros(len(label), np.int64)
     for k in np.unique(label):
         rank[label[order] == k] = np.arange((label == k).sum())
@@ -30,10 +40,15 @@ def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def balanced_weights(label: NDArray[np.int64]) -> Tensor:
-    """Weights that make the classes that occur equally frequent, and keep the unlabelled share.
+    """Return sampling weights that make all classes that occur equally frequent.
+
+    The total weight of the unlabelled samples stays their number.
+
+    Args:
+        label: Class indices, -100 for unlabelled samples.
 
     Shape:
-        - label: [N], -100 where there is no label
+        - label: [N]
         - output: [N] float64, 1 on average
 
     Example:
@@ -49,20 +64,23 @@ def balanced_weights(label: NDArray[np.int64]) -> Tensor:
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """The order of an epoch, as pairs (epoch, position).
+    """Sampler of pairs (epoch, position).
 
-    With the epoch the data set knows what to draw for a sample: the same in the trainer's process,
-    in workers that live through all epochs, and in a resumed run.
+    The epoch determines the training view of a sample. Passing it with the position gives equal
+    views in the main process, in workers that persist over all epochs, and in a resumed run.
 
     Args:
-        dataset: The samples.
-        processes: Over how many processes an epoch is shared.
-        rank: This process.
-        seed: Draws the order, with the epoch.
-        weights: [N], draw with replacement in proportion to these; None: each sample once.
+        dataset: The training samples.
+        num_replicas: Number of ranks.
+        rank: Rank of this process.
+        seed: Seed of the order, together with the epoch.
+        weights: Sampling weights, for draws with replacement; None: each sample once.
+
+    Shape:
+        - weights: [N]
 
     Example:
-        >>> sampler = EpochSampler([5, 6, 7], processes=1, rank=0, seed=0)
+        >>> sampler = EpochSampler([5, 6, 7], num_replicas=1, rank=0, seed=0)
         >>> sampler.set_epoch(4)
         >>> sorted(sampler)
         [(4, 0), (4, 1), (4, 2)]
@@ -71,16 +89,16 @@ class EpochSampler(DistributedSampler[Any]):
     def __init__(
         self,
         dataset: Dataset[Any],
-        processes: int,
+        num_replicas: int,
         rank: int,
         seed: int,
         weights: Tensor | None = None,
     ) -> None:
-        super().__init__(dataset, processes, rank, shuffle=True, seed=seed)
+        super().__init__(dataset, num_replicas, rank, shuffle=True, seed=seed)
         self.weights = weights
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """The pairs of this process."""
+        """Iterate over the pairs of this rank."""
         if self.weights is None:
             positions = list(super().__iter__())
         else:

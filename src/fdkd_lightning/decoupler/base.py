@@ -1,24 +1,46 @@
-"""What every split is, and the arithmetic that all of them share."""
+"""The base class of all splits, and the arithmetic they share."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import refuse_renamed_methods
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
 
 
 class Decoupler(nn.Module, ABC):
-    """Anything that splits features into two bands along its axis ``dim``.
+    """Base class of all splits: a module that splits features into two bands along ``dim``.
 
-    The losses know nothing else of a split: a subclass with another basis fits wherever
-    :class:`FrequencyDecoupler` does. Its parameters, if it has any, are learned with the student.
+    Losses depend on this interface only, so a subclass with another basis can replace
+    :class:`FrequencyDecoupler`. Parameters of a split are trained with the student.
 
     Args:
         dim: The axis to split along.
+
+    Shape:
+        - x: [N, D, ...], or D at ``dim``
+        - output: two tensors like x
+
+    Raises:
+        TypeError: If a subclass defines a method under its name of an earlier version.
+
+    Example:
+        >>> import torch
+        >>> class Signs(Decoupler):
+        ...     def forward(self, x):
+        ...         return Bands(x.clamp_max(0), x.clamp_min(0))
+        >>> low, high = Signs()(torch.tensor([[1.0, -2.0]]))
+        >>> low.tolist(), high.tolist()
+        ([[0.0, -2.0]], [[1.0, 0.0]])
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_renamed_methods(cls, {"record": "logged_values"})
 
     def __init__(self, dim: int = 1) -> None:
         super().__init__()
@@ -29,30 +51,38 @@ class Decoupler(nn.Module, ABC):
         """Split ``x`` into its low and high band."""
 
     def terms(self) -> dict[str, Tensor]:
-        """Weighted terms on the split's own parameters, added to the loss; none by default."""
+        """Return weighted terms of the split's parameters, which losses add; none by default."""
         return {}
 
     def logged_values(self) -> dict[str, Tensor]:
-        """Values to be logged beside the terms, without gradients; none by default."""
+        """Return values to log beside the terms, without gradient; none by default."""
         return {}
 
 
 def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tensor]) -> Bands:
-    """Bands of which the low one is a linear map of ``x`` without its mean.
+    r"""Split features by a linear map of their mean-free part.
 
-    The high band is what the low one leaves, so that nothing is lost whatever the map. Computed
-    in float32 (float64 for float64 input).
+    .. math::
+        x_\mathrm{low} = \mathrm{low\_part}(x - \bar x) \; [+ \; \bar x], \quad
+        x_\mathrm{high} = x - \bar x - \mathrm{low\_part}(x - \bar x)
+
+    The high band is the difference, so nothing is lost whatever the map. It is computed in float32
+    (float64 for float64 input).
 
     Args:
-        x: Features of any rank.
+        x: Features of any number of dimensions.
         dim: The axis to split along.
-        keep_dc: Put the mean into the low band, not into none.
-        low_part: From mean-free features, their axis last, to their low band, mean-free as well.
+        keep_dc: Add the mean (in brackets above) to the low band; otherwise it is in neither band.
+        low_part: Map from mean-free features, their axis last, to their mean-free low band.
+
+    Shape:
+        - x: [N, D, ...], or D at ``dim``
+        - output: two tensors like x
     """
     x = at_least_float32(x)
     mean = x.mean(dim, keepdim=True)
-    # Centred before anything else, so that a large mean costs the bands no precision; twice,
-    # since the first mean is rounded at its own size.
+    # Centred first, so that a large mean costs the bands no precision; twice, since the first mean
+    # is rounded at its own magnitude.
     centred = x - mean
     rest = centred.mean(dim, keepdim=True)
     centred = centred - rest
@@ -62,7 +92,11 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise unless the threshold is in (0, 1)."""
+    """Raise unless the threshold is in (0, 1).
+
+    Raises:
+        ValueError: If it is outside, or NaN.
+    """
     if not 0 < threshold < 1:
         raise ValueError(
             f"threshold={threshold} is outside (0, 1): it is the share of the non-zero "
@@ -71,21 +105,21 @@ def check_threshold(threshold: float) -> None:
 
 
 def last_low_bin(threshold: float, size: int, last: int, least: int = 4) -> int:
-    """The last bin of the low band, of the non-zero frequencies 1..last of features of a size.
+    """Return the last bin of the low band.
 
     Args:
-        threshold: Share of these bins, in (0, 1).
-        size: D.
-        last: The last bin.
-        least: The smallest D that gives two bins.
+        threshold: Cut-off as a fraction of the bins 1..last, in (0, 1).
+        size: D, for the error.
+        last: The last bin of the features' spectrum.
+        least: The smallest D with two bins, for the error.
 
     Raises:
         ValueError: If a band is left without a bin.
     """
-    # 0.29 * 100 is 28.999999999999996: without the epsilon the cut would fall a bin short.
-    cut = math.floor(threshold * last + 1e-9)
-    if cut < 1 or cut >= last:
-        band = "low" if cut < 1 else "high"
+    # 0.29 * 100 is 28.999999999999996: without the epsilon the low band would lose a bin.
+    cutoff = math.floor(threshold * last + 1e-9)
+    if cutoff < 1 or cutoff >= last:
+        band = "low" if cutoff < 1 else "high"
         remedy = (
             f"choose a threshold from {math.ceil(1e6 / last) / 1e6:g} to below 1"
             if last > 1
@@ -95,4 +129,4 @@ def last_low_bin(threshold: float, size: int, last: int, least: int = 4) -> int:
             f"threshold={threshold} leaves the {band} band of features of size {size} empty "
             f"(their non-zero frequencies are the bins 1..{last}): {remedy}"
         )
-    return cut
+    return cutoff

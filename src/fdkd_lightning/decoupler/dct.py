@@ -1,4 +1,4 @@
-"""A cut in the cosine spectrum: frequencies of features that do not wrap around."""
+"""A split at a cut-off frequency in the cosine spectrum of the channels."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from fdkd_lightning.types import Bands
 
 
 class DCTDecoupler(Decoupler):
-    r"""A hard cut of the orthonormal DCT-II coefficients.
+    r"""Split features into low and high frequencies of the orthonormal DCT-II.
 
     .. math::
         x_\mathrm{low} = \sum_{k=1}^{c} \langle x, u_k \rangle \, u_k, \quad
@@ -17,13 +17,13 @@ class DCTDecoupler(Decoupler):
         x_\mathrm{high} = x - \bar{x} - x_\mathrm{low}, \quad
         c = \lfloor \mathrm{threshold} \cdot (D - 1) \rfloor
 
-    The Fourier transform takes the last channel for the first one's neighbour, the cosine
-    transform does not. Coefficient 0 is the mean. Coefficient k has half the frequency of bin k
-    of :func:`frequency_split`, so that the same threshold gives bands as large as there, up to
-    one dimension.
+    The Fourier transform treats the last and the first channel as neighbours; the cosine transform
+    does not. Coefficient 0 is the mean. Coefficient k has half the frequency of bin k of
+    :func:`frequency_split`, so the same threshold gives bands of the same number of dimensions, up
+    to one.
 
-    Computed as the Fourier split of the features followed by their mirror image, whose cosines
-    these are: no D x D matrix, and no matrix product for autocast or TF32 to round.
+    It is computed as the Fourier split of the features followed by their mirror image. This takes
+    no D x D matrix, and no matrix product that autocast or TF32 would round.
 
     Args:
         threshold: Cut-off as a fraction of the coefficients 1..D-1, in (0, 1).
@@ -31,8 +31,8 @@ class DCTDecoupler(Decoupler):
         keep_dc: Put the mean into the low band.
 
     Shape:
-        - x: any, D at ``dim``
-        - bands: as x
+        - x: [N, D, ...], or D at ``dim``
+        - output: two tensors like x
 
     Raises:
         ValueError: If the threshold is outside (0, 1) or leaves a band without a coefficient.
@@ -57,14 +57,14 @@ class DCTDecoupler(Decoupler):
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
         size = x.shape[self.dim]
-        cut = last_low_bin(self.threshold, size, size - 1, least=3)
+        cutoff = last_low_bin(self.threshold, size, size - 1, least=3)
 
         def low_part(centred: Tensor) -> Tensor:
             mirrored = torch.cat([centred, centred.flip(-1)], -1)
-            return low_pass(mirrored, cut)[..., :size]
+            return low_pass(mirrored, cutoff)[..., :size]
 
         return split(x, self.dim, self.keep_dc, low_part)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``print(model)``."""
+        """Return the arguments for ``print(model)``."""
         return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"

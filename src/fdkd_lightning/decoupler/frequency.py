@@ -1,4 +1,4 @@
-"""The paper's split: a hard cut in the Fourier spectrum of the channels."""
+"""The paper's split: low and high frequencies of the channels' Fourier spectrum."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from fdkd_lightning.types import Bands
 def frequency_split(
     x: Tensor, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False
 ) -> Bands:
-    r"""Split ``x`` into low and high frequencies along ``dim`` with a hard cut.
+    r"""Split ``x`` into low and high frequencies along ``dim`` at a cut-off frequency.
 
     .. math::
         F = \mathrm{rfft}(x), \quad
@@ -18,15 +18,15 @@ def frequency_split(
         x_\mathrm{high} = x - \bar{x} - x_\mathrm{low}, \quad
         c = \lfloor \mathrm{threshold} \cdot \lfloor D / 2 \rfloor \rfloor
 
-    Nothing is lost: low + high = x - mean(x), and low + high = x with ``keep_dc``. The transform
-    runs in float32 (float64 for float64 input) whatever the autocast, for there is no bf16 FFT.
+    Nothing is lost: low + high = x - mean(x), or low + high = x with ``keep_dc``. The transform
+    runs in float32 (float64 for float64 input), under autocast too: there is no bf16 FFT.
 
-    The mean (bin 0, DC) is in neither band by default, as in the published code. It is not a
-    detail: with it in the low band, two unrelated feature vectors that share a constant offset
-    already look alike there.
+    The mean (bin 0, DC) is in neither band by default, as in the published code. This matters: with
+    the mean in the low band, two unrelated feature vectors that share a constant offset have
+    similar low bands.
 
     Args:
-        x: Features of any rank.
+        x: Features of any number of dimensions.
         threshold: Cut-off as a fraction of the non-zero frequencies, in (0, 1).
         dim: The axis to split along, of size D, odd or even.
         keep_dc: Put the mean into the low band.
@@ -35,8 +35,8 @@ def frequency_split(
         The low and the high band.
 
     Shape:
-        - x: [N, D], [N, D, H, W], [N, L, D] with ``dim=-1``, or any other
-        - bands: as x
+        - x: [N, D], [N, D, H, W], [N, L, D] with ``dim=-1``, or any other shape
+        - output: two tensors like x
 
     Raises:
         ValueError: If the threshold is outside (0, 1) or leaves a band without a frequency.
@@ -52,21 +52,21 @@ def frequency_split(
     """
     check_threshold(threshold)
     size = x.shape[dim]
-    cut = last_low_bin(threshold, size, size // 2)
-    return split(x, dim, keep_dc, lambda centred: low_pass(centred, cut))
+    cutoff = last_low_bin(threshold, size, size // 2)
+    return split(x, dim, keep_dc, lambda centred: low_pass(centred, cutoff))
 
 
 class FrequencyDecoupler(Decoupler):
-    """:func:`frequency_split` as a module.
+    """Module form of :func:`frequency_split`.
 
     Args:
         threshold: Cut-off as a fraction of the non-zero frequencies, in (0, 1).
-        dim: The axis to split along.
+        dim: The axis to split along, of size D, odd or even.
         keep_dc: Put the mean into the low band.
 
     Shape:
-        - x: any, D at ``dim``
-        - bands: as x
+        - x: [N, D, ...], or D at ``dim``
+        - output: two tensors like x
 
     Raises:
         ValueError: If the threshold is outside (0, 1) or leaves a band without a frequency.
@@ -91,12 +91,16 @@ class FrequencyDecoupler(Decoupler):
         return frequency_split(x, self.threshold, self.dim, self.keep_dc)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``print(model)``."""
+        """Return the arguments for ``print(model)``."""
         return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"
 
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:
-    """``x`` with each bin of its real transform multiplied by its gain.
+    """Multiply each bin of the real Fourier transform by its gain.
+
+    Args:
+        x: Features, their axis last.
+        gain: Factor of each bin.
 
     Shape:
         - x, output: [..., D]
@@ -106,7 +110,15 @@ def filtered(x: Tensor, gain: Tensor) -> Tensor:
     return result
 
 
-def low_pass(x: Tensor, cut: int) -> Tensor:
-    """The bins 1..cut of ``x`` [..., D]."""
+def low_pass(x: Tensor, cutoff: int) -> Tensor:
+    """Keep the bins 1..cutoff of the real Fourier transform.
+
+    Args:
+        x: Features, their axis last.
+        cutoff: The last bin to keep.
+
+    Shape:
+        - x, output: [..., D]
+    """
     bins = torch.arange(x.shape[-1] // 2 + 1, device=x.device)
-    return filtered(x, (bins >= 1) & (bins <= cut))
+    return filtered(x, (bins >= 1) & (bins <= cutoff))

@@ -1,38 +1,39 @@
-"""A wavelet split: means of neighbouring channels, and what they leave."""
+"""A wavelet split: means of neighbouring channels, and the differences from them."""
 
 import torch
 from torch import Tensor
 
 from fdkd_lightning.decoupler.base import Decoupler, split
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import Bands
 
 
 class HaarDecoupler(Decoupler):
-    r"""The Haar wavelet's approximation after some levels, and the details of these levels.
+    r"""Split features into the Haar approximation after J levels and the details of these levels.
 
     .. math::
         x_\mathrm{low}(n) = \frac{1}{|B(n)|} \sum_{i \in B(n)} x(i) - \bar{x}, \quad
         x_\mathrm{high}(n) = x(n) - \frac{1}{|B(n)|} \sum_{i \in B(n)} x(i)
 
-    B(n) is the block of :math:`2^\mathrm{levels}` neighbours that channel n belongs to. Where
-    that does not divide D, the channels left over at the end are a shorter block of their own:
-    low + high = x - mean(x) all the same, and the bands stay orthogonal.
+    B(n) is the block of :math:`2^J` neighbours that contains channel n. If the block size does not
+    divide D, the remaining channels form a shorter block at the end: low + high = x - mean(x) still
+    holds, and the bands stay orthogonal.
 
-    Each level halves the low band: with one level it has D/2 - 1 dimensions, about as many as at
-    a threshold of 1/2, with two D/4 - 1.
+    Each level halves the low band: with one level it has D/2 - 1 dimensions, about as many as
+    :class:`FrequencyDecoupler` at a threshold of 1/2; with two levels D/4 - 1.
 
     Args:
-        levels: Levels of the transform, at least 1.
+        levels: J, the number of levels, at least 1.
         dim: The axis to split along, of size D, odd or even.
         keep_dc: Put the mean into the low band.
 
     Shape:
-        - x: any, D at ``dim``, more than 2 to the power of ``levels``
-        - bands: as x
+        - x: [N, D, ...], or D at ``dim``; D above :math:`2^J`
+        - output: two tensors like x
 
     Raises:
-        ValueError: If there is no level, or one block holds all channels, so that nothing but
-            the mean is left of the low band.
+        ValueError: If ``levels`` is below 1, or one block contains all channels, which leaves the
+            low band empty.
 
     Reference:
         S. Mallat, "A theory for multiresolution signal decomposition: the wavelet
@@ -46,8 +47,7 @@ class HaarDecoupler(Decoupler):
 
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
-        if levels < 1:
-            raise ValueError(f"levels={levels} must be at least 1")
+        check_range("levels", levels, 1)
         self.levels = levels
         self.keep_dc = keep_dc
 
@@ -68,7 +68,7 @@ class HaarDecoupler(Decoupler):
         return split(x, self.dim, self.keep_dc, lambda centred: _block_means(centred, block))
 
     def extra_repr(self) -> str:
-        """The arguments, for ``print(model)``."""
+        """Return the arguments for ``print(model)``."""
         return f"levels={self.levels}, dim={self.dim}, keep_dc={self.keep_dc}"
 
 

@@ -1,1 +1,1 @@
-"""The student alone, out: weights, graphs and a folder for the Hugging Face Hub."""
+"""Export of the student alone: weights, graphs, and a folder for the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""What is exported, and how an artefact is held against it."""
+"""The student to export, the written files, and the comparison of both."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from torch import Tensor, nn
 from fdkd_lightning.training.probe import as_output
 
 TOLERANCE = 1e-5
-"""The largest difference from the live student, in float32.
+"""Largest allowed difference between a written file's float32 outputs and the student's.
 
-Absolute for outputs up to 1, and relative to the largest where they are larger: float32 has seven
-digits, and an engine that adds in another order than torch does not keep more.
+Absolute for outputs up to 1, relative to the largest for larger ones: float32 has about seven
+digits, and engines sum in different orders.
 """
 
 Run = Callable[[Any], Mapping[str, Tensor]]
-"""An artefact in use: input -> ``logits`` and ``features``."""
+"""A loaded file: input -> ``logits`` and ``features``."""
 
 
 class ExportError(ValueError):
-    """A student that cannot be exported so, or an artefact that is not the student."""
+    """The student cannot be exported this way, or a written file differs from it."""
 
 
 class Deployed(nn.Module):
-    """A network, and what stands before it, that returns plain tensors by name.
+    """A network, after an optional transform, that returns a dict of tensors.
 
     Args:
-        network: It returns :class:`~fdkd_lightning.types.Output`.
-        transform: Makes its input; None: nothing does.
+        network: Network that returns :class:`~fdkd_lightning.types.Output`.
+        transform: Computes the network's input; None: the input goes to the network.
 
     Shape:
-        - x: what the transform or the network takes
+        - x: input of the transform, or of the network
         - output: ``logits`` [N, K] or [N, K, H, W], ``features`` [N, D] or [N, D, H, W]
     """
 
@@ -44,22 +44,22 @@ class Deployed(nn.Module):
         self.transform = transform
 
     def forward(self, x: Any) -> dict[str, Tensor]:
-        """Logits and features."""
+        """Return logits and features."""
         output = as_output(self.network(x if self.transform is None else self.transform(x)))
         return {"logits": output.logits, "features": output.features}
 
 
 @dataclass(frozen=True)
 class Student:
-    """A student that is ready to leave: on the CPU, float32, in eval mode.
+    """A student ready for export: on the CPU, float32, in eval mode.
 
     Args:
-        network: The network alone.
-        example: What the network takes, two samples or more.
-        transform: What the graphs begin with; None: with the network.
-        graph_example: What the graphs take.
-        meaning: What that is, in words.
-        config: What ``config.json`` says.
+        network: The student's network.
+        example: Input of the network, at least two samples.
+        transform: First part of the graphs; None: the graphs begin with the network.
+        graph_example: Input of the graphs, at least two samples.
+        meaning: Description of the graphs' input.
+        config: Content of ``config.json``.
     """
 
     network: nn.Module
@@ -71,24 +71,24 @@ class Student:
 
     @property
     def deployed(self) -> Deployed:
-        """The network with what the graphs begin with."""
+        """The module that the graphs are traced from."""
         return Deployed(self.network, self.transform).eval()
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Names of what the graphs take."""
+        """Names of the graphs' inputs."""
         return tuple(named_tensors(self.graph_example, self.config["modality"] or "input"))
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that was written, loaded again and compared.
+    """A file that was written, loaded again and compared with the student.
 
     Args:
-        format: Which.
-        path: Where it is.
-        difference: The largest from the live student's outputs.
-        size: Bytes.
+        format: One of the formats of :func:`~fdkd_lightning.export_student`.
+        path: The file.
+        difference: Largest difference from the student's outputs.
+        size: Size in bytes.
     """
 
     format: str
@@ -103,34 +103,38 @@ class Artefact:
         )
 
 
-def class_path(thing: object) -> str:
-    """The path by which a configuration names the class of something.
+def class_path(instance: object) -> str:
+    """Return the path by which a configuration names an object's class.
 
     Example:
         >>> class_path(nn.ReLU())
         'torch.nn.modules.activation.ReLU'
     """
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
 def named_tensors(x: Any, name: str) -> dict[str, Tensor]:
-    """The tensors that an input consists of, by name: those of a dict, or the one itself.
+    """Return the tensors of an input by name.
+
+    Args:
+        x: A tensor, or a dict of tensors.
+        name: Name of a single tensor.
 
     Raises:
-        ExportError: If it consists of anything else.
+        ExportError: If the input is anything else.
     """
     tensors = {name: x} if isinstance(x, Tensor) else x
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         kind = type(x).__name__ + (f" of {type(x[0]).__name__}" if isinstance(x, list) else "")
         raise ExportError(
-            f"the example's {name} is a {kind}: a graph takes a tensor, or a dict of tensors; give "
-            "what the data's transform makes of it (without include_transform)"
+            f"the example's {name} is a {kind}, and a graph takes a tensor or a dict of tensors: "
+            "export without include_transform, so that the graph takes the transform's output"
         )
     return tensors
 
 
 def signature(x: Any, name: str) -> dict[str, dict[str, Any]]:
-    """Name -> shape and type of an input's tensors.
+    """Return name -> shape and dtype of an input's tensors; the batch dimension is ``N``.
 
     Example:
         >>> signature(torch.zeros(2, 1, 32, 32), "visual")
@@ -142,11 +146,18 @@ def signature(x: Any, name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def parity(name: str, live: Run, found: Run, inputs: Iterator[Any]) -> float:
-    """The largest difference of two networks' outputs over the inputs.
+def parity(name: str, student: Run, loaded: Run, inputs: Iterator[Any]) -> float:
+    """Return the largest difference between a loaded file's outputs and the student's.
+
+    Args:
+        name: The file's format, for errors.
+        student: The student.
+        loaded: The file.
+        inputs: Inputs to compare on.
 
     Raises:
-        ExportError: If it is above :data:`TOLERANCE`, or an output is not a number.
+        ExportError: If the difference exceeds :data:`TOLERANCE` or is NaN, a shape differs, or
+            the file does not run on an input.
 
     Example:
         >>> double = lambda x: {"logits": 2 * x}
@@ -157,36 +168,37 @@ def parity(name: str, live: Run, found: Run, inputs: Iterator[Any]) -> float:
     for x in inputs:
         sizes = [list(t.shape) for t in named_tensors(x, "input").values()]
         with torch.no_grad():
-            want = live(x)
+            expected = student(x)
         try:
             with torch.no_grad():
-                got = found(x)
+                outputs = loaded(x)
         except Exception as error:  # of any engine
             raise ExportError(f"{name} does not run on inputs of shape {sizes}: {error}") from error
-        for key, value in want.items():
-            if got[key].shape != value.shape:
+        for key, value in expected.items():
+            if outputs[key].shape != value.shape:
                 raise ExportError(
-                    f"{name}: {key} of inputs of shape {sizes} have shape {list(got[key].shape)} "
-                    f"instead of {list(value.shape)}"
+                    f"{name}: {key} for inputs of shape {sizes} have shape "
+                    f"{list(outputs[key].shape)} instead of {list(value.shape)}"
                 )
-            difference = float((value - got[key]).abs().max())
+            difference = float((value - outputs[key]).abs().max())
             allowed = TOLERANCE * max(1.0, float(value.abs().max()))
             if not difference <= allowed:
                 raise ExportError(
-                    f"{name}: {key} of inputs of shape {sizes} differ by {difference:.2e} from the "
-                    f"live student's, and {allowed:.0e} is allowed: leave {name} out of formats, "
-                    "and look for what is random or not traced in the network or transform"
+                    f"{name}: {key} for inputs of shape {sizes} differ by {difference:.2e} from "
+                    f"the student's, and {allowed:.0e} is allowed: leave {name} out of formats, "
+                    "or look for operations in the network or transform that are random or that "
+                    "the tracer missed"
                 )
             largest = max(largest, difference)
     return largest
 
 
 def batches(example: Any) -> Iterator[Any]:
-    """The example, a tensor or a dict of them, and batches of one and of five samples from it."""
+    """Yield the example, then batches of one and of five of its samples."""
     yield example
     for size in (1, 5):
-        yield apply_to_collection(example, Tensor, _taken, size)
+        yield apply_to_collection(example, Tensor, _cycle, size)
 
 
-def _taken(x: Tensor, size: int) -> Tensor:
+def _cycle(x: Tensor, size: int) -> Tensor:
     return x[torch.arange(size) % len(x)]

@@ -1,7 +1,8 @@
-"""``fdkd export``: the student of a run, alone."""
+"""``fdkd export``: write the student of a run on its own."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.export.base import ExportError, class_path
 from fdkd_lightning.export.gather import gather_facts
 from fdkd_lightning.export.student import FORMATS, check_formats, export_student
+from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.probe import modality_input, two_samples
@@ -20,9 +22,10 @@ from fdkd_lightning.training.unimodal import UnimodalModule
 
 
 class Exporter(Trainer):
-    """Lightning's trainer, which has one more thing to do with a module and its data."""
+    """Lightning's trainer with the method behind ``fdkd export``."""
 
     config: dict[str, Any]
+    """The command's configuration in plain values."""
 
     def export(
         self,
@@ -35,37 +38,41 @@ class Exporter(Trainer):
         include_transform: bool = False,
         weights_only: bool | None = None,
     ) -> None:
-        """Write a trained student alone, and hold what is written against it.
+        """Write a trained student on its own, and compare the files with it.
 
         Args:
             model: The module.
-            datamodule: Its data, of which two samples are the example; their files must be there.
-            ckpt_path: ``best``, ``last`` or the path of a checkpoint; None: best.
-            formats: Which, with commas between.
-            folder: Where to write; None: ``export`` in the run's folder. An earlier export there
+            datamodule: The data module; two of its test samples are the example input.
+            ckpt_path: ``best``, ``last`` or the path of a checkpoint; None: ``best``.
+            formats: Formats, separated by commas.
+            folder: Folder to write; None: ``export`` in the run's folder. An earlier export in it
                 is replaced.
-            study: The folder of a study that the run is one of: the card then has mean and
-                standard deviation over its seeds.
+            study: Folder of the study that the run belongs to: the card then states mean and
+                standard deviation over the study's seeds.
             include_transform: Begin the graphs with the data's transform of the student's
-                modality, such as the spectrogram of waveforms that they then take.
-            weights_only: A saved configuration has it; nothing but weights is read in any case.
+                modality, such as a spectrogram; they then take waveforms.
+            weights_only: Accepted because saved configurations contain it. Only weights are read
+                in any case.
         """
         if not isinstance(model, UnimodalModule):
             raise ExportError(
-                f"{type(model).__name__} is no UnimodalModule or DistillationModule: give its "
-                "network to fdkd_lightning.export_student"
+                f"{type(model).__name__} is no UnimodalModule or DistillationModule: call "
+                "fdkd_lightning.export_student with its network instead"
             )
-        assert ckpt_path is not None  # the command line has settled it
-        wanted = check_formats([name.strip() for name in formats.split(",")])
+        assert ckpt_path is not None  # the command line sets it
+        checked = check_formats([name.strip() for name in formats.split(",")])
         checkpoint, root = Path(ckpt_path), Path(self.default_root_dir)
         PretrainedModel(model.model, checkpoint).load()
-        facts = gather_facts(self.config, root, checkpoint, None if study is None else Path(study))
+        loading = getattr(datamodule, "loading_arguments", ())
+        facts = gather_facts(self.config, root, checkpoint, loading)
+        if study is not None:
+            facts = replace(facts, study=read_scores(Path(study), root.resolve().name))
         example, transform, meaning = _example(datamodule, model.modality, include_transform)
         written = export_student(
             model,
             root / "export" if folder is None else Path(folder),
             example,
-            wanted,
+            checked,
             network=_network(self.config["model"]),
             transform=transform,
             class_names=getattr(datamodule, "class_names", ()),
@@ -75,32 +82,35 @@ class Exporter(Trainer):
         count = sum(p.numel() for p in model.model.parameters())
         print(f"{type(model.model).__name__}, {count:,} parameters, from {checkpoint}")
         print(*written, sep="\n")
-        if "hub" in wanted:
+        if "hub" in checked:
             print(f"to publish it: hf upload USER/NAME {written[0].path.parent}")
 
 
 class ExportCLI(FDKDCLI):
-    """The command line of ``fdkd export``, which reads what ``fdkd fit`` does."""
+    """The command line of ``fdkd export``, with the arguments of ``fdkd fit``."""
 
-    trainer_kind = Exporter
+    trainer_type = Exporter
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The one command, and what the configuration gives it."""
+        """Name the one command, and its arguments that the configuration gives."""
         return {"export": {"model", "datamodule"}}
 
     def before_export(self) -> None:
-        """Tell what the configuration says, of which the card and the weights' file tell."""
-        said = self.parser.dump(self.config, skip_none=False, format="json")
+        """Give the trainer the configuration, for the card and ``config.json``."""
+        text = self.parser.dump(self.config, skip_unset=False, format="json")
         assert isinstance(self.trainer, Exporter)
-        self.trainer.config = json.loads(said)["export"]
+        self.trainer.config = json.loads(text)["export"]
 
 
 def export(args: Sequence[str] | None = None) -> None:
-    """Run the command.
+    """Run ``fdkd export``.
 
     Args:
         args: The arguments, ``export`` first; None: those of the process.
+
+    Raises:
+        SystemExit: With a message, if the student cannot be exported.
     """
     try:
         ExportCLI(args)
@@ -110,33 +120,31 @@ def export(args: Sequence[str] | None = None) -> None:
 
 
 def _network(model: dict[str, Any]) -> dict[str, Any] | None:
-    """Class path and arguments of the network, where the module gets it as an argument."""
+    """Class path and arguments of the network, if it is an argument of the module."""
     arguments = model.get("init_args") or {}
-    found = arguments.get("student") or arguments.get("model")
-    return found if isinstance(found, dict) and "class_path" in found else None
+    spec = arguments.get("student") or arguments.get("model")
+    return spec if isinstance(spec, dict) and "class_path" in spec else None
 
 
 def _example(
     data: LightningDataModule, modality: str, include_transform: bool
 ) -> tuple[Any, nn.Module | None, str]:
-    """Two samples, what the graphs are to begin with, and what the samples are."""
+    """Two samples, the graphs' transform if wanted, and a description of the samples."""
     with isolate_rng():
         data.prepare_data()
         data.setup("test")
         batch = data.on_before_batch_transfer(two_samples(data.test_dataloader()), 0)
-        meaning = f"{modality!r} of {class_path(data)}"
+        meaning = f"modality {modality!r} of {class_path(data)}"
         transforms: dict[str, nn.Module] = {}
         if isinstance(data, MultimodalDataModule):
             transforms = dict(data.transforms.items())
         if not include_transform:
             if modality in transforms:
-                meaning += (
-                    f" after its transforms[{modality!r}], {class_path(transforms[modality])}"
-                )
+                meaning += f" after its transform {class_path(transforms[modality])}"
             return modality_input(data.on_after_batch_transfer(batch, 0), modality), None, meaning
     if modality not in transforms:
         raise ExportError(
             f"include_transform=true, but {type(data).__name__} has no transform of {modality!r}: "
-            "leave it out, the graphs take what the data give"
+            "leave it out, and the graphs take the modality as the data module returns it"
         )
-    return modality_input(batch, modality), transforms[modality], f"{meaning} as it is stored"
+    return modality_input(batch, modality), transforms[modality], f"{meaning} before its transform"

@@ -1,4 +1,4 @@
-"""The student on the Hugging Face Hub."""
+"""The exported student as a model of the Hugging Face Hub."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from safetensors.torch import save_model
 from torch import nn
 
-from fdkd_lightning.export.weights import WEIGHTS, build_network, fill
+from fdkd_lightning.export.rebuild import build_network
+from fdkd_lightning.export.weights import WEIGHTS, fill
 from fdkd_lightning.types import Output
 
 
@@ -17,28 +18,29 @@ class ExportedStudent(
     library_name="fdkd_lightning",
     tags=["knowledge-distillation"],
 ):
-    """A student as the Hugging Face Hub holds it: plain values, and the network made of them.
+    """A student from the Hugging Face Hub, or from a folder that ``fdkd export`` wrote.
 
-    ``ExportedStudent.from_pretrained("USER/NAME")``, or of a folder that ``fdkd export`` wrote,
-    reads it back. Only networks of this package are built, whatever ``config.json`` names; for
-    others fetch the folder (``huggingface_hub.snapshot_download``) and give it to
-    :func:`~fdkd_lightning.load_student`, with the packages that you trust.
+    Load it with ``ExportedStudent.from_pretrained("USER/NAME")`` or with the folder's path. Only
+    networks of this package and of ``torch.nn`` are built. For other networks, download the folder
+    (``huggingface_hub.snapshot_download``) and call :func:`~fdkd_lightning.load_student` with the
+    packages that you trust.
 
     Args:
         network: Class path and arguments of the network.
-        modality: What it takes, a key of the batch; None: not known.
-        inputs: The network's inputs, each with shape and type, and their meaning.
-        graph_inputs: The same of the graphs beside it; None: there are none.
-        outputs: Shape and type of logits and features.
-        class_names: K names; none: not known.
-        fdkd_lightning: The version of the package that wrote it.
+        modality: Key of the network's input in the batch; None: unknown.
+        inputs: Shape and dtype of the network's inputs, and their meaning.
+        graph_inputs: The same for the graphs in the folder; None: there are none.
+        outputs: Shape and dtype of logits and features.
+        class_names: K names; None: unknown.
+        fdkd_lightning: Version of the package that wrote the folder.
 
     Shape:
-        - x: as ``inputs`` says
+        - x: as ``inputs`` describes
         - output: :class:`~fdkd_lightning.Output` of the network
 
     Raises:
-        ValueError: If the network is made of other classes than those of this package.
+        ValueError: If the network uses a class from outside this package and ``torch.nn``, or
+            cannot be built from its arguments.
 
     Example:
         >>> import torch
@@ -68,11 +70,11 @@ class ExportedStudent(
         self.fdkd_lightning = fdkd_lightning
 
     def forward(self, x: Any) -> Output:
-        """The network's output."""
+        """Run the network."""
         output: Output = self.network(x)
         return output
 
-    # The mixin's positions for this: the file holds the network's weights by the network's names.
+    # The mixin's hooks: the file holds the weights under the network's names, without a prefix.
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(self.network, str(save_directory / WEIGHTS), metadata={"format": "pt"})

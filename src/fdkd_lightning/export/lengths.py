@@ -1,4 +1,4 @@
-"""The lengths of sequences that a written graph takes, found by running it."""
+"""The sequence lengths that a written graph accepts, found by running it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,45 +8,49 @@ from torch import Tensor
 from fdkd_lightning.export.base import Run, Student, named_tensors, parity
 
 FAR, SHORT = 8, 1024
-"""A stated maximum is tried if it is at most so many times the example's length, or at most this:
-what attends from each place to each other needs the square of it."""
+"""A traced maximum is run only if it is at most ``FAR`` times the example's length, or at most
+``SHORT``: attention needs memory quadratic in the length."""
 
 
 def try_lengths(
-    kind: str, found: Run, student: Student, traced: Mapping[str, Mapping[str, int | None]]
+    kind: str, loaded: Run, student: Student, traced: Mapping[str, Mapping[str, int | None]]
 ) -> tuple[dict[str, Any], float]:
-    """The limits of a graph's lengths, and the largest difference from the live student's outputs.
+    """Find the limits of a graph's sequence lengths, and compare its outputs with the student's.
 
-    What the tracer says is where the search begins: its graph may have guards that are narrower.
-    The least length and one beyond the example's (the largest, where that is in reach) are run and
-    held against the live network; where that fails, the limit is moved towards the example's
-    length, by halving. Their neighbours are run too, for lengths that are taken with gaps.
+    The search starts from the tracer's limits; the graph may have narrower guards. The shortest
+    length and one above the example's (the longest, if that is feasible) are run and compared
+    with the student. If one fails, bisection moves that limit towards the example's length. The
+    neighbours of the limits and of the example's length are run too, so that a graph with gaps
+    is found.
 
     Args:
-        kind: The format.
-        found: The file, read back.
-        student: Whose graph it is.
-        traced: Input -> ``min`` and ``max`` (None: open) that the tracer tells.
+        kind: The file's format.
+        loaded: The file.
+        student: The student.
+        traced: Input -> ``min`` and ``max`` (None: no limit), as the tracer reports them.
 
     Returns:
-        Input -> ``min``, ``max`` and ``tried``, the lengths that ran; and the difference.
+        Input -> ``min``, ``max`` and ``tried``, the lengths that ran; and the largest difference
+        from the student's outputs.
     """
     example = named_tensors(student.graph_example, student.input_names[0])
-    own = {name: example[name].shape[1] for name in traced}
-    fixed = {name: {"min": n, "max": n, "tried": [n]} for name, n in own.items()}
-    if len({*own.values()}) != 1:
-        # Of several lengths nobody says how they go together.
+    lengths = {name: example[name].shape[1] for name in traced}
+    fixed = {name: {"min": n, "max": n, "tried": [n]} for name, n in lengths.items()}
+    if len({*lengths.values()}) != 1:
+        # How different lengths depend on each other is not known.
         return fixed, 0.0
-    [length] = {*own.values()}
+    [length] = {*lengths.values()}
     ran: dict[int, float] = {length: 0.0}
 
     def runs(other: int) -> bool:
-        x: Any = {name: _of(t, other) if name in own else t for name, t in example.items()}
+        x: Any = {
+            name: _with_length(t, other) if name in lengths else t for name, t in example.items()
+        }
         if isinstance(student.graph_example, Tensor):
             [x] = x.values()
         try:
-            ran[other] = parity(kind, student.deployed, found, iter([x]))
-        except Exception:  # of any engine, and of a network that takes no such length
+            ran[other] = parity(kind, student.deployed, loaded, iter([x]))
+        except Exception:  # any engine's, or the network's own for a length it rejects
             return False
         return True
 
@@ -67,7 +71,7 @@ def try_lengths(
 
 
 def _outermost(runs: Callable[[int], bool], inside: int, outside: int) -> int:
-    """The length nearest to ``outside`` that runs, by halving; those between are taken to run."""
+    """Find the length nearest to ``outside`` that runs, by bisection."""
     if inside == outside or runs(outside):
         return outside
     while abs(outside - inside) > 1:
@@ -79,6 +83,6 @@ def _outermost(runs: Callable[[int], bool], inside: int, outside: int) -> int:
     return inside
 
 
-def _of(x: Tensor, length: int) -> Tensor:
-    """The sequences, repeated and cut off."""
+def _with_length(x: Tensor, length: int) -> Tensor:
+    """Repeat the sequences and cut them to a length."""
     return x.repeat(1, -(-length // x.shape[1]))[:, :length]

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from fdkd_lightning.export.base import ExportError, Run, Student, named_tensors
+from fdkd_lightning.ops.optional import require
 
 GRAPH = "model.onnx"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -18,20 +18,23 @@ OUTPUTS = ("logits", "features")
 
 
 def require_onnx() -> None:
-    """Raise if a package is missing that writing or checking ONNX needs."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ExportError(
-            f"the format onnx needs {', '.join(missing)}, not installed here: "
-            "pip install 'fdkd_lightning[export]', or leave onnx out of formats"
-        )
+    """Raise ExportError if a package is missing that writing or running ONNX needs."""
+    try:
+        for name in NEEDED:
+            require(name, extra="export", purpose="the format onnx")
+    except ImportError as error:
+        raise ExportError(f"{error}; or leave onnx out of formats") from error
 
 
 def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path:
-    """Write the graph with its weights; above 2 GB these lie beside it."""
+    """Write the graph and its weights; weights above 2 GB go into a file beside it.
+
+    Raises:
+        ExportError: If the graph cannot be converted to ONNX.
+    """
     path = folder / GRAPH
     try:
-        # It tells its progress on the standard output.
+        # The converter prints its progress to standard output.
         with contextlib.redirect_stdout(io.StringIO()):
             converted = torch.onnx.export(
                 program,
@@ -40,11 +43,11 @@ def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path
                 output_names=OUTPUTS,
                 verbose=False,
             )
-    except Exception as error:  # whatever the converter meets
+    except Exception as error:  # any error of the converter
         remedy = (
             "leave onnx out of formats"
             if student.transform is None
-            else "go without include_transform, or leave onnx out of formats"
+            else "export without include_transform, or leave onnx out of formats"
         )
         raise ExportError(f"the graph cannot be converted to ONNX: {remedy}. {error}") from error
     assert converted is not None
@@ -53,11 +56,15 @@ def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path
 
 
 def run_onnx(path: Path, name: str) -> Run:
-    """The graph in onnxruntime, on the CPU, with torch's tensors."""
-    import onnxruntime
+    """Load the graph into onnxruntime on the CPU; inputs and outputs are torch tensors.
 
+    Args:
+        path: The file.
+        name: Name of the input, for graphs with a single one.
+    """
+    onnxruntime = require("onnxruntime", extra="export", purpose="the format onnx")
     options = onnxruntime.SessionOptions()
-    # What fails is raised; it would be printed too.
+    # Errors are raised; without this they are printed as well.
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -1,4 +1,4 @@
-"""A module's student, made ready to leave."""
+"""The student on its own: copied out of its module, ready for export."""
 
 import copy
 import importlib.metadata
@@ -21,7 +21,7 @@ from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 
-def prepare(
+def make_standalone(
     module: nn.Module,
     example: Any,
     modality: str | None,
@@ -30,48 +30,54 @@ def prepare(
     class_names: Sequence[str],
     meaning: str,
 ) -> Student:
-    """The student of a module, and what there is to say of it.
+    """Copy the student out of a module, and describe it for ``config.json``.
 
     Args:
-        module: As in :func:`~fdkd_lightning.export_student`, as the others.
-        example: What the graphs take.
-        modality: What it is called.
-        spec: Class path and arguments of the network.
-        transform: Begins the graphs.
+        module: A ``UnimodalModule`` or ``DistillationModule``, or the network itself.
+        example: Input of the transform or, without one, of the network: two samples or more.
+        modality: Name of the input; None: the module's modality, if it has one.
+        spec: Class path and arguments of the network; None: not known.
+        transform: First part of the graphs; None: the graphs begin with the network.
         class_names: K names.
-        meaning: What the example is.
+        meaning: Description of the example.
+
+    Raises:
+        ExportError: If the example is not a tensor or a dict of tensors of one batch size of at
+            least 2.
+        TypeError: If the network does not return an :class:`~fdkd_lightning.types.Output`.
     """
-    own, spec = _unwrapped(module, spec)
+    network, spec = _unwrapped(module, spec)
     if modality is None and isinstance(module, UnimodalModule):
         modality = module.modality
-    # As stored it may be bfloat16, on a device, in train mode.
-    network = _own(own).float().requires_grad_(False)
+    # In the module it may be bfloat16, on another device, or in train mode.
+    network = _cpu_copy(network).float().requires_grad_(False)
     if transform is not None:
-        transform = _own(transform)
-    example = apply_to_collection(example, Tensor, _widen)
+        transform = _cpu_copy(transform)
+    example = apply_to_collection(example, Tensor, _to_float32)
     sizes = {len(x) for x in named_tensors(example, modality or "input").values()}
     if len(sizes) != 1 or min(sizes) < 2:
         raise ExportError(
-            f"the example holds {sorted(sizes)} samples: give two or more, as many of each tensor"
+            f"the example has batch sizes {sorted(sizes)}: give two or more samples, as many in "
+            "each tensor"
         )
-    inputs = example
+    inputs, inputs_meaning = example, meaning
     if transform is not None:
         with torch.no_grad():
             inputs = transform(example)
+        inputs_meaning = f"output of {class_path(transform)} for {meaning or 'the example'}"
     if spec is not None and isinstance(network, DeferredModel):
         arguments = {**(spec.get("init_args") or {}), **network.self_contained()}
         spec = {**spec, "init_args": arguments}
     with torch.no_grad():
         outputs = Deployed(network)(inputs)
-    # With a transform the words are of what it takes.
-    made = (
-        meaning if transform is None else f"what {class_path(transform)} makes of {meaning or 'it'}"
-    )
     named = len(class_names) == outputs["logits"].shape[1]
     config = {
         "network": None if spec is None else dict(spec),
         "modality": modality,
-        "inputs": {"tensors": signature(inputs, modality or "input"), "meaning": made},
+        "inputs": {
+            "tensors": signature(inputs, modality or "input"),
+            "meaning": inputs_meaning,
+        },
         "graph_inputs": None,
         "outputs": signature(outputs, ""),
         "class_names": list(class_names) if named else None,
@@ -83,7 +89,7 @@ def prepare(
 def _unwrapped(
     module: nn.Module, spec: Mapping[str, Any] | None
 ) -> tuple[nn.Module, Mapping[str, Any] | None]:
-    """The network without what reads its first weights, and how it is built."""
+    """The network inside of every PretrainedModel, and its description."""
     network = module.model if isinstance(module, UnimodalModule) else module
     while isinstance(network, PretrainedModel):
         network = network.model
@@ -91,13 +97,13 @@ def _unwrapped(
     return network, spec
 
 
-def _own(module: nn.Module) -> nn.Module:
-    """A copy on the CPU, in eval mode, whose tensors are no views of larger ones."""
+def _cpu_copy(module: nn.Module) -> nn.Module:
+    """A copy in eval mode whose tensors are not views of larger ones."""
     copied = copy.deepcopy(module).cpu().eval()
     for tensor in (*copied.parameters(), *copied.buffers()):
         tensor.data = tensor.data.clone()
     return copied
 
 
-def _widen(x: Tensor) -> Tensor:
+def _to_float32(x: Tensor) -> Tensor:
     return x.detach().cpu().float() if x.is_floating_point() else x.detach().cpu()

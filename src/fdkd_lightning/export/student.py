@@ -1,4 +1,4 @@
-"""A trained module's student, written, loaded again and compared."""
+"""Write a trained student, load the files again and compare them."""
 
 import contextlib
 import copy
@@ -24,10 +24,11 @@ from fdkd_lightning.export.base import (
     parity,
 )
 from fdkd_lightning.export.card import CARD, write_card
-from fdkd_lightning.export.facts import RunFacts
+from fdkd_lightning.export.gather import RunFacts
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.lengths import try_lengths
-from fdkd_lightning.export.standalone import prepare
+from fdkd_lightning.export.rebuild import required_trust
+from fdkd_lightning.export.standalone import make_standalone
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -53,73 +54,82 @@ def export_student(
     meaning: str = "",
     facts: RunFacts | None = None,
 ) -> list[Artefact]:
-    r"""Write the student alone, load each file again and hold it against the live one.
+    r"""Write a trained student on its own, load each file again and compare it with the student.
 
-    What is written needs no teacher, criterion or projector, nor, but for ``safetensors`` and
-    ``hub``, this package:
+    The files need no teacher, criterion or projector; the graphs do not need this package either.
 
-    - ``safetensors``: ``model.safetensors``, read back by :func:`~fdkd_lightning.load_student`
-    - ``torch_export``: ``model.pt2``, a graph for torch alone, ``torch.export.load(path).module()``
-    - ``onnx``: ``model.onnx``, a graph for onnxruntime and others
-    - ``hub``: all of that is a folder for ``hf upload``, with ``model.safetensors`` and a model
-      card ``README.md``; :class:`~fdkd_lightning.ExportedStudent` reads it
+    ================  ==================================================================
+    format            files
+    ================  ==================================================================
+    ``safetensors``   ``model.safetensors``, for :func:`~fdkd_lightning.load_student`
+    ``torch_export``  ``model.pt2``, for ``torch.export.load(path).module()``
+    ``onnx``          ``model.onnx``, for onnxruntime and other engines
+    ``hub``           ``model.safetensors`` and a model card ``README.md``: a folder for
+                      ``hf upload``, for :class:`~fdkd_lightning.ExportedStudent`
+    ================  ==================================================================
 
-    ``config.json`` says in any case what the files take. The graphs give ``logits`` and
-    ``features``, for any number of samples and, of tokens and waveforms [N, L], for any length
-    within the limits that ``config.json`` tells for each file, if the network allows it. These
-    limits are found by running the file, and ``tried`` there lists the lengths that were run.
-    Everything is in float32 and in eval mode. The module itself is left as it is.
+    ``config.json`` is always written and describes inputs and outputs. The graphs return
+    ``logits`` and ``features`` for any batch size and, if the network allows it, for tokens and
+    waveforms [N, L] of any length within the limits in ``config.json``. These limits are found by
+    running each file; ``tried`` lists the lengths that were run. Everything is float32 and in
+    eval mode. The module itself is not changed.
 
     Args:
-        module: A ``UnimodalModule`` or ``DistillationModule``, whose network is taken, or a network
-            that returns :class:`~fdkd_lightning.Output`.
-        folder: Where to write. An earlier export there is replaced, its card too.
-        example: What the network takes (with ``transform``, what that takes): two samples or more.
-        formats: Which.
-        modality: What the input is called; None: the module's modality, if it has one.
-        network: Class path and arguments of the network, as a configuration says them, so that it
-            can be built again; None: whoever loads it builds it. ``hub`` needs it.
-        transform: Begins the graphs, such as a spectrogram of the waveforms that they then take.
+        module: A ``UnimodalModule`` or ``DistillationModule``, or a network that returns
+            :class:`~fdkd_lightning.Output`.
+        folder: Folder to write. An earlier export in it is replaced, with its card.
+        example: Input of the network or, with ``transform``, of the transform: two samples or
+            more.
+        formats: Formats to write.
+        modality: Name of the input; None: the module's modality, if it has one.
+        network: Class path and arguments of the network, as in a configuration, to build it
+            again; None: :func:`~fdkd_lightning.load_student` must be given a network. ``hub``
+            needs it.
+        transform: First part of the graphs, such as a spectrogram; they then take waveforms.
         class_names: K names.
-        meaning: What the example is, in words, for ``config.json`` and the card.
-        facts: What the card tells of the run.
+        meaning: Description of the example, for ``config.json`` and the card.
+        facts: What the card states about the run.
+
+    Returns:
+        The files, each with its size and its largest difference from the student.
 
     Raises:
-        ValueError: If a format is unknown or needs what is not there, the folder holds other
-            files, the network cannot be traced, or a file differs from the live network by more
-            than 1e-5 (of outputs above 1: relative to the largest). The folder is then as it was.
+        ValueError: If a format is unknown or lacks a package or argument, the folder holds other
+            files, the network cannot be traced, or a file's outputs differ from the student's by
+            more than 1e-5 (relative to the largest for outputs above 1). The folder is then
+            unchanged.
 
     Example:
         >>> import torch
         >>> from fdkd_lightning import ResNet, UnimodalModule
         >>> module = UnimodalModule(ResNet(10, in_chans=1, channels=(8, 8, 8, 8)), "visual")
-        >>> pictures = torch.randn(2, 1, 32, 32)
+        >>> images = torch.randn(2, 1, 32, 32)
         >>> folder = Path(tempfile.mkdtemp())
-        >>> [written] = export_student(module, folder, pictures, ["torch_export"])
+        >>> [written] = export_student(module, folder, images, ["torch_export"])
         >>> graph = torch.export.load(folder / "model.pt2").module()
         >>> graph(torch.randn(7, 1, 32, 32))["logits"].shape
         torch.Size([7, 10])
     """
     folder = Path(folder)
     _check(formats, network, folder)
-    student = prepare(module, example, modality, network, transform, class_names, meaning)
+    student = make_standalone(module, example, modality, network, transform, class_names, meaning)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the final one, so that nothing is left of what fails.
+    # A failed export leaves the folder as it was.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        found = _write(student, Path(temporary), formats, facts)
+        written = _write(student, Path(temporary), formats, facts)
         folder.mkdir(exist_ok=True)
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
             if (Path(temporary) / name).exists():
                 os.replace(Path(temporary) / name, folder / name)
-    return [replace(artefact, path=folder / artefact.path.name) for artefact in found]
+    return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 
 def check_formats(names: Sequence[str]) -> list[Format]:
-    """The formats of these names; what they need is there.
+    """Return the named formats, each once and in a fixed order.
 
     Raises:
-        ExportError: If one is unknown, or needs a package that is missing.
+        ExportError: If a format is unknown, or needs a package that is not installed.
     """
     found = [kind for kind in FORMATS if kind in names]
     unknown = [name for name in names if name not in FORMATS]
@@ -133,18 +143,20 @@ def check_formats(names: Sequence[str]) -> list[Format]:
 def _check(formats: Sequence[str], network: Any, folder: Path) -> None:
     if "hub" in check_formats(formats) and network is None:
         raise ExportError(
-            "the format hub needs to know how the network is built: give network="
-            "{'class_path': ..., 'init_args': {...}} (fdkd export takes it from the module's "
+            "the format hub needs the network's description: give network="
+            "{'class_path': ..., 'init_args': {...}} (fdkd export reads it from the module's "
             "argument student or model), or leave hub out of formats"
         )
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _ours(folder))):
+    if folder.exists() and not (
+        folder.is_dir() and (_holds_export(folder) or not any(folder.iterdir()))
+    ):
         raise ExportError(
-            f"folder={str(folder)!r} holds something else than an export: give another, or empty it"
+            f"folder={str(folder)!r} holds other files than an export: give another, or empty it"
         )
 
 
-def _ours(folder: Path) -> bool:
-    """Whether the folder holds an export: what is replaced is only ever our own."""
+def _holds_export(folder: Path) -> bool:
+    """Whether a folder was written by an export, and may be replaced."""
     try:
         return "fdkd_lightning" in json.loads((folder / weights.CONFIG).read_text("utf-8"))
     except (OSError, ValueError):
@@ -154,18 +166,17 @@ def _ours(folder: Path) -> bool:
 def _write(
     student: Student, folder: Path, formats: Sequence[str], facts: RunFacts | None
 ) -> list[Artefact]:
-    # First, for the configuration tells what the graphs take.
+    # First: config.json describes the graphs' inputs.
     graphs = _write_graphs(student, folder, formats)
     weights.write_config(student.config, folder)
     written = []
-    # The hub's folder has the weights in any case.
     if {"safetensors", "hub"} & {*formats}:
         path = weights.write_weights(student, folder)
-        written.append(_compared("safetensors", path, student, _read_back(student, folder)))
+        written.append(_compared("safetensors", path, student, _load(student, folder)))
     written += graphs
     if "hub" in formats:
         path = write_card(student.config, facts, [entry.path.name for entry in written], folder)
-        written.append(_compared("hub", path, student, _from_hub(student, folder)))
+        written.append(_compared("hub", path, student, _load_as_hub(student, folder)))
     return written
 
 
@@ -174,19 +185,19 @@ def _write_graphs(student: Student, folder: Path, formats: Sequence[str]) -> lis
         return []
     program = torch_export.trace(student)
     takes = student.config["graph_inputs"] = torch_export.inputs_of(student, program)
-    # What the tracer says of lengths gives way to what each file was seen to take.
+    # The tracer's limits are replaced by those found for each file.
     traced = {name: entry.pop("L") for name, entry in takes["tensors"].items() if "L" in entry}
     written = []
     for kind in (kind for kind in ("torch_export", "onnx") if kind in formats):
         if kind == "torch_export":
             path = torch_export.write_graph(program, folder)
-            found = torch_export.run_graph(path)
+            loaded = torch_export.run_graph(path)
         else:
             path = onnx.write_onnx(student, program, folder)
-            found = onnx.run_onnx(path, student.config["modality"] or "input")
-        difference = parity(kind, student.deployed, found, batches(student.graph_example))
+            loaded = onnx.run_onnx(path, student.config["modality"] or "input")
+        difference = parity(kind, student.deployed, loaded, batches(student.graph_example))
         if traced:
-            limits, other = try_lengths(kind, found, student, traced)
+            limits, other = try_lengths(kind, loaded, student, traced)
             difference = max(difference, other)
             for name, entry in limits.items():
                 takes["tensors"][name].setdefault("L", {})[kind] = entry
@@ -194,8 +205,8 @@ def _write_graphs(student: Student, folder: Path, formats: Sequence[str]) -> lis
     return written
 
 
-def _compared(kind: str, path: Path, student: Student, found: Run) -> Artefact:
-    difference = parity(kind, Deployed(student.network), found, batches(student.example))
+def _compared(kind: str, path: Path, student: Student, loaded: Run) -> Artefact:
+    difference = parity(kind, Deployed(student.network), loaded, batches(student.example))
     return Artefact(kind, path, difference, _size(path))
 
 
@@ -203,18 +214,18 @@ def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in (path, *path.parent.glob(f"{path.name}.data")))
 
 
-def _read_back(student: Student, folder: Path) -> Run:
-    spec, bare = student.config["network"], None
+def _load(student: Student, folder: Path) -> Run:
+    spec, empty = student.config["network"], None
     if spec is None:
-        bare = copy.deepcopy(student.network)
-        for value in bare.state_dict().values():
+        empty = copy.deepcopy(student.network)
+        for value in empty.state_dict().values():
             value.zero_()
-    return Deployed(weights.load_student(folder, weights.untrusted(spec), bare)).eval()
+    return Deployed(weights.load_student(folder, required_trust(spec), empty)).eval()
 
 
-def _from_hub(student: Student, folder: Path) -> Run:
-    if weights.untrusted(student.config["network"]):
-        return _read_back(student, folder)
-    # It tells where it reads from.
+def _load_as_hub(student: Student, folder: Path) -> Run:
+    if required_trust(student.config["network"]):
+        return _load(student, folder)
+    # The mixin prints where it reads from.
     with contextlib.redirect_stdout(io.StringIO()):
         return Deployed(ExportedStudent.from_pretrained(folder)).eval()

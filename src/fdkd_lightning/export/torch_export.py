@@ -1,4 +1,4 @@
-"""The student as a graph of torch.export, which torch alone runs."""
+"""The student as a torch.export graph, which torch alone can run."""
 
 import warnings
 from functools import partial
@@ -14,15 +14,16 @@ from fdkd_lightning.export.base import ExportError, Run, Student, named_tensors,
 
 GRAPH = "model.pt2"
 OPEN = 2**31
-"""The tracer says of a length without limit that it is below some huge number."""
+"""The tracer reports a length without limit as one below some huge number."""
 
 
 def trace(student: Student) -> ExportedProgram:
-    """The graph, for any number of samples and, of sequences [N, L], any length where that holds.
+    """Trace the student, with a dynamic batch size and, for sequences [N, L], a dynamic length.
+
+    A network that fixes the length leads to a warning and a graph for that length alone.
 
     Raises:
-        ExportError: If torch cannot trace the network or the transform, or not for any number of
-            samples.
+        ExportError: If torch cannot trace the network or transform with a dynamic batch size.
     """
     x = student.graph_example
     named_tensors(x, student.input_names[0])
@@ -31,39 +32,40 @@ def trace(student: Student) -> ExportedProgram:
     shapes = apply_to_collection(x, Tensor, partial(_dimensions, batch=batch))
     try:
         with torch.no_grad():
-            # Once before: some check the values of their first input, which is no part of a graph.
+            # Some networks check the values of their first input, which a graph cannot contain.
             deployed(x)
             program = torch.export.export(deployed, (x,), dynamic_shapes=(shapes,), strict=False)
-    except Exception as error:  # whatever the tracer meets
-        whole = type(student.network).__name__
+    except Exception as error:  # any error of the tracer
+        traced = type(student.network).__name__
         remedy = "leave torch_export and onnx out of formats"
         if student.transform is not None:
-            whole = f"{type(student.transform).__name__} and {whole}"
-            remedy = f"go without include_transform, or {remedy}"
+            traced = f"{type(student.transform).__name__} and {traced}"
+            remedy = f"export without include_transform, or {remedy}"
         raise ExportError(
-            f"torch.export cannot trace {whole} for any number of samples: {remedy}. {error}"
+            f"torch.export cannot trace {traced} for any batch size: {remedy}. {error}"
         ) from error
     for name, entry in inputs_of(student, program)["tensors"].items():
         if len(entry["shape"]) == 2 and "L" not in entry:
             warnings.warn(
-                f"{type(student.network).__name__} fixes the length of {name!r} where it is "
-                f"traced: the graphs take {entry['shape']} and no other length",
+                f"{type(student.network).__name__} fixes the length of {name!r} in the traced "
+                f"graph: the graphs take {entry['shape']} and no other length",
                 stacklevel=2,
             )
     return program
 
 
 def inputs_of(student: Student, program: ExportedProgram) -> dict[str, Any]:
-    """What the graph takes: ``N`` is any number; ``L`` a length from ``min`` to ``max``.
+    """Describe the graph's inputs: shape, dtype and meaning.
 
-    These are what the tracer knows: guards of the graph may be narrower.
+    ``N`` is any batch size, ``L`` a length from ``min`` to ``max`` as the tracer reports them;
+    guards of the graph may be narrower.
     """
     found = signature(student.graph_example, student.input_names[0])
     names = program.graph_signature.user_inputs
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.name in names}
     for entry, node in zip(found.values(), names, strict=True):
         shape = values[str(node)].shape
-        # Of a length that was fixed after all the symbol is a number.
+        # For a length that the tracer fixed there is a number in place of the symbol.
         symbol = None if len(shape) != 2 or isinstance(shape[1], int) else shape[1].node.expr
         if symbol in program.range_constraints:
             entry["shape"] = ["N", "L"]
@@ -77,18 +79,18 @@ def inputs_of(student: Student, program: ExportedProgram) -> dict[str, Any]:
 
 
 def write_graph(program: ExportedProgram, folder: Path) -> Path:
-    """Write the graph and its weights."""
+    """Write the graph and its weights; return the file's path."""
     path = folder / GRAPH
     torch.export.save(program, path)
     return path
 
 
 def run_graph(path: Path) -> Run:
-    """The graph, read back."""
+    """Load the graph."""
     run: Run = torch.export.load(path).module()
     return run
 
 
 def _dimensions(x: Tensor, batch: Any) -> dict[int, Any]:
-    # A sequence's length may be fixed by what the network does with it, then by the tracer.
+    # AUTO, not Dim: the network may fix the length of a sequence.
     return {0: batch, 1: Dim.AUTO} if x.ndim == 2 else {0: batch}

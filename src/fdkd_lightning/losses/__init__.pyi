@@ -1,11 +1,7 @@
 from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
-from .c2kd import (
-    C2KDLoss as C2KDLoss,
-    non_target_kl as non_target_kl,
-    rank_agreement as rank_agreement,
-)
+from .c2kd import C2KDLoss as C2KDLoss, non_target_kl as non_target_kl
 from .composite import CompositeLoss as CompositeLoss
 from .controls import LabelSmoothingLoss as LabelSmoothingLoss, ShuffledPairs as ShuffledPairs
 from .crd import CRDLoss as CRDLoss
@@ -18,14 +14,24 @@ from .hint import HintLoss as HintLoss
 from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
 from .kd import KDLoss as KDLoss, kd_loss as kd_loss
 from .layerwise import LayerwiseLoss as LayerwiseLoss
-from .log_mse import (
-    LogMSELoss as LogMSELoss,
-    log_mse_loss as log_mse_loss,
-    signed_log1p as signed_log1p,
-)
+from .log_mse import LogMSELoss as LogMSELoss, log_mse_loss as log_mse_loss
 from .mfh import MFHLoss as MFHLoss, mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
+from .rank_agreement import rank_agreement as rank_agreement
+from .reduction import (
+    ChannelReduction as ChannelReduction,
+    MeanOverChannels as MeanOverChannels,
+    SumOverChannels as SumOverChannels,
+)
 from .rkd import RKDLoss as RKDLoss, rkd_loss as rkd_loss
 from .schedule import CosineDecay as CosineDecay, WarmUp as WarmUp, WeightSchedule as WeightSchedule
+from .signed_log import SignedLog1p as SignedLog1p, signed_log1p as signed_log1p
 from .sp import SPLoss as SPLoss, sp_loss as sp_loss
+from .standardizer import (
+    Standardizer as Standardizer,
+    UnitLength as UnitLength,
+    UnitVariance as UnitVariance,
+    Unstandardized as Unstandardized,
+)
+from .wrapper import WrapperLoss as WrapperLoss

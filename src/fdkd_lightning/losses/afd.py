@@ -1,4 +1,4 @@
-"""AFD: attention decides which of the student's stages learns from which of the teacher's."""
+"""AFD: attention weights the pairs of a student's and a teacher's stages."""
 
 from collections.abc import Sequence
 
@@ -12,29 +12,29 @@ from fdkd_lightning.losses.base import (
     require_teacher,
     stage_map,
 )
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
 def attention_distances(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    r"""How far each student stage is from each teacher stage in where it is active, in float32.
+    r"""Distances between the activity maps of all pairs of student and teacher stages, in float32.
 
     .. math::
         \Delta_{its} = \frac{1}{HW} \big\lVert v^t_i - v^s_i \big\rVert_2^2, \quad
         v = \frac{\mathrm{vec}(a)}{\lVert a \rVert_2}, \quad a = \frac{1}{C} \sum_c f_c^2
 
-    where the student's a is first pooled (adaptively averaged) to the teacher stage's H and W; to
-    a larger teacher stage it is spread, each value repeated. A map that is zero everywhere stays
-    the zero vector.
+    The student's a is first average-pooled (adaptively) to the teacher stage's H and W; for a
+    larger teacher stage its values are repeated. A map of zeros stays the zero vector.
 
     Args:
         student: The student's maps.
         teacher: The teacher's maps; they get no gradient.
 
     Shape:
-        - student: S maps of shape [N, C, H, W], each with its own C, H and W
-        - teacher: T maps, likewise
+        - student: S maps [N, C, H, W], each with its own C, H and W
+        - teacher: T maps [N, C, H, W], each with its own C, H and W
         - output: [N, T, S]
 
     Raises:
@@ -49,49 +49,49 @@ def attention_distances(student: Sequence[Tensor], teacher: Sequence[Tensor]) ->
         >>> attention_distances(maps, maps[:2]).shape
         torch.Size([2, 2, 3])
     """
-    activities = [_activity(stage) for stage in student]
+    student_activities = [_activity(stage) for stage in student]
     rows = []
     for stage in teacher:
         activity = _activity(stage.detach())
-        value = l2_normalize(activity.flatten(1))
         height, width = activity.shape[2:]
-        pooled = [F.adaptive_avg_pool2d(a, (height, width)).flatten(1) for a in activities]
-        own = l2_normalize(torch.stack(pooled, 1), dim=2)
-        rows.append((own - value.unsqueeze(1)).square().mean(2))
+        pooled = [F.adaptive_avg_pool2d(a, (height, width)).flatten(1) for a in student_activities]
+        student_v = l2_normalize(torch.stack(pooled, 1), dim=2)
+        teacher_v = l2_normalize(activity.flatten(1)).unsqueeze(1)
+        rows.append((student_v - teacher_v).square().mean(2))
     return torch.stack(rows, 1)
 
 
 class AFDLoss(DistillationLoss):
-    r"""Attention-based feature distillation: all pairs of stages, weighted by how they match.
+    r"""Attention-based feature distillation over all pairs of stages.
 
     .. math::
         w \sum_t \frac{1}{N} \sum_i \sum_s \alpha_{its} \, \Delta_{its}, \quad
         \alpha_{it} = \mathrm{softmax}_s
         \frac{q_{it}^\top k_{its} + p_t^\top p_s}{\sqrt{d}}
 
-    with :func:`attention_distances` and, GAP being the mean over H and W,
+    with Delta from :func:`attention_distances`. GAP is the mean over H and W,
     :math:`q_t = \mathrm{BN}(\mathrm{Lin}_t(\mathrm{GAP}(f^t)))` and
     :math:`(k_{1s}, \dots, k_{Ts}) = \mathrm{BN}(\mathrm{Lin}(\mathrm{ReLU}(\mathrm{BN}(
-    \mathrm{Lin}_s(\mathrm{GAP}(f^s))))))`: a key for each of the teacher's stages, by layers
-    that the student's stages share, in whose BN all N S of them are one batch. The p are learnt
-    positions. Student and teacher may have different numbers of stages.
+    \mathrm{Lin}_s(\mathrm{GAP}(f^s))))))`: one key per teacher stage. The outer linear layer and BN
+    are shared by the student's stages; that BN normalises over all N S keys. The p are learned
+    position embeddings. Student and teacher may have different numbers of stages.
 
-    The term is ``afd``. Its minimum over the attention is the nearest stage's distance, which
-    equal networks need not reach. The official total also has 0.9 times KD with T = 4: compose
-    it, as ``CompositeLoss({"afd": AFDLoss(), "kd": KDLoss(4.0, weight=0.9)})``. The official
-    code takes a map per block, here it is one per stage, whatever ``Output.maps`` hold.
+    The term is ``afd``. It is zero only if the attention selects a stage with distance zero, so
+    equal networks need not have a loss of zero. The official total adds KD with T = 4 and weight
+    0.9: ``CompositeLoss({"afd": AFDLoss(), "kd": KDLoss(4.0, weight=0.9)})``. The official code
+    uses one map per block; here it is one per entry of ``Output.maps``, usually per stage.
 
     Args:
-        size: d, the size of queries and keys; officially 128.
-        weight: Factor w of the term; officially 200.
+        size: d, the size of queries and keys, above 0; the official code sets 128.
+        weight: Factor w of the term; the official code sets 200.
 
     Shape:
-        - maps: [N, C, H, W] each, in any number; N is at least 2 in training. Logits and target
-          are not used
+        - maps: [N, C, H, W] each, any number of them; in training N is at least 2
+        - logits, target: not used
 
     Raises:
         ValueError: If ``size`` is not above 0, there is no teacher, a network has no maps, or
-            BN meets a batch of one.
+            a batch of one is given in training (BatchNorm).
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
@@ -113,51 +113,50 @@ class AFDLoss(DistillationLoss):
 
     def __init__(self, size: int = 128, weight: float = 200.0) -> None:
         super().__init__()
-        if size <= 0:
-            raise ValueError(f"size={size} must be above 0, for example 128")
+        check_range("size", size, above=0, example=128)
         self.size = size
         self.weight = weight
         self.attention = None
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Create the layers of queries and keys for the channels of all stages."""
+        """Create the query and key layers for the channels of all stages."""
         teacher = require_teacher(self, teacher)
-        own, its = (
+        student_channels, teacher_channels = (
             [stage.shape[1] for stage in _maps(role, output)]
             for role, output in (("student", student), ("teacher", teacher))
         )
         if self.attention is None:
-            self.attention = _Attention(own, its, self.size)
+            self.attention = _Attention(student_channels, teacher_channels, self.size)
 
     def single_teacher_only(self) -> bool:
-        """It does: its queries and positions are of that one's stages."""
+        """Return True: queries and positions belong to the teacher's stages."""
         return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted term."""
+        """Return the weighted term."""
         teacher = require_teacher(self, teacher)
-        own = _maps("student", student)
-        its = [stage.detach() for stage in _maps("teacher", teacher)]
+        student_maps = _maps("student", student)
+        teacher_maps = [stage.detach() for stage in _maps("teacher", teacher)]
         if self.attention is None:
             raise RuntimeError(
                 "AFDLoss has no attention yet: call build(student, teacher) with the outputs of "
                 "a batch before the first forward"
             )
         if self.training:
-            why = "BatchNorm over a batch of one has nothing to normalise by"
-            require_batch(self, len(own[0]), 2, why)
-        distances = attention_distances(own, its)
-        attention = self.attention(own, its).to(distances.dtype)
+            why = "BatchNorm needs more than one value per channel"
+            require_batch(self, len(student_maps[0]), 2, why)
+        distances = attention_distances(student_maps, teacher_maps)
+        attention = self.attention(student_maps, teacher_maps).to(distances.dtype)
         return {"afd": self.weight * (attention * distances).sum((1, 2)).mean()}
 
 
 def _activity(stage: Tensor) -> Tensor:
-    """Mean square over the channels, [N, 1, H, W]."""
+    """Mean square over the channels: [N, C, H, W] -> [N, 1, H, W]."""
     return at_least_float32(stage).square().mean(1, keepdim=True)
 
 
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:
-    # At least the first, for the error where there are none.
+    # Ask for one map at least, so that a network without maps is an error.
     return tuple(stage_map(role, output, i) for i in range(max(len(output.maps), 1)))
 
 
@@ -166,7 +165,7 @@ def _normed(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class _Attention(nn.Module):
-    """The weights alpha [N, T, S], which are 1 in sum over S."""
+    """Attention weights alpha [N, T, S], a softmax over S."""
 
     def __init__(self, student: list[int], teacher: list[int], size: int) -> None:
         super().__init__()
@@ -184,8 +183,7 @@ class _Attention(nn.Module):
         n, s, d = keys.shape
         keys = self.shared(keys.flatten(0, 1)).view(n, s, -1, d)
         score = torch.einsum("nstd,ntd->nts", keys, queries)
-        score = score + self.teacher_positions @ self.student_positions.T
-        score = at_least_float32(score)
+        score = at_least_float32(score + self.teacher_positions @ self.student_positions.T)
         return torch.softmax(score / d**0.5, dim=2)
 
     def _each(self, layers: nn.ModuleList, maps: Sequence[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import mean_over_ranks
+from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import IGNORE_INDEX, Bands
 
@@ -170,16 +171,13 @@ def soft_alignment_loss(
         >>> soft_alignment_loss(bands, bands, logits, torch.tensor([-100, 0]))
         tensor(0.)
     """
-    dtype = torch.promote_types(student.low.dtype, torch.float32)
-    log_target = F.log_softmax(prediction.detach().to(dtype) / temperature, dim=1)
-    loss = torch.zeros((), dtype=dtype, device=prediction.device)
+    loss = torch.zeros((), device=prediction.device)
     own = target if teacher_target is None else teacher_target
     for scores, labels in ((student, target), (teacher, own)):
         unlabelled = labels == IGNORE_INDEX
         for band in scores:
-            band = scores_at(band, labels.shape[1:]).to(dtype)
-            log_band = F.log_softmax(band / temperature, dim=1)
-            divergence = F.kl_div(log_band, log_target, reduction="none", log_target=True).sum(1)
+            band = scores_at(band, labels.shape[1:])
+            divergence = softened_kl(band, prediction, temperature, reduction="none")
             total = (divergence * unlabelled).sum()
-            loss = loss + mean_over_ranks(total, unlabelled.sum().to(dtype))
-    return temperature**2 * loss
+            loss = loss + mean_over_ranks(total, unlabelled.sum().to(total.dtype))
+    return loss

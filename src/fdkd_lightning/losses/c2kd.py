@@ -1,9 +1,8 @@
-"""C2KD: both networks meet through proxies, where these agree on the order of the classes."""
+"""C2KD: both networks learn from proxies, on samples where these rank the classes alike."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import (
@@ -15,44 +14,15 @@ from fdkd_lightning.losses.base import (
     stage_map,
 )
 from fdkd_lightning.losses.kd import kd_loss
+from fdkd_lightning.losses.rank_agreement import rank_agreement
+from fdkd_lightning.ops.checks import check_choice, check_range
 from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
-
-def rank_agreement(a: Tensor, b: Tensor) -> Tensor:
-    r"""Kendall's tau-b of each sample's two rows of logits, in float32 and without gradient.
-
-    .. math::
-        \tau = \frac{\sum_{j<k} \mathrm{sign}(a_j - a_k) \, \mathrm{sign}(b_j - b_k)}
-        {\sqrt{\#\{j<k : a_j \neq a_k\} \; \#\{j<k : b_j \neq b_k\}}}
-
-    Args:
-        a: Logits.
-        b: Other logits.
-
-    Shape:
-        - a, b: [N, K], the same
-        - output: [N], in [-1, 1]; nan where a row is constant, as it has no order
-
-    Raises:
-        ValueError: If the shapes differ.
-
-    Reference:
-        Kendall 1945; ``scipy.stats.kendalltau``, which the official code of C2KD calls.
-
-    Example:
-        >>> a = torch.tensor([[1.0, 2.0, 3.0]])
-        >>> [rank_agreement(a, b).item() for b in (a * 5, -a)]
-        [1.0, -1.0]
-    """
-    require_same_shape("logits", a, b, CLASSES_REMEDY)
-    signs = [
-        torch.sign(x.unsqueeze(2) - x.unsqueeze(1)).flatten(1)
-        for x in (y.detach().to(torch.promote_types(y.dtype, torch.float32)) for y in (a, b))
-    ]
-    untied = [sign.abs().sum(1) for sign in signs]
-    return (signs[0] * signs[1]).sum(1) / (untied[0] * untied[1]).sqrt()
+NonTarget = Literal["zero", "masked"]
+"""Set the target's logit to 0, as the official code does, or remove it from the softmax."""
 
 
 def non_target_kl(
@@ -60,29 +30,29 @@ def non_target_kl(
     teacher: Tensor,
     target: Tensor,
     selected: Tensor,
-    non_target: Literal["zero", "masked"] = "zero",
+    non_target: NonTarget = "zero",
 ) -> Tensor:
-    r"""Divergence over the classes that are not the target, of the selected samples, in float32.
+    r"""KL divergence over the non-target classes of the selected samples, in float32.
 
     .. math::
         \frac{1}{N} \sum_i m_i \,
         \mathrm{KL}\big(\mathrm{softmax}(\tilde z^t_i) \,\|\, \mathrm{softmax}(\tilde z^s_i)\big)
 
-    The divisor is the batch's size, not the number selected, as in the official code.
+    The divisor N is the batch size, not the number of selected samples, as in the official code.
 
     Args:
-        student: Logits that learn.
-        teacher: Logits that are learnt from; they get no gradient.
-        target: Each sample's class.
-        selected: m, which samples count.
-        non_target: How z~ leaves the target out. ``"zero"`` sets its logit to 0, as the official
-            code does: the target then keeps a share of the softmax, alike in both only if the
-            others' are. ``"masked"`` takes it out of the softmax, which DKD's -1000 is meant to
-            do and a distribution over the non-target classes asks for; it is 0 for two classes.
+        student: Logits that are trained.
+        teacher: Logits to learn from; they get no gradient.
+        target: Class of each sample.
+        selected: m, the mask of the samples to include.
+        non_target: How z~ excludes the target. ``"zero"`` sets its logit to 0 (official code): the
+            target keeps a share of the softmax, equal in both only if the other logits are.
+            ``"masked"`` removes it from the softmax, as DKD intends with its -1000: the divergence
+            is then 0 for two classes.
 
     Shape:
         - student, teacher: [N, K], the same
-        - target: [N], classes only
+        - target: [N], without -100
         - selected: [N], bool
         - output: scalar
 
@@ -99,21 +69,19 @@ def non_target_kl(
         tensor(0.)
     """
     require_same_shape("logits", student, teacher, CLASSES_REMEDY)
-    own, its = (
-        _leave_out(at_least_float32(z), target, non_target) for z in (student, teacher.detach())
+    student, teacher = (
+        _exclude(at_least_float32(logits), target, non_target) for logits in (student, teacher)
     )
-    log_own, log_its = F.log_softmax(own, dim=1), F.log_softmax(its, dim=1)
-    divergence = F.kl_div(log_own, log_its, reduction="none", log_target=True).sum(1)
-    return (selected * divergence).mean()
+    return (selected * softened_kl(student, teacher, reduction="none")).mean()
 
 
 class C2KDLoss(DistillationLoss):
-    r"""Customised cross-modal distillation: through proxies, both ways, of selected samples.
+    r"""Customised cross-modal distillation through proxies, in both directions.
 
-    Each network has a proxy, :math:`p = \mathrm{Lin}(\mathrm{LeakyReLU}_{0.1}(\mathrm{BN}(
-    W \, \mathrm{GAP}(f))))` with f one stage's map. With :math:`\bar x` for "x without gradient",
-    KL(x || y) for the divergence of their softmax (T = 1, mean over the batch) and N(y, x) for
-    :func:`non_target_kl` the terms are
+    Each network has a proxy classifier, :math:`p = \mathrm{Lin}(\mathrm{LeakyReLU}_{0.1}(
+    \mathrm{BN}(W \, \mathrm{GAP}(f))))`, of the map f of one stage. :math:`\bar x` is x without
+    gradient, KL(x || y) the divergence of their softmax (T = 1, mean over the batch) and N(y, x)
+    is :func:`non_target_kl`. The terms are
 
     .. math::
         \text{student} &= \mathrm{KL}(\bar z_s \| p_s) + \mathrm{KL}(\bar p_s \| z_s) \\
@@ -121,34 +89,33 @@ class C2KDLoss(DistillationLoss):
         \; [+ \; \mathrm{KL}(\bar p_t \| z_t) + \mathrm{CE}(z_t, y)] \\
         \text{cross} &= N(p_s, \bar p_t) + N(p_t, \bar p_s)
 
-    with the samples selected whose :func:`rank_agreement` of p_t and p_s is above the threshold.
-    CE(z_s, y), of the official sum, is the module's task loss.
+    where N selects the samples whose :func:`rank_agreement` of p_t and p_s exceeds the threshold; a
+    constant row is not selected.
+    CE(z_s, y) of the official sum is the module's task loss.
 
-    In the published form the teacher, pre-trained, is trained along with the student; that needs
-    ``train_teacher`` here and ``train_teachers`` of the module. By default this loss keeps to the
-    rule of all others: what is the teacher's is frozen, and what is in brackets, which would
-    train nothing else, is left out.
+    In the paper the pre-trained teacher is trained together with the student. This needs
+    ``train_teacher`` here and ``train_teachers`` of the module. By default the teacher is frozen,
+    as for all other losses, and the terms in brackets, which would train only it, are left out.
 
-    Without a teacher the student's term is left: it and its proxy, teaching each other.
+    Without a teacher the term ``student`` remains: the student and its proxy learn from each other.
 
     Args:
-        stage: Whose map the proxies see; the official layer3 is stage 2.
-        threshold: What Kendall's tau-b must exceed; officially 0: more pairs of classes in the
-            same order than not. A constant row is not selected.
-        non_target: As in :func:`non_target_kl`; the official code's is the default.
-        train_teacher: Let gradients through to the teacher, and add the terms in brackets.
-        weight: Factor of the terms; officially 1.
+        stage: Index into ``Output.maps`` of the proxies' input; the official layer3 is stage 2.
+        threshold: Kendall's tau-b of a selected sample exceeds this, in [-1, 1). The official code
+            sets 0: more pairs of classes in the same order than in reverse.
+        non_target: ``"zero"`` (official code) or ``"masked"``; see :func:`non_target_kl`.
+        train_teacher: Pass gradients to the teacher, and add the terms in brackets.
+        weight: Factor of all terms; the official code sets 1.
 
     Shape:
-        - maps: [N, C, H, W], each network with its own C, H and W; N is at least 2 in training
-        - logits: [N, K]
-        - target: [N]; a sample without a label has the teacher's prediction for its target class,
-          and no part in CE
+        - maps: [N, C, H, W]; C, H and W may differ between the networks; N at least 2 in training
+        - logits: [N, K], the same for both
+        - target: [N]; an unlabelled sample (-100) has the teacher's prediction, and no part in CE
 
     Raises:
         ValueError: If an argument is out of range, there is no such stage, the numbers of classes
-            differ, logits are dense (the proxies are of pooled maps), BN meets
-            a batch of one, or ``train_teacher`` meets a frozen teacher in training.
+            differ, logits are dense (the proxies classify pooled maps), a batch of one is given in
+            training (BatchNorm), or with ``train_teacher`` the teacher is frozen in training.
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
@@ -157,8 +124,7 @@ class C2KDLoss(DistillationLoss):
         module.py (Tea, Stu).
 
     Example:
-        >>> maps = (torch.ones(2, 4, 8, 8),)
-        >>> output = Output(torch.zeros(2, 8), torch.zeros(2, 3), maps)
+        >>> output = Output(torch.zeros(2, 8), torch.zeros(2, 3), (torch.ones(2, 4, 8, 8),))
         >>> loss = C2KDLoss(stage=0)
         >>> loss.build(output, output)
         >>> list(loss(output, output, torch.tensor([0, -100])))
@@ -172,16 +138,13 @@ class C2KDLoss(DistillationLoss):
         self,
         stage: int = 2,
         threshold: float = 0.0,
-        non_target: Literal["zero", "masked"] = "zero",
+        non_target: NonTarget = "zero",
         train_teacher: bool = False,
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not -1 <= threshold < 1:
-            raise ValueError(
-                f"threshold={threshold} must be in [-1, 1), as Kendall's tau is: for example 0"
-            )
-        _check_non_target(non_target)
+        check_range("threshold", threshold, -1, below=1, example=0)
+        check_choice("non_target", non_target, get_args(NonTarget))
         self.stage = stage
         self.threshold = threshold
         self.non_target = non_target
@@ -191,10 +154,10 @@ class C2KDLoss(DistillationLoss):
         self.teacher_proxy = None
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Create the proxies for the stage's channels and the classes."""
-        own, classes = self._map("student", student), student.logits.shape[1]
+        """Create the proxies for the stage's channels and the number of classes."""
+        student_map, classes = self._map("student", student), student.logits.shape[1]
         if self.student_proxy is None:
-            self.student_proxy = _proxy(own.shape[1], classes)
+            self.student_proxy = _proxy(student_map.shape[1], classes)
         if teacher is None:
             return
         require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
@@ -202,56 +165,55 @@ class C2KDLoss(DistillationLoss):
             self.teacher_proxy = _proxy(self._map("teacher", teacher).shape[1], classes)
 
     def heads(self, student: Output) -> dict[str, Tensor]:
-        """Logits of the student's proxy, once there is one."""
+        """Return the logits of the student's proxy, once it is built."""
         if self.student_proxy is None:
             return {}
         return {"proxy": _logits(self.student_proxy, stage_map("student", student, self.stage))}
 
     def single_teacher_only(self) -> bool:
-        """It does: so does its proxy."""
+        """Return True: one proxy belongs to the teacher."""
         return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
-        own = self._map("student", student)
-        p_s = self._proxied(self.student_proxy, own)
-        by_itself = kd_loss(p_s, student.logits, 1.0) + kd_loss(student.logits, p_s, 1.0)
-        terms = {"student": self.weight * by_itself}
+        """Return the weighted terms."""
+        p_s = self._proxy_logits(self.student_proxy, self._map("student", student))
+        student_term = kd_loss(p_s, student.logits, 1.0) + kd_loss(student.logits, p_s, 1.0)
+        terms = {"student": self.weight * student_term}
         if teacher is None:
             return terms
         require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
-        teacher = self._teacher(teacher)
-        p_t = self._proxied(self.teacher_proxy, self._map("teacher", teacher))
-        of_teacher = kd_loss(p_t, teacher.logits, 1.0)
+        teacher = self._detached_unless_trained(teacher)
+        p_t = self._proxy_logits(self.teacher_proxy, self._map("teacher", teacher))
+        teacher_term = kd_loss(p_t, teacher.logits, 1.0)
         if self.train_teacher:
             label = target if teacher.label is None else teacher.label
-            of_teacher = of_teacher + kd_loss(teacher.logits, p_t, 1.0)
-            of_teacher = of_teacher + cross_entropy(teacher.logits, label)
-        chosen = label_or_prediction(target, teacher), rank_agreement(p_t, p_s) > self.threshold
-        cross = non_target_kl(p_s, p_t, *chosen, self.non_target)
-        cross = cross + non_target_kl(p_t, p_s, *chosen, self.non_target)
-        return terms | {"teacher": self.weight * of_teacher, "cross": self.weight * cross}
+            teacher_term = teacher_term + kd_loss(teacher.logits, p_t, 1.0)
+            teacher_term = teacher_term + cross_entropy(teacher.logits, label)
+        classes = label_or_prediction(target, teacher)
+        selected = rank_agreement(p_t, p_s) > self.threshold
+        cross = non_target_kl(p_s, p_t, classes, selected, self.non_target)
+        cross = cross + non_target_kl(p_t, p_s, classes, selected, self.non_target)
+        return terms | {"teacher": self.weight * teacher_term, "cross": self.weight * cross}
 
     def _map(self, role: str, output: Output) -> Tensor:
         if output.logits.ndim != 2:
             raise ValueError(
                 f"C2KDLoss takes logits [N, K], not {list(output.logits.shape)}: its proxies "
-                "classify pooled maps. Choose a method of dense outputs, for example KDLoss"
+                "classify pooled maps. Choose a loss for dense outputs, for example KDLoss"
             )
         return stage_map(role, output, self.stage)
 
-    def _proxied(self, proxy: nn.Sequential | None, stage: Tensor) -> Tensor:
+    def _proxy_logits(self, proxy: nn.Sequential | None, stage: Tensor) -> Tensor:
         if proxy is None:
             raise RuntimeError(
                 "C2KDLoss has no proxies yet: call build(student, teacher) with the outputs of "
                 "a batch before the first forward"
             )
         if self.training:
-            why = "BatchNorm over a batch of one has nothing to normalise by"
-            require_batch(self, len(stage), 2, why)
+            require_batch(self, len(stage), 2, "BatchNorm needs more than one value per channel")
         return _logits(proxy, stage)
 
-    def _teacher(self, teacher: Output) -> Output:
+    def _detached_unless_trained(self, teacher: Output) -> Output:
         if not self.train_teacher:
             maps = tuple(stage.detach() for stage in teacher.maps)
             return teacher._replace(logits=teacher.logits.detach(), maps=maps)
@@ -263,16 +225,11 @@ class C2KDLoss(DistillationLoss):
         return teacher
 
 
-def _check_non_target(non_target: str) -> None:
-    if non_target not in ("zero", "masked"):
-        raise ValueError(f"non_target={non_target!r} is unknown: choose 'zero' or 'masked'")
-
-
-def _leave_out(logits: Tensor, target: Tensor, non_target: str) -> Tensor:
-    _check_non_target(non_target)
+def _exclude(logits: Tensor, target: Tensor, non_target: NonTarget) -> Tensor:
+    check_choice("non_target", non_target, get_args(NonTarget))
     if non_target == "zero":
         return logits.scatter(1, target.unsqueeze(1), 0.0)
-    # The columns before the target, then those after it: K - 1 of each row.
+    # The K - 1 columns other than the target's, in their order.
     column = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
     return logits.gather(1, column + (column >= target.unsqueeze(1)))
 
@@ -288,7 +245,6 @@ def _proxy(channels: int, classes: int) -> nn.Sequential:
 
 def _logits(proxy: nn.Sequential, stage: Tensor) -> Tensor:
     """The proxy's logits of the pooled map, in float32."""
-    dtype = torch.promote_types(stage.dtype, torch.float32)
-    pooled = stage.to(dtype).mean((2, 3))
+    pooled = at_least_float32(stage).mean((2, 3))
     logits: Tensor = proxy(pooled.to(next(proxy.parameters()).dtype))
-    return logits.to(dtype)
+    return logits.to(pooled.dtype)

@@ -1,32 +1,37 @@
-"""Several losses as one, each with its weight."""
+"""Weighted sum of several losses."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss, TeacherRequiredError
 from fdkd_lightning.losses.schedule import WarmUp, WeightSchedule
+from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
 from fdkd_lightning.types import Output
 
 T = TypeVar("T")
 
 
-class CompositeLoss(DistillationLoss):
-    r"""The weighted terms of several losses: :math:`L = \sum_i w_i(e) \, L_i`.
+class CompositeLoss(WrapperLoss):
+    r"""Weighted sum of several losses: :math:`L = \sum_i w_i(e) \, L_i` in epoch e.
 
-    A term is named after its loss and itself: ``fdkd/low``, ``kd/kd``. Without a teacher the
-    losses that cannot do without are left out, so that the teacher-free control of FD-CMKD + KD
-    is that of FD-CMKD.
+    Each term is named after its loss and itself: ``fdkd/low``, ``kd/kd``. Without a teacher,
+    losses that have no term without one are left out: the teacher-free control of FD-CMKD + KD is
+    that of FD-CMKD.
 
     Args:
         losses: Name -> loss.
-        weights: Name -> number or schedule over the epochs, on top of the loss's own weight; 1
-            for those that are not named. A schedule weighs all terms of its loss.
+        weights: Name -> number, or schedule over the epochs; it multiplies all terms of its loss,
+            on top of the loss's own weights. Losses without an entry have weight 1.
+
+    Shape:
+        - features, logits, maps, target: as the losses require
 
     Raises:
-        ValueError: If there is no loss, a name cannot be used, or a weight names no loss; without
-            a teacher, if no loss can do without.
+        ValueError: If ``losses`` is empty, a name contains a dot or a slash, or ``weights`` names
+            no loss.
+        TeacherRequiredError: If there is no teacher, and no loss has a term without one.
 
     Example:
         >>> import torch
@@ -49,7 +54,7 @@ class CompositeLoss(DistillationLoss):
         for name in losses:
             if "." in name or "/" in name:
                 raise ValueError(
-                    f"losses names {name!r}: a name may hold neither a dot nor a slash"
+                    f"losses names {name!r}: a name may contain neither a dot nor a slash"
                 )
         for name in weights or {}:
             if name not in losses:
@@ -58,59 +63,46 @@ class CompositeLoss(DistillationLoss):
         self.weights = dict(weights or {})
         self._epoch = 0
 
+    def wrapped(self) -> dict[str, DistillationLoss]:
+        """Return the losses by prefix."""
+        return {f"{name}/": cast(DistillationLoss, loss) for name, loss in self.losses.items()}
+
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Size the losses; those that need a teacher are left alone without one."""
+        """Build the losses; without a teacher, those that have a term without one."""
         self._each(lambda loss: loss.build(student, teacher))
 
-    def single_teacher_only(self) -> bool:
-        """Whether one of the losses does."""
-        return any(self._each(lambda loss: loss.single_teacher_only()).values())
-
     def warmup_epochs(self) -> int:
-        """The first epoch in which all losses are whole and no warm-up is under way."""
+        """Return the first epoch in which all losses are complete and no weight is warming up."""
         warm_ups = [w.epochs - 1 for w in self.weights.values() if isinstance(w, WarmUp)]
-        return max([*self._each(lambda loss: loss.warmup_epochs()).values(), *warm_ups])
+        return max([super().warmup_epochs(), *warm_ups])
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the losses and the schedules."""
+        """Set the epoch of the losses and of the weight schedules."""
+        super().set_epoch(epoch)
         self._epoch = epoch
-        self._each(lambda loss: loss.set_epoch(epoch))
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of all losses."""
-        found = self._each(lambda loss: loss(student, teacher, target))
-        return {
-            name: self._weight(name.partition("/")[0]) * term
-            for name, term in _named(found).items()
+        """Compute the weighted terms of all losses."""
+        terms = self._each(lambda loss: loss(student, teacher, target))
+        weighted = {
+            prefix: {name: self._weight(prefix) * term for name, term in group.items()}
+            for prefix, group in terms.items()
         }
+        return with_prefixes(weighted)
 
-    def heads(self, student: Output) -> dict[str, Tensor]:
-        """Those of all losses, under the names of their terms."""
-        return _named(self._each(lambda loss: loss.heads(student)))
-
-    def logged_values(self) -> dict[str, Tensor]:
-        """Those of all losses, likewise."""
-        return _named(self._each(lambda loss: loss.logged_values()))
-
-    def _weight(self, name: str) -> float:
-        weight = self.weights.get(name, 1.0)
+    def _weight(self, prefix: str) -> float:
+        weight = self.weights.get(prefix.removesuffix("/"), 1.0)
         return weight(self._epoch) if isinstance(weight, WeightSchedule) else weight
 
-    def _each(self, ask: Callable[[DistillationLoss], T]) -> dict[str, T]:
-        """What each loss answers, those that need a teacher and have none left out."""
-        answers, refusal = {}, None
-        for name, loss in self.losses.items():
-            assert isinstance(loss, DistillationLoss)
+    def _each(self, call: Callable[[DistillationLoss], T]) -> dict[str, T]:
+        """Call each loss; leave out those that raise for lack of a teacher, unless all do."""
+        results: dict[str, T] = {}
+        refusal = None
+        for prefix, loss in self.wrapped().items():
             try:
-                answers[name] = ask(loss)
+                results[prefix] = call(loss)
             except TeacherRequiredError as error:
                 refusal = error
-        if refusal is not None and not answers:
+        if refusal is not None and not results:
             raise refusal
-        return answers
-
-
-def _named(found: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {
-        f"{name}/{key}": value for name, values in found.items() for key, value in values.items()
-    }
+        return results

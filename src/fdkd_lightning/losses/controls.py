@@ -1,7 +1,7 @@
-"""What a method must be compared with before its gain is called transfer.
+"""Controls: what a method must be compared with before its gain counts as transfer.
 
-The third control, the teacher taken away, is no class: ``teachers: {}`` leaves of any criterion
-the terms that need none, with the same batches, steps and heads.
+The third control, training without the teacher, needs no class: with ``teachers: {}`` any criterion
+computes the terms that need none, with the same batches, steps and heads.
 """
 
 from typing import Literal
@@ -10,28 +10,32 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
+from fdkd_lightning.losses.wrapper import WrapperLoss
+from fdkd_lightning.ops.checks import check_choice, check_range
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
 
-class ShuffledPairs(DistillationLoss):
-    """A criterion whose teacher saw another sample: the pairs are taken apart.
+class ShuffledPairs(WrapperLoss):
+    """Apply a criterion to mismatched pairs: each student sample meets another sample's teacher.
 
-    What a student still gains cannot come from its own pair. Each sample meets the next one's
-    teacher output (of its group, in the order of the batch, which is itself random); the label of
-    that sample travels along. A sample that is alone in its group stays with its own.
+    A gain that remains cannot come from the pairing. Each sample gets the teacher output of the
+    next sample in its group, in the order of the batch, which is itself random. The label of that
+    sample goes with it. A sample that is alone in its group keeps its teacher output.
 
     Args:
-        criterion: The method that is controlled.
-        within: ``"all"`` lets any two samples of the batch meet; ``"class"`` only samples of one
-            class, where a sample without a label counts as what the teacher takes it for: the
-            class stays, everything else about the pair is gone.
+        criterion: The criterion that is controlled.
+        within: ``"all"`` makes one group of the whole batch; ``"class"`` groups samples of the same
+            class, where an unlabelled sample counts as the class that the teacher predicts. With
+            ``"class"`` the class of a pair stays the same, and everything else is mismatched.
 
     Shape:
-        - features, logits, target: as the criterion's; ``"class"`` takes [N] targets alone
+        - features, logits, maps: as the criterion requires
+        - target: as the criterion requires; [N] with ``within="class"``
 
     Raises:
-        ValueError: If ``within`` is unknown, there is no teacher, or ``"class"`` meets maps.
+        ValueError: If ``within`` is unknown, or ``"class"`` meets a target of maps.
+        TeacherRequiredError: If there is no teacher.
 
     Example:
         >>> from fdkd_lightning.losses.feature import FeatureLoss
@@ -44,37 +48,16 @@ class ShuffledPairs(DistillationLoss):
         self, criterion: DistillationLoss, within: Literal["all", "class"] = "all"
     ) -> None:
         super().__init__()
-        if within not in ("all", "class"):
-            raise ValueError(f"within={within!r} is unknown: choose 'all' or 'class'")
+        check_choice("within", within, ("all", "class"))
         self.criterion = criterion
         self.within = within
 
-    def build(self, student: Output, teacher: Output | None) -> None:
-        """Size the criterion."""
-        self.criterion.build(student, teacher)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the criterion."""
-        self.criterion.set_epoch(epoch)
-
-    def single_teacher_only(self) -> bool:
-        """Whether the criterion does."""
-        return self.criterion.single_teacher_only()
-
-    def warmup_epochs(self) -> int:
-        """The criterion's."""
-        return self.criterion.warmup_epochs()
-
-    def logged_values(self) -> dict[str, Tensor]:
-        """The criterion's."""
-        return self.criterion.logged_values()
-
-    def heads(self, student: Output) -> dict[str, Tensor]:
-        """The criterion's."""
-        return self.criterion.heads(student)
+    def wrapped(self) -> dict[str, DistillationLoss]:
+        """Return the criterion, without a prefix."""
+        return {"": self.criterion}
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The criterion's terms for the shuffled pairs."""
+        """Compute the criterion's terms for the mismatched pairs."""
         teacher = require_teacher(self, teacher)
         other = next_of_group(self._groups(teacher, target))
         shuffled = Output(
@@ -99,7 +82,10 @@ class ShuffledPairs(DistillationLoss):
 
 
 def next_of_group(group: Tensor) -> Tensor:
-    """The position of the next member of each position's group, cyclically.
+    """Return the index of the next sample of the same group, cyclically, for each sample.
+
+    Args:
+        group: Group of each sample, any integers.
 
     Shape:
         - group, output: [N]
@@ -120,16 +106,17 @@ def next_of_group(group: Tensor) -> Tensor:
 
 
 class LabelSmoothingLoss(DistillationLoss):
-    r"""Cross-entropy with smoothed labels: a softer target without any teacher.
+    r"""Cross-entropy with smoothed labels: a soft target that needs no teacher.
 
     .. math::
         -\sum_k \Big((1 - \epsilon) [k = y] + \frac{\epsilon}{K}\Big) \log \mathrm{softmax}(z)_k
 
-    It stands for the task loss: use it with ``task_weight: null`` and ``teachers: {}``. A teacher,
-    if there is one, is not looked at.
+    It replaces the task loss: use it with ``task_weight: null`` and ``teachers: {}``. The teacher's
+    output is ignored.
 
     Args:
-        smoothing: Epsilon, the share of the target that goes to all classes alike, in [0, 1).
+        smoothing: Epsilon, the share of the target that is spread evenly over all classes, in
+            [0, 1).
 
     Shape:
         - logits: [N, K] or [N, K, H, W]
@@ -150,10 +137,9 @@ class LabelSmoothingLoss(DistillationLoss):
 
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing={smoothing} must be in [0, 1), for example 0.1")
+        check_range("smoothing", smoothing, 0, below=1, example=0.1)
         self.smoothing = smoothing
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The smoothed cross-entropy."""
+        """Compute the smoothed cross-entropy."""
         return {"smoothed": cross_entropy(student.logits, target, self.smoothing)}

@@ -1,4 +1,4 @@
-"""DIST: predictions that correlate with the teacher's, over classes and over samples."""
+"""DIST: correlation of the predictions with the teacher's, over classes and over samples."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,9 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.normalize import standardize
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 EPS = 1e-8
@@ -24,18 +26,18 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
         \qquad
         \mathrm{intra} = \tau^2 \Big(1 - \frac{1}{K} \sum_k \rho(p^s_{\cdot k}, p^t_{\cdot k})\Big)
 
-    with :math:`p = \mathrm{softmax}(z / \tau)` and, as in the official code,
+    Here :math:`p = \mathrm{softmax}(z / \tau)` and, as in the official code,
 
     .. math::
         \rho(a, b) = \frac{\sum (a - \bar a)(b - \bar b)}
         {\lVert a - \bar a \rVert \, \lVert b - \bar b \rVert + 10^{-8}}
 
-    What does not vary, a uniform prediction or a class of one probability throughout the batch,
-    has the correlation 0 and no gradient; the formula as it stands would correlate rounding
-    residue, with gradients of up to 1e8. So ``intra`` is :math:`\tau^2` in a batch of one. What
-    varies by far less than 1e-4 hardly correlates even with itself, because of the 1e-8: classes
-    that neither network predicts in the batch keep ``intra`` above zero. Among two classes the
-    correlation within a sample is 1 or -1, and its gradient zero: only ``intra`` teaches.
+    A uniform prediction, or a class with the same probability in the whole batch, has correlation 0
+    and zero gradient. The formula alone would correlate rounding residue there, with gradients up
+    to 1e8. Consequences: in a batch of one, ``intra`` is :math:`\tau^2`. Probabilities that vary
+    by much less than 1e-4 hardly correlate even with themselves, because of the 1e-8, so classes
+    that neither network predicts in the batch keep ``intra`` above zero. With two classes the
+    correlation within a sample is 1 or -1 and has zero gradient, so only ``intra`` trains.
 
     Args:
         student: The student's logits.
@@ -62,19 +64,19 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
         [0.0, 0.0]
     """
     require_same_shape("logits", student, teacher, CLASSES_REMEDY)
-    own, its = (_predictions(logits, temperature) for logits in (student, teacher.detach()))
-    inter, intra = (1 - _correlation(own, its, dim).mean() for dim in (0, 1))
+    student = _predictions(student, temperature)
+    teacher = _predictions(teacher.detach(), temperature)
+    inter, intra = (1 - _correlation(student, teacher, dim).mean() for dim in (0, 1))
     return temperature**2 * inter, temperature**2 * intra
 
 
 def _predictions(logits: Tensor, temperature: float) -> Tensor:
-    """Probabilities of the classes in all samples: [K, N] or [K, N H W]."""
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return F.softmax(logits.to(dtype) / temperature, dim=1).movedim(1, 0).flatten(1)
+    """Probabilities of the classes in all samples: [N, K] -> [K, N], [N, K, H, W] -> [K, N H W]."""
+    return F.softmax(at_least_float32(logits) / temperature, dim=1).movedim(1, 0).flatten(1)
 
 
 def _correlation(x: Tensor, y: Tensor, dim: int) -> Tensor:
-    # Both factors are safe where nothing varies: the cosine is zero, and so is its gradient.
+    # Both factors are safe for constant rows: the cosine and its gradient are zero.
     cosine = (standardize(x, dim) * standardize(y, dim)).sum(dim)
     size = _spread(x, dim) * _spread(y, dim)
     return cosine * size / (size + EPS)
@@ -86,18 +88,21 @@ def _spread(x: Tensor, dim: int) -> Tensor:
 
 
 class DISTLoss(DistillationLoss):
-    """:func:`dist_loss` as a distillation loss, with the terms ``inter`` and ``intra``.
+    r"""Distillation loss with the terms ``inter`` and ``intra`` of :func:`dist_loss`.
+
+    .. math:: L = w \, (\beta \, \mathrm{inter} + \gamma \, \mathrm{intra})
 
     Args:
         beta: Weight of ``inter``; 1 in the official code.
-        gamma: Weight of ``intra``, likewise.
-        temperature: Tau, above 0; larger is softer. The official settings are 1 on ImageNet and
-            for segmentation, 4 on CIFAR-100.
-        weight: Factor of both terms. The official settings are 2 on ImageNet and CIFAR-100, 1 for
-            segmentation; the task weight is 1.
+        gamma: Weight of ``intra``; 1 in the official code.
+        temperature: Tau, above 0; larger is softer. The official code sets 1 on ImageNet and for
+            segmentation, 4 on CIFAR-100.
+        weight: Factor w of both terms. The official code sets 2 on ImageNet and CIFAR-100, 1 for
+            segmentation, with a task weight of 1.
 
     Shape:
         - logits: [N, K] or [N, K, H, W], the same for both
+        - target: not used
 
     Raises:
         ValueError: If the temperature is not above 0, there is no teacher, or the numbers of
@@ -122,15 +127,14 @@ class DISTLoss(DistillationLoss):
         weight: float = 2.0,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature} must be above 0, for example 1")
+        check_range("temperature", temperature, above=0, example=1)
         self.beta = beta
         self.gamma = gamma
         self.temperature = temperature
         self.weight = weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Return the weighted terms."""
         teacher = require_teacher(self, teacher)
         inter, intra = dist_loss(student.logits, teacher.logits, self.temperature)
         return {"inter": self.weight * self.beta * inter, "intra": self.weight * self.gamma * intra}

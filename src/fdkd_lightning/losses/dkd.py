@@ -1,4 +1,4 @@
-"""DKD: what the teacher says of the target class, and what of the others, weighed apart."""
+"""DKD: the teacher's predictions of the target class and of the other classes, decoupled."""
 
 import torch
 import torch.nn.functional as F
@@ -12,33 +12,37 @@ from fdkd_lightning.losses.base import (
     require_teacher,
 )
 from fdkd_lightning.losses.schedule import WarmUp
+from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.divergence import kl_divergence
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
-# How far the official code lowers the target's logit to leave it out of a softmax.
+# The official code subtracts this from the target's logit to remove it from a softmax.
 LOWERED = 1000.0
 
 
 def dkd_loss(
     student: Tensor, teacher: Tensor, target: Tensor, temperature: float = 4.0
 ) -> tuple[Tensor, Tensor]:
-    r"""Divergence over the target class and the rest, and over the other classes, in float32.
+    r"""KL divergences over target and non-target, and among the non-target classes, in float32.
 
     .. math::
         \mathrm{TCKD} = \frac{T^2}{N} \sum_i \mathrm{KL}\big((p^t_{i y}, 1 - p^t_{i y}) \,\|\,
         (p^s_{i y}, 1 - p^s_{i y})\big), \qquad
         \mathrm{NCKD} = \frac{T^2}{N} \sum_i \mathrm{KL}(\hat p^t_i \,\|\, \hat p^s_i)
 
-    with :math:`p = \mathrm{softmax}(z / T)`, y the sample's class and :math:`\hat p =
-    \mathrm{softmax}(z / T - 1000 \cdot \mathrm{onehot}(y))`, which leaves y out unless its logit
-    is larger than the others' by some 900 T. All of it stays a logarithm: where the official code
-    takes the log of a probability that is rounded to 0, its loss is infinite. Two classes have
-    only one other, whose share is 1 for both: NCKD is zero, without a gradient.
+    Here :math:`p = \mathrm{softmax}(z / T)`, y is the sample's class and :math:`\hat p =
+    \mathrm{softmax}(z / T - 1000 \cdot \mathrm{onehot}(y))`. The latter excludes y unless its logit
+    exceeds the others by about 900 T.
+
+    All probabilities are kept as logarithms. The official code takes the logarithm of
+    probabilities that may be rounded to 0, and its loss is then infinite. With two classes the
+    only other class has the share 1 in both predictions: NCKD is zero, with zero gradient.
 
     Args:
         student: The student's logits.
         teacher: The teacher's logits; they get no gradient.
-        target: The class y of each sample or pixel; none may be -100 (:class:`DKDLoss` has a
-            class for those).
+        target: Class y of each sample or pixel, without -100 (:class:`DKDLoss` replaces it).
         temperature: T, above 0; larger is softer.
 
     Returns:
@@ -64,57 +68,52 @@ def dkd_loss(
         (0.4973, tensor(0.))
     """
     require_same_shape("logits", student, teacher, CLASSES_REMEDY)
-    dtype = torch.promote_types(student.dtype, torch.float32)
-    student, teacher = student.to(dtype) / temperature, teacher.detach().to(dtype) / temperature
+    student = at_least_float32(student)
+    teacher = teacher.detach().to(student.dtype)
+    student, teacher = student / temperature, teacher / temperature
     is_target = torch.zeros_like(student, dtype=torch.bool).scatter(1, target.unsqueeze(1), True)
-    tckd = _divergence(_target_or_not(student, is_target), _target_or_not(teacher, is_target))
-    nckd = _divergence(_others(student, is_target), _others(teacher, is_target))
+    tckd = kl_divergence(_target_or_not(student, is_target), _target_or_not(teacher, is_target))
+    nckd = kl_divergence(_non_target(student, is_target), _non_target(teacher, is_target))
     return temperature**2 * tckd, temperature**2 * nckd
 
 
 def _target_or_not(logits: Tensor, is_target: Tensor) -> Tensor:
-    """Log-probabilities of two events, the target class and any other: [N, 2, ...]."""
-    logs = F.log_softmax(logits, dim=1)
-    target = logs.masked_fill(~is_target, 0.0).sum(1)
-    other = logs.masked_fill(is_target, -torch.inf).logsumexp(1)
+    """Log-probabilities of two events, the target class and any other class: [N, 2, ...]."""
+    log_probabilities = F.log_softmax(logits, dim=1)
+    target = log_probabilities.masked_fill(~is_target, 0.0).sum(1)
+    other = log_probabilities.masked_fill(is_target, -torch.inf).logsumexp(1)
     return torch.stack([target, other], 1)
 
 
-def _others(logits: Tensor, is_target: Tensor) -> Tensor:
-    """Log-probabilities of the classes but the target, whose own share is next to nothing."""
+def _non_target(logits: Tensor, is_target: Tensor) -> Tensor:
+    """Log-probabilities of the classes, the target excluded: [N, K, ...]."""
     return F.log_softmax(torch.where(is_target, logits - LOWERED, logits), dim=1)
 
 
-def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over samples of KL(teacher, student), of log-probabilities along dim 1."""
-    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(1).mean()
-
-
 class DKDLoss(DistillationLoss):
-    r""":func:`dkd_loss` as a distillation loss, with the terms ``tckd`` and ``nckd``.
+    r"""Distillation loss with the terms ``tckd`` and ``nckd`` of :func:`dkd_loss`.
 
     .. math::
         L = w \, \min\Big(\frac{e + 1}{E}, 1\Big) \,
         \big(\alpha \, \mathrm{TCKD} + \beta \, \mathrm{NCKD}\big)
 
-    in epoch e, counted from 0 as the trainer does. mdistiller counts from 1: its first epoch has
-    1/E as well. A sample without a label counts as what the teacher takes it for. With two classes
-    ``nckd`` is zero, whatever beta is (mdistiller issue 60): alpha alone is then in force.
+    e is the epoch, counted from 0 as the trainer does. mdistiller counts from 1; its first epoch
+    also has the factor 1/E. An unlabelled sample has the teacher's predicted class as its target.
+    With two classes ``nckd`` is zero whatever beta is (mdistiller issue 60); only alpha acts.
 
-    The defaults are mdistiller's on CIFAR-100. On ImageNet (ResNet-34 to ResNet-18) it has
-    beta=0.5, T=1 and warmup=1; the task weight is 1 on both.
+    The defaults are mdistiller's on CIFAR-100. On ImageNet (ResNet-34 to ResNet-18) it sets
+    beta=0.5, T=1 and warmup=1. The task weight is 1 on both.
 
     Args:
         alpha: Weight of ``tckd``.
         beta: Weight of ``nckd``.
         temperature: T, above 0; larger is softer.
-        warmup: E, the number of the epoch, counted from 1, that first has the whole weight; 0, as
-            1, is no warm-up.
-        weight: Factor of both terms.
+        warmup: E, the first epoch with full weight, counted from 1; 0 and 1 disable the warm-up.
+        weight: Factor w of both terms.
 
     Shape:
         - logits: [N, K] or [N, K, H, W], the same for both
-        - target: [N] or [N, H, W]
+        - target: [N] or [N, H, W], -100 for unlabelled samples
 
     Raises:
         ValueError: If the temperature is not above 0, the warm-up is negative, there is no
@@ -139,10 +138,8 @@ class DKDLoss(DistillationLoss):
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature} must be above 0, for example 4")
-        if warmup < 0:
-            raise ValueError(f"warmup={warmup} must be a number of epochs, 0 for no warm-up")
+        check_range("temperature", temperature, above=0, example=4)
+        check_range("warmup", warmup, 0, example=20)
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature
@@ -155,11 +152,11 @@ class DKDLoss(DistillationLoss):
         self.epoch = epoch
 
     def warmup_epochs(self) -> int:
-        """The last epoch of the warm-up."""
+        """Return the first epoch with full weight, counted from 0."""
         return max(self.warmup - 1, 0)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Return the weighted terms."""
         teacher = require_teacher(self, teacher)
         tckd, nckd = dkd_loss(
             student.logits, teacher.logits, label_or_prediction(target, teacher), self.temperature

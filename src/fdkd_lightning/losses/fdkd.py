@@ -1,6 +1,4 @@
-"""FD-CMKD: low bands meet under a strong loss, high bands under a weak one."""
-
-from typing import Literal
+"""FD-CMKD: a strong distance for low-frequency bands, a weak one for high-frequency bands."""
 
 from torch import Tensor, nn
 
@@ -17,13 +15,15 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
-from fdkd_lightning.losses.log_mse import LogMSELoss, signed_log1p
-from fdkd_lightning.ops.normalize import standardize
+from fdkd_lightning.losses.log_mse import LogMSELoss
+from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
+from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import Bands, Output
 
 
 class FDKDLoss(DistillationLoss):
-    r"""Feature disentanglement: strong consistency for low bands, weak for high, a shared space.
+    r"""Frequency-decoupled distillation: one distance per band, and classifiers shared by both.
 
     .. math::
         L = \lambda_\mathrm{low} \, \ell_\mathrm{low}(\mathrm{Std}(X^s_\mathrm{low}),
@@ -33,49 +33,53 @@ class FDKDLoss(DistillationLoss):
         + L_\mathrm{align}
 
     Terms: ``low`` and ``high`` (with a teacher), ``align`` (with ``alignment``; without a teacher
-    the student's half of it), ``soft`` (with ``lambda_soft`` and a teacher), ``heads`` (with
-    ``band_heads``), and the decoupler's own.
+    only the student's cross-entropies), ``soft`` (with ``lambda_soft`` and a teacher), ``heads``
+    (with ``band_heads``), and the terms of the decoupler.
+
+    The defaults are the paper's method at its published scale.
 
     Args:
-        decoupler: Splits both features into bands.
-        alignment: Classifiers shared by teacher and student; None: no alignment term. The paper
-            has it, with weight 1.
-        low_loss: Distance of the low bands, a mean over all elements; None: MSE (Eq. 8).
-        high_loss: Distance of the high bands, likewise; None: :class:`LogMSELoss` (Eq. 9), or MSE
-            where ``log`` has compressed them before.
-        band_heads: Classifiers of the student's bands alone, added to the task loss. Not in the
-            paper; the published code has them, and reports the best of its three heads.
-        standardize: ``"band"`` standardises each band after the split (paper and code);
-            ``"feature"`` the whole feature before it (an independent re-implementation);
-            ``"none"`` nothing.
-        reduction: ``"mean"`` averages over N and D (Eq. 8-9). Between vectors of unit length that
-            is at most 4/D, far below any cross-entropy. ``"sum"`` sums over D and averages over
-            N: the same with lambdas D times as large, whatever D is.
-        unit: What standardised vectors have: ``"length"`` 1 (Eq. 7), so that their elements are
-            near 1/sqrt(D), where the logarithm changes them by a few per cent; or ``"variance"``
-            1, which is sqrt(D) times as large, where it weakens the high bands as it is meant to.
-        log: Where the high bands' logarithm is: ``"after"`` standardising, in ``high_loss``
-            (Eq. 9 and code); ``"before"`` it, on the bands as they were split. It makes a
-            difference where bands are standardised.
-        lambda_low: Weight of the low term; None leaves it out. The paper does not tell; the
-            published code has 1.
-        lambda_high: Weight of the high term, likewise.
-        lambda_soft: Weight of the shared classifiers' learning from the teacher's soft predictions
-            on pairs without a label; None: off, as in the paper.
-        soft_temperature: The temperature of these predictions.
+        decoupler: Splits both features into bands (Eq. 1-3).
+        alignment: Classifiers shared by teacher and student (Eq. 10); None: no alignment term. The
+            paper has them, with weight 1.
+        low_loss: Distance of the standardised low bands, a mean over all elements; None: MSE
+            (Eq. 8).
+        high_loss: Distance of the standardised high bands, a mean over all elements; None:
+            :class:`LogMSELoss` (Eq. 9).
+        band_heads: Classifiers of the student's bands, added to the task loss. They are not in the
+            paper; the published code has them and reports the best of its three heads.
+        band_standardizer: Standardises each band after the split (Eq. 7); None:
+            :class:`UnitLength`.
+        feature_standardizer: Standardises the whole feature before the split, for the distances
+            only, as in an independent re-implementation (there with :class:`Unstandardized`
+            bands); None: the feature is not standardised, as in the paper.
+        high_transform: Applied to the high bands before they are standardised, such as
+            :class:`SignedLog1p` with ``high_loss=MSELoss()``; None: nothing, as in the paper, where
+            the logarithm comes after standardisation, inside ``high_loss``.
+        channel_reduction: Reduction of distances and decoupler terms over the channels; None:
+            :class:`MeanOverChannels` (Eq. 8-9). :class:`SumOverChannels` brings the distances to
+            the scale of a cross-entropy.
+        lambda_low: Weight of the low term; None leaves it out. The paper does not state it; the
+            published code uses 1.
+        lambda_high: Weight of the high term; None leaves it out. Stated and used likewise.
+        lambda_soft: Weight of the term in which the shared classifiers learn the teacher's
+            predictions on unlabelled samples; None: no such term, as in the paper.
+        soft_temperature: Softmax temperature of these predictions, above 0.
 
     Shape:
-        - features: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], the same for both
-        - target: [N], also of maps and tokens, whose class scores are then averaged over their
+        - features: [N, D], [N, D, H, W], or [N, D, 1, L] for tokens; the same for both networks
+        - target: [N], also with maps and tokens, whose class scores are then averaged over
           positions; or [N, H, W]
+        - each term: scalar
 
     Raises:
-        ValueError: If an option is unknown, nothing is left of the loss, ``lambda_soft`` has no
-            shared classifiers, the features' shapes differ, or there is neither a teacher nor a
-            term that can do without.
+        ValueError: If no term is left, ``lambda_soft`` is given without ``alignment``,
+            ``soft_temperature`` is out of range, the features' shapes differ, the decoupler uses
+            the name of another term, or there is no teacher and no term without one.
 
     Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 1-10; ``zxn0710/re-FD-CMKD-main`` where "code" is said.
+        FD-CMKD (arXiv 2511.19887), Eq. 1-10. "The published code" is ``zxn0710/re-FD-CMKD-main``,
+        "an independent re-implementation" is ``Eldoardo26/Sign-Language-Recognition``.
 
     Example:
         >>> import torch
@@ -93,24 +97,16 @@ class FDKDLoss(DistillationLoss):
         low_loss: nn.Module | None = None,
         high_loss: nn.Module | None = None,
         band_heads: SharedAlignmentHead | None = None,
-        standardize: Literal["band", "feature", "none"] = "band",
-        reduction: Literal["mean", "sum"] = "mean",
-        unit: Literal["length", "variance"] = "length",
-        log: Literal["after", "before"] = "after",
+        band_standardizer: Standardizer | None = None,
+        feature_standardizer: Standardizer | None = None,
+        high_transform: nn.Module | None = None,
+        channel_reduction: ChannelReduction | None = None,
         lambda_low: float | None = 1.0,
         lambda_high: float | None = 1.0,
         lambda_soft: float | None = None,
         soft_temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("standardize", standardize, ("band", "feature", "none")),
-            ("reduction", reduction, ("mean", "sum")),
-            ("unit", unit, ("length", "variance")),
-            ("log", log, ("after", "before")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(known)}")
         if lambda_low is None and lambda_high is None and not (alignment or band_heads):
             raise ValueError(
                 "lambda_low=None, lambda_high=None and no classifiers leave no term: give one of "
@@ -118,115 +114,120 @@ class FDKDLoss(DistillationLoss):
             )
         if lambda_soft is not None and alignment is None:
             raise ValueError(
-                f"lambda_soft={lambda_soft} weighs what shared classifiers learn, and there are "
-                "none: give alignment=SharedAlignmentHead()"
+                f"lambda_soft={lambda_soft} weights a term of the shared classifiers, and there "
+                "are none: give alignment=SharedAlignmentHead()"
             )
-        if soft_temperature <= 0:
-            raise ValueError(f"soft_temperature={soft_temperature} must be above 0, for example 1")
+        check_range("soft_temperature", soft_temperature, above=0, example=1)
         self.decoupler = decoupler
         self.alignment = alignment
         self.low_loss = nn.MSELoss() if low_loss is None else low_loss
-        weak = nn.MSELoss() if log == "before" else LogMSELoss()
-        self.high_loss = weak if high_loss is None else high_loss
+        self.high_loss = LogMSELoss() if high_loss is None else high_loss
         self.band_heads = band_heads
-        self.standardize = standardize
-        self.reduction = reduction
-        self.unit = unit
-        self.log = log
+        self.band_standardizer = UnitLength() if band_standardizer is None else band_standardizer
+        self.feature_standardizer = feature_standardizer
+        self.high_transform = high_transform
+        self.channel_reduction = (
+            MeanOverChannels() if channel_reduction is None else channel_reduction
+        )
         self.lambda_low = lambda_low
         self.lambda_high = lambda_high
         self.lambda_soft = lambda_soft
         self.soft_temperature = soft_temperature
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Size the classifiers by the features and logits of one batch."""
+        """Create the classifiers for the features and logits of one batch."""
         dim, features = self.decoupler.dim, student.features
         if dim % features.ndim != 1 and (self.alignment or self.band_heads):
             raise ValueError(
                 f"decoupler.dim={dim} of features {list(features.shape)}: alignment and band_heads "
                 "classify along dim 1; use that, or leave them out"
             )
-        size = features.shape[dim]
         for head in (self.alignment, self.band_heads):
             if head is not None:
-                head.build(size, student.logits.shape[1])
+                head.build(features.shape[dim], student.logits.shape[1])
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Compute the weighted terms."""
         if self.alignment is None and self.band_heads is None:
             require_teacher(self, teacher)
-        own = self.decoupler(student.features)
-        its: Bands | None = None
+        scale = self.channel_reduction(student.features.shape[self.decoupler.dim])
+        student_bands, teacher_bands = self.decoupler(student.features), None  # Eq. 1-3
         terms: dict[str, Tensor] = {}
         if teacher is not None:
             features = teacher.features.detach()
             require_same_shape("features", student.features, features, PROJECTOR_REMEDY)
-            its = self.decoupler(features)
-            terms = self._distances(student.features, own, features, its)
-        if self.alignment is not None:
-            scores = self.alignment(own)
-            shared = None if its is None else self.alignment(its)
-            label = None if teacher is None else teacher.label
-            terms["align"] = alignment_loss(scores, shared, target, label)
-            if self.lambda_soft is not None and teacher is not None and shared is not None:
-                terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                    scores, shared, teacher.logits, target, label, self.soft_temperature
-                )
+            teacher_bands = self.decoupler(features)
+            student_low, student_high = self._standardize(student.features, student_bands)  # Eq. 7
+            teacher_low, teacher_high = self._standardize(features, teacher_bands)
+            if self.lambda_low is not None:  # Eq. 8
+                distance = self.low_loss(student_low, teacher_low)
+                terms["low"] = self.lambda_low * scale * distance
+            if self.lambda_high is not None:  # Eq. 6 and 9
+                distance = self.high_loss(student_high, teacher_high)
+                terms["high"] = self.lambda_high * scale * distance
+        if self.alignment is not None:  # Eq. 10
+            terms |= self._align(self.alignment, student_bands, teacher_bands, teacher, target)
         if self.band_heads is not None:
-            terms["heads"] = alignment_loss(self.band_heads(own), None, target)
-        # At the scale of the distances, which they keep in check.
-        scale = self._scale(student.features)
-        more = {name: scale * term for name, term in self.decoupler.terms().items()}
-        if not more.keys().isdisjoint(terms):
-            raise ValueError(
-                f"{type(self.decoupler).__name__} names a term {', '.join(more.keys() & terms)}, "
-                "which is the loss's own: give it another name"
-            )
-        return terms | more
+            terms["heads"] = alignment_loss(self.band_heads(student_bands), None, target)
+        return self._add_decoupler_terms(terms, scale)
 
     def logged_values(self) -> dict[str, Tensor]:
-        """What the decoupler has to show, such as a learned cut-off."""
+        """Return the decoupler's logged values, such as a learned cut-off frequency."""
         return self.decoupler.logged_values()
 
     def heads(self, student: Output) -> dict[str, Tensor]:
-        """Logits of the classifiers on the student's bands, of the size of the student's own."""
-        own = self.decoupler(student.features)
+        """Compute the logits of the band classifiers, at the resolution of the student's logits."""
+        student_bands = self.decoupler(student.features)
         return {
             f"{name}_{band}": scores_at(logits, student.logits.shape[2:])
             for name, head in (("align", self.alignment), ("heads", self.band_heads))
             if head is not None
-            for band, logits in head(own)._asdict().items()
+            for band, logits in head(student_bands)._asdict().items()
         }
 
-    def _distances(
-        self, student: Tensor, own: Bands, teacher: Tensor, its: Bands
+    def _standardize(self, features: Tensor, bands: Bands) -> Bands:
+        """Standardise the bands of one network."""
+        dim = self.decoupler.dim
+        if self.feature_standardizer is not None:
+            features = self.feature_standardizer(features, dim)
+            bands = self.decoupler(features)
+        low = self.band_standardizer(bands.low, dim, features)
+        high = bands.high
+        if self.high_transform is not None:
+            high, features = self.high_transform(high), self.high_transform(features)
+        return Bands(low, self.band_standardizer(high, dim, features))
+
+    def _align(
+        self,
+        classifiers: SharedAlignmentHead,
+        student_bands: Bands,
+        teacher_bands: Bands | None,
+        teacher: Output | None,
+        target: Tensor,
     ) -> dict[str, Tensor]:
-        own, its = self._comparable(student, own), self._comparable(teacher, its)
-        scale = self._scale(student)
-        terms = {}
-        if self.lambda_low is not None:
-            terms["low"] = self.lambda_low * scale * self.low_loss(own.low, its.low)
-        if self.lambda_high is not None:
-            terms["high"] = self.lambda_high * scale * self.high_loss(own.high, its.high)
+        """Terms of the shared classifiers."""
+        student_scores = classifiers(student_bands)
+        if teacher is None or teacher_bands is None:
+            return {"align": alignment_loss(student_scores, None, target)}
+        teacher_scores = classifiers(teacher_bands)
+        terms = {"align": alignment_loss(student_scores, teacher_scores, target, teacher.label)}
+        if self.lambda_soft is not None:
+            terms["soft"] = self.lambda_soft * soft_alignment_loss(
+                student_scores,
+                teacher_scores,
+                teacher.logits,
+                target,
+                teacher.label,
+                self.soft_temperature,
+            )
         return terms
 
-    def _scale(self, features: Tensor) -> int:
-        # The distances are means over all elements; times D they are sums over the channels.
-        return features.shape[self.decoupler.dim] if self.reduction == "sum" else 1
-
-    def _comparable(self, features: Tensor, bands: Bands) -> Bands:
-        if self.standardize == "feature":
-            bands = self.decoupler(self._standard(features, features))
-        if self.standardize == "band":
-            low, high, source = bands.low, bands.high, features
-            if self.log == "before":
-                high, source = signed_log1p(high), signed_log1p(features)
-            return Bands(self._standard(low, features), self._standard(high, source))
-        if self.log == "before":
-            return bands._replace(high=signed_log1p(bands.high))
-        return bands
-
-    def _standard(self, x: Tensor, source: Tensor) -> Tensor:
-        dim = self.decoupler.dim
-        size = x.shape[dim] ** 0.5 if self.unit == "variance" else 1.0
-        return size * standardize(x, dim, source=source)
+    def _add_decoupler_terms(self, terms: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+        # At the scale of the distances, which these terms regularise.
+        more = {name: scale * term for name, term in self.decoupler.terms().items()}
+        if taken := more.keys() & terms:
+            raise ValueError(
+                f"{type(self.decoupler).__name__} names a term {', '.join(taken)}, which is a term "
+                "of FDKDLoss: give it another name"
+            )
+        return terms | more

@@ -1,4 +1,4 @@
-"""FreeKD: the details of the teacher's maps, where prompts say that they count."""
+"""FreeKD: wavelet details of the teacher's maps, weighted by the masks of trained prompts."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.haar_transform import haar_dwt, haar_idwt
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
@@ -30,27 +32,29 @@ def freekd_prompts(
         \frac{2 \langle m_{jt}, m_{ju} \rangle}{\lVert m_{jt} \rVert^2 + \lVert m_{ju} \rVert^2},
         \quad \hat x = \mathrm{IDWT}\Big(\frac2T \sum_t m_{jt} \, B_j\Big)
 
-    The second part, Dice coefficients of the masks of different tokens, is the published one and
-    keeps the tokens apart. The first stands in for what the published prompts are trained with:
-    the loss of the teacher's detector on the masked maps, which only a detector has. (There the
-    masks are added up; 2/T lets them restore a map where they begin, at 1/2, whatever T.) Prompts
-    of this function are hence not the published ones: they tell what a map is made of, not what a
-    detector needs.
+    The second part, the Dice coefficients between masks of different tokens, is the published one;
+    it makes the tokens differ. The first part replaces the loss of the teacher's detector on the
+    masked maps, with which the published prompts are trained and which only a detector has. (The
+    published code adds up the masks. With the factor 2/T they reconstruct the map at their initial
+    value of 1/2, for every T.) The prompts of this function therefore differ from the published
+    ones: they describe what reconstructs a map, not what a detector needs.
 
     Args:
         maps: Batches of one stage's maps, such as ``[teacher(x).maps[-1] for x in loader]``; all
-            are kept in memory.
-        num_tokens: T, the default of the published code; its configurations set 6.
-        levels: J, that of the loss.
-        steps: Steps of Adam, one batch each; a file name in the published configurations tells
-            of 2000.
-        lr: Its learning rate.
-        diversity: Lambda.
-        seed: Seed of the first prompts, which are normal with deviation 0.01.
+            of them are kept in memory.
+        num_tokens: T, the number of tokens; 2 is the default of the published code, whose
+            configurations set 6.
+        levels: J, the number of levels, the same as for the loss.
+        steps: Steps of Adam, one batch each; 2000 according to a file name in the published
+            configurations.
+        lr: Learning rate of Adam.
+        diversity: Weight lambda of the Dice coefficients.
+        seed: Seed of the initial prompts, which are normal with standard deviation 0.01.
         progress: Show a progress bar.
 
     Returns:
-        The prompts of the low band, which the loss does not use, and of each level's details.
+        The prompts of the low band, which the loss does not use, then those of each level's
+        details.
 
     Shape:
         - maps: [N, C, H, W] each
@@ -70,15 +74,15 @@ def freekd_prompts(
     batches = list(maps)
     if not batches:
         raise ValueError("maps is empty: give at least one batch of a teacher's maps")
-    for name, value in (("num_tokens", num_tokens), ("levels", levels), ("steps", steps)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+    check_range("num_tokens", num_tokens, 1, example=2)
+    check_range("levels", levels, 1, example=3)
+    check_range("steps", steps, 1, example=2000)
     shape = (levels + 1, num_tokens, batches[0].shape[1])
     start = 0.01 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     prompts = start.to(batches[0].device).requires_grad_()
     optimizer = torch.optim.Adam([prompts], lr)
     for step in trange(steps, desc="Training prompts", disable=not progress):
-        # A copy: maps that were made in inference mode take part in no graph.
+        # A copy: tensors made in inference mode cannot be part of a graph.
         x = batches[step % len(batches)].detach().to(prompts.dtype, copy=True)
         low, details = haar_dwt(x, levels)
         masks = [
@@ -99,42 +103,43 @@ def freekd_prompts(
 
 
 class FreeKDLoss(DistillationLoss):
-    r"""Mean absolute error of the maps' wavelet details, masked, with the one term ``freekd``.
+    r"""Masked mean absolute error of the maps' wavelet details, the term ``freekd``.
 
     .. math::
         L = w \sum_{j=1}^{J} \frac{1}{|B_j|} \sum_{n, c, o, h, w} \frac1T \sum_t
         \sigma\Big(p_{jt} \cdot \sum_{o'} B^t_{j n o' h w}\Big) \,
         \big| B^s_{j n c o h w} - B^t_{j n c o h w} \big|
 
-    where :math:`B_j` are the details of level j of :func:`haar_dwt`, in three orientations o, and
-    :math:`p_{jt}` the prompts. This is the published code. It calls the levels H, V and D as if
-    they were orientations; it leaves out the low band (commented out there) and the position-aware
-    weights of the paper (absent there); so they are here. Its recipe has more: 5 times the MSE of
-    the maps and the smooth L1 of a detector's boxes, and a sum over the stages of a pyramid. That
-    is a ``CompositeLoss`` of this loss per stage and the others.
+    :math:`B_j` are the details of level j of :func:`haar_dwt`, in three orientations o, and
+    :math:`p_{jt}` the prompts. This follows the published code, which names its levels H, V and D
+    as if they were orientations. Like that code it omits the low band (commented out there) and the
+    paper's position-aware weights (absent there). The published recipe adds 5 times the MSE of the
+    maps and the smooth L1 loss of a detector's boxes, and sums over the stages of a pyramid; for
+    that, compose this loss per stage with others in a ``CompositeLoss``.
 
-    The student's map is brought to the teacher's shape: by a 1 x 1 convolution, trained along,
-    where the channels differ (the published recipe has one always), and bilinearly where height or
-    width do (the published pairs have equal ones). Where a map is smaller than :math:`2^J` pixels
-    its details are differences to the zeros around it: on a map of one pixel the loss is
-    1/2 + 1/4 + 1/8 of the maps' mean error.
+    If the channels differ, a trained 1 x 1 convolution maps the student's to the teacher's (the
+    published recipe always has one). If height or width differ, the student's map is resized
+    bilinearly (the published pairs have equal sizes). For a map smaller than :math:`2^J` pixels
+    the details are differences from the zero padding: on a map of one pixel the loss is 1/2 + 1/4 +
+    1/8 of the maps' mean error.
 
     Args:
-        stage: Which of ``Output.maps``.
-        levels: J, how often the maps are halved.
-        prompts: What :func:`freekd_prompts` gave for the teacher's maps of this stage, a tensor or
-            (in YAML) nested lists; they are not trained further. None: no masks, every detail
-            counts once.
-        weight: w.
+        stage: Index into ``Output.maps``.
+        levels: J, the number of levels, at least 1.
+        prompts: Result of :func:`freekd_prompts` for the teacher's maps of this stage, a tensor or
+            (in YAML) nested lists; they are not trained further. None uses no masks: every detail
+            has weight 1.
+        weight: Factor w of the term.
 
     Shape:
-        - maps: [N, C, H, W], of any shape for either
-        - prompts: [J + 1, T, C] with the teacher's C
+        - maps: [N, C, H, W]; C, H and W may differ between the networks
+        - prompts: [J + 1, T, C], with the teacher's C
+        - target: not used
 
     Raises:
-        ValueError: If ``levels`` is below 1, the prompts' shape fits neither levels nor teacher,
-            there is no such stage, or there is no teacher.
-        RuntimeError: If channels differ and it was not built.
+        ValueError: If ``levels`` is below 1, the prompts do not fit the levels or the teacher's
+            channels, there is no such stage, or there is no teacher.
+        RuntimeError: If the channels differ and it is called before :meth:`build`.
 
     Reference:
         FreeKD (arXiv 2311.12079); Gumpest/FreeKD, mmrazor/models/losses/freekd.py.
@@ -155,8 +160,7 @@ class FreeKDLoss(DistillationLoss):
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if levels < 1:
-            raise ValueError(f"levels={levels} must be at least 1, for example 3")
+        check_range("levels", levels, 1, example=3)
         if prompts is not None:
             prompts = torch.as_tensor(prompts).detach().clone()
             if prompts.ndim != 3 or len(prompts) != levels + 1:
@@ -171,65 +175,67 @@ class FreeKDLoss(DistillationLoss):
         self.connector: nn.Conv2d | None = None
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Create the convolution, where the channels differ."""
+        """Create the convolution if the channels differ."""
         teacher = require_teacher(self, teacher)
-        own, its = (
-            stage_map("student", student, self.stage),
-            stage_map("teacher", teacher, self.stage),
-        )
-        if self.connector is None and own.shape[1] != its.shape[1]:
-            self.connector = nn.Conv2d(own.shape[1], its.shape[1], 1)
+        inputs = stage_map("student", student, self.stage).shape[1]
+        outputs = stage_map("teacher", teacher, self.stage).shape[1]
+        if self.connector is None and inputs != outputs:
+            self.connector = nn.Conv2d(inputs, outputs, 1)
 
     def single_teacher_only(self) -> bool:
-        """It does: so do connector and prompts."""
+        """Return True: the convolution and the prompts belong to one teacher."""
         return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted term."""
+        """Return the weighted term."""
         teacher = require_teacher(self, teacher)
-        its = stage_map("teacher", teacher, self.stage).detach()
-        own = self._connected(stage_map("student", student, self.stage), its)
-        dtype = torch.promote_types(own.dtype, torch.float32)
-        # Autocast would take the masks' product to bf16.
-        with torch.autocast(own.device.type, enabled=False):
-            own, its = own.to(dtype), its.to(dtype)
-            if own.shape[2:] != its.shape[2:]:
-                own = F.interpolate(own, its.shape[2:], mode="bilinear", align_corners=False)
-            (_, own_details), (_, its_details) = (haar_dwt(x, self.levels) for x in (own, its))
+        teacher_map = stage_map("teacher", teacher, self.stage).detach()
+        student_map = self._connect(stage_map("student", student, self.stage), teacher_map)
+        # Autocast would compute the masks' product in bf16.
+        with torch.autocast(student_map.device.type, enabled=False):
+            student_map = at_least_float32(student_map)
+            teacher_map = teacher_map.to(student_map.dtype)
+            size = teacher_map.shape[2:]
+            if student_map.shape[2:] != size:
+                student_map = F.interpolate(student_map, size, mode="bilinear", align_corners=False)
+            _, student_details = haar_dwt(student_map, self.levels)
+            _, teacher_details = haar_dwt(teacher_map, self.levels)
+            pairs = zip(student_details, teacher_details, strict=True)
             terms = []
-            for level, (s, t) in enumerate(zip(own_details, its_details, strict=True), start=1):
+            for level, (s, t) in enumerate(pairs, start=1):
                 error = (s - t).abs()
                 if self.prompts is not None:
-                    masks = _masks(self.prompts[level].to(dtype), t)
+                    masks = _masks(self.prompts[level].to(t.dtype), t)
                     error = error * masks.mean(1)[:, None, None]
                 terms.append(error.mean())
         return {"freekd": self.weight * torch.stack(terms).sum()}
 
-    def _connected(self, own: Tensor, its: Tensor) -> Tensor:
-        """The student's map with the teacher's channels."""
-        if self.prompts is not None and self.prompts.shape[2] != its.shape[1]:
+    def _connect(self, student_map: Tensor, teacher_map: Tensor) -> Tensor:
+        """Map the student's channels to the teacher's."""
+        inputs, outputs = student_map.shape[1], teacher_map.shape[1]
+        if self.prompts is not None and self.prompts.shape[2] != outputs:
             raise ValueError(
-                f"prompts have {self.prompts.shape[2]} channels, the teacher's map {its.shape[1]}: "
+                f"prompts have {self.prompts.shape[2]} channels, the teacher's map {outputs}: "
                 "train them with freekd_prompts on the maps of this teacher and stage"
             )
         if self.connector is not None:
-            joined: Tensor = self.connector(own.to(self.connector.weight.dtype))
-            return joined
-        if own.shape[1] != its.shape[1]:
+            connected: Tensor = self.connector(student_map.to(self.connector.weight.dtype))
+            return connected
+        if inputs != outputs:
             raise RuntimeError(
-                f"FreeKDLoss has no convolution from {own.shape[1]} to {its.shape[1]} channels "
-                "yet: call build() before the first forward"
+                f"FreeKDLoss has no convolution from {inputs} to {outputs} channels yet: "
+                "call build() before the first forward"
             )
-        return own
+        return student_map
 
 
 def _masks(prompts: Tensor, band: Tensor) -> Tensor:
-    """How much each of T tokens wants of each pixel, [N, T, H, W], of a band [N, C, 3, H, W]."""
+    """Masks of the prompts [T, C] on a band: [N, C, 3, H, W] -> [N, T, H, W]."""
     return torch.einsum("tc,nchw->nthw", prompts, band.sum(2)).sigmoid()
 
 
 def _dice(masks: Tensor) -> Tensor:
-    """Mean Dice coefficient of the masks [N, T, H, W] of different tokens."""
+    """Mean Dice coefficient between masks [N, T, H, W] of different tokens."""
     flat = masks.flatten(2)
     products = flat @ flat.mT
     squares = products.diagonal(dim1=1, dim2=2)

@@ -1,4 +1,4 @@
-"""FitNets: a stage of the teacher as a hint, which a small network on the student's regresses."""
+"""FitNets: a map of the teacher as a hint, to which a convolution maps one of the student's."""
 
 from typing import NamedTuple
 
@@ -13,42 +13,46 @@ from fdkd_lightning.losses.base import (
     require_teacher,
     stage_map,
 )
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 
 class HintLoss(DistillationLoss):
-    r"""Mean squared error of one stage's maps, the student's regressed to the teacher's shape.
+    r"""Mean squared error between the teacher's map and a regression from the student's map.
 
     .. math::
         w \cdot \frac{1}{N C H W} \sum \big(r(f^s) - f^t\big)^2,
         \quad r = \mathrm{ReLU} \circ \mathrm{BN} \circ \mathrm{conv}
 
-    The term is ``hint``. What the convolution is follows from the sizes, height and width each for
-    itself (the official code looks at the height alone):
+    The term is ``hint``. The convolution follows from the maps' sizes, separately for height and
+    width (the official code uses the height only):
 
-    - the teacher's half as large: kernel 3, stride 2, padding 1;
-    - the teacher's twice as large: a transposed convolution, kernel 4, stride 2, padding 1;
-    - the student's at least as large otherwise: kernel 1 + s - t, as in the paper.
+    - the teacher's size is half the student's: kernel 3, stride 2, padding 1;
+    - the teacher's size is twice the student's: transposed convolution, kernel 4, stride 2,
+      padding 1;
+    - otherwise, with the student's size s at least the teacher's size t: kernel 1 + s - t, as in
+      the paper.
 
-    In a transposed convolution the third is kernel 1 + s - t, stride 1, padding s - t, which is
-    the same map, so only a height that halves and a width that doubles (or the reverse) cannot
-    be joined.
+    In a transposed convolution the third case is kernel 1 + s - t, stride 1, padding s - t, which
+    is equivalent. Therefore only maps where one axis halves and the other doubles have no
+    convolution.
 
-    The paper trains the student up to this stage by the hint first, with no BN in r and a factor
-    of 1/2; here, as in the official code of both benchmarks, the hint joins the task loss
-    throughout. Because r ends in a ReLU, its targets should too.
+    In the paper the hint trains the student's first stages before all else, r has no BN and the
+    loss has a factor of 1/2. Here, as in both benchmarks' code, the hint is added to the task loss
+    during the whole training. r ends in a ReLU, so the teacher's map should, too.
 
     Args:
-        stage: Which of the maps. The official "hint layer 2" counts the stem, which
-            ``Output.maps`` leave out: it is stage 1.
-        weight: Factor w of the term; mdistiller and RepDistiller have 100.
+        stage: Index into ``Output.maps``. The official "hint layer 2" counts the stem, which
+            ``Output.maps`` omits: it is stage 1.
+        weight: Factor w of the term; mdistiller and RepDistiller set 100.
 
     Shape:
-        - maps: [N, C, H, W], each network with its own C, H and W; logits and target are not used
+        - maps: [N, C, H, W]; C, H and W may differ between the networks
+        - logits, target: not used
 
     Raises:
-        ValueError: If there is no teacher or no such stage, no convolution fits the sizes, or
-            BN meets one value alone.
+        ValueError: If there is no teacher or no such stage, no convolution fits the sizes, the maps
+            have another size than in :meth:`build`, or BN gets one value per channel in training.
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
@@ -75,40 +79,44 @@ class HintLoss(DistillationLoss):
         self.regressor = None
 
     def build(self, student: Output, teacher: Output | None) -> None:
-        """Create r for the shapes of the two maps."""
-        own, its = self._maps(student, require_teacher(self, teacher))
+        """Create the regressor for the shapes of the two maps."""
+        student_map, teacher_map = self._maps(student, require_teacher(self, teacher))
         if self.regressor is None:
             self.regressor = nn.Sequential(
-                _convolution(own.shape, its.shape), nn.BatchNorm2d(its.shape[1]), nn.ReLU()
+                _convolution(student_map.shape, teacher_map.shape),
+                nn.BatchNorm2d(teacher_map.shape[1]),
+                nn.ReLU(),
             )
 
     def single_teacher_only(self) -> bool:
-        """It does: the regressor speaks one network's language."""
+        """Return True: the regressor maps to one teacher's map."""
         return True
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted term."""
-        own, its = self._maps(student, require_teacher(self, teacher))
+        """Return the weighted term."""
+        student_map, teacher_map = self._maps(student, require_teacher(self, teacher))
         if self.regressor is None:
             raise RuntimeError(
                 "HintLoss has no regressor yet: call build(student, teacher) with the outputs of "
                 "a batch before the first forward"
             )
-        if self.training and its.shape[2:].numel() == 1:
-            require_batch(self, len(its), 2, "BatchNorm over one value has nothing to normalise by")
-        regressed = self.regressor(own.to(next(self.regressor.parameters()).dtype))
+        if self.training and teacher_map.shape[2:].numel() == 1:
+            why = "BatchNorm needs more than one value per channel"
+            require_batch(self, len(teacher_map), 2, why)
+        regressed = self.regressor(student_map.to(next(self.regressor.parameters()).dtype))
         require_same_shape(
-            "regressed maps", regressed, its, "the loss was built for inputs of another size"
+            "regressed maps", regressed, teacher_map, "the loss was built for another input size"
         )
-        dtype = torch.promote_types(own.dtype, torch.float32)
-        return {"hint": self.weight * F.mse_loss(regressed.to(dtype), its.detach().to(dtype))}
+        regressed = at_least_float32(regressed)
+        error = F.mse_loss(regressed, teacher_map.detach().to(regressed.dtype))
+        return {"hint": self.weight * error}
 
     def _maps(self, student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
         return stage_map("student", student, self.stage), stage_map("teacher", teacher, self.stage)
 
 
 class _Axis(NamedTuple):
-    """How an axis is convolved."""
+    """Convolution along one axis."""
 
     kernel: int
     stride: int
@@ -127,18 +135,19 @@ def _axis(student: int, teacher: int) -> _Axis | None:
 
 
 def _convolution(student: torch.Size, teacher: torch.Size) -> nn.Module:
-    """The convolution from a map of one shape to one of another."""
+    """The convolution from a map of one shape to a map of another."""
     axes = [_axis(s, t) for s, t in zip(student[2:], teacher[2:], strict=True)]
     found = [axis for axis in axes if axis is not None]
     transposed = DOUBLE in found
     if len(found) < len(axes) or (transposed and HALVE in found):
         raise ValueError(
-            f"no regressor takes the student's map of size {list(student[2:])} to the teacher's "
-            f"{list(teacher[2:])}: the teacher's may be twice as large or no larger, and not half "
-            "as large along the other axis then. Choose another `stage`, or other input sizes"
+            f"no convolution maps the student's map of size {list(student[2:])} to the teacher's "
+            f"{list(teacher[2:])}: along each axis the teacher's must be twice as large or no "
+            "larger, and not double one axis and halve the other. Choose another `stage`, or other "
+            "input sizes"
         )
     if transposed:
-        # Stride 1 and padding k - 1 make a transposed convolution the one without padding.
+        # With stride 1 and padding k - 1 it equals the convolution without padding.
         found = [
             axis if axis.stride > 1 else axis._replace(padding=axis.kernel - 1) for axis in found
         ]

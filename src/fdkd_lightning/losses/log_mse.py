@@ -1,39 +1,16 @@
-"""The weak loss of the high bands: mean squared error of signed logarithms."""
+"""Mean squared error of signed logarithms: the weak distance of the high bands."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def signed_log1p(x: Tensor) -> Tensor:
-    r"""Compress large values and keep the sign: :math:`\mathrm{sign}(x) \log(1 + |x|)`.
-
-    Its derivative is :math:`1 / (1 + |x|)` everywhere. Written as it stands the formula has a zero
-    gradient at x = 0 in automatic differentiation; the two halves below have the true one, 1.
-
-    Args:
-        x: Any values.
-
-    Shape:
-        - x, output: any
-
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 6.
-
-    Example:
-        >>> signed_log1p(torch.tensor([-1.0, 0.0, 1.0]))
-        tensor([-0.6931,  0.0000,  0.6931])
-    """
-    # |x| has the gradient 0 at 0, so each half has 1/2 there: together exactly 1.
-    positive, negative = (x.abs() + x) / 2, (x.abs() - x) / 2
-    return torch.log1p(positive) - torch.log1p(negative)
+from fdkd_lightning.losses.signed_log import signed_log1p
 
 
 def log_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    r"""Mean over all elements of :math:`(\sigma(s) - \sigma(t))^2`, sigma = :func:`signed_log1p`.
+    r"""Mean of :math:`(\sigma(s) - \sigma(t))^2` over all elements, sigma = :func:`signed_log1p`.
 
-    Weaker than MSE where values are large. Standardised vectors of size D have elements near
-    :math:`1/\sqrt{D}`, where it is MSE less a few per cent.
+    It is weaker than MSE where values are large. Vectors of size D and unit length have elements
+    near :math:`1/\sqrt{D}`; there it is a few per cent smaller than MSE.
 
     Args:
         student: The student's values.
@@ -47,6 +24,7 @@ def log_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
         FD-CMKD (arXiv 2511.19887), Eq. 9.
 
     Example:
+        >>> import torch
         >>> log_mse_loss(torch.zeros(4), torch.ones(4)).sqrt()
         tensor(0.6931)
     """
@@ -64,10 +42,11 @@ class LogMSELoss(nn.Module):
         FD-CMKD (arXiv 2511.19887), Eq. 9.
 
     Example:
+        >>> import torch
         >>> LogMSELoss()(torch.zeros(4), torch.zeros(4))
         tensor(0.)
     """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss, a scalar."""
+        """Compute the loss, a scalar."""
         return log_mse_loss(student, teacher)

@@ -15,6 +15,7 @@ from fdkd_lightning.losses.base import (
 )
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import sum_over_ranks
+from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
 
@@ -204,10 +205,8 @@ class MFHLoss(DistillationLoss):
             return terms
         with torch.no_grad():
             general = self.classifier(self._frozen(features)).to(dtype)
-        log_own = F.log_softmax(own / self.temperature, dim=1)
-        log_general = F.log_softmax(general / self.temperature, dim=1)
-        divergence = F.kl_div(log_own, log_general, reduction="none", log_target=True)
-        terms["kd"] = self.weight * self.temperature**2 * divergence.mean()
+        divergence = softened_kl(own, general, self.temperature, "class_mean")
+        terms["kd"] = self.weight * divergence
         return terms
 
     def general_channels(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""PKD: what is left of the features without the scale of their channels."""
+"""PKD: features whose channels are standardised, which compares them by Pearson correlation."""
 
 import math
 
@@ -17,22 +17,22 @@ from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
 EPS = 1e-6
-WHY = "each channel is standardised over its N * H * W values"
+ONE_VALUE = "each channel is standardised over its N * H * W values"
 
 
 def pkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    r"""Half the mean squared error of features whose channels are standardised, in float32.
+    r"""Half the mean squared error of features with standardised channels, in float32.
 
     .. math::
         \frac{1}{2DM} \sum_{d,m} \Big(\frac{s_{dm} - \bar{s}_d}{\mathrm{sd}(s_d) + \epsilon}
         - \frac{t_{dm} - \bar{t}_d}{\mathrm{sd}(t_d) + \epsilon}\Big)^2,
         \quad \epsilon = 10^{-6}
 
-    M = N H W are the values of a channel; of vectors it is the batch alone. The standard deviation
-    is that of a sample (divisor M - 1), as in the official code, so that each channel adds
-    :math:`(1 - r)(M - 1)/M` with r its Pearson correlation; the paper has 1 - r. A channel that
-    is constant up to rounding has no correlation: it counts as zero, with zero gradient, where the
-    official code divides the residue by epsilon.
+    A channel has M = N H W values, or M = N for vectors. The standard deviation has the divisor
+    M - 1, as in the official code, so each channel contributes :math:`(1 - r)(M - 1)/M`, where r
+    is its Pearson correlation; in the paper it is 1 - r. A channel that is constant up to rounding
+    has no correlation: it is set to zero, with zero gradient, where the official code divides the
+    rounding residue by epsilon.
 
     Args:
         student: The student's features.
@@ -43,54 +43,59 @@ def pkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
         - output: scalar
 
     Raises:
-        ValueError: If the shapes differ, or a channel has one value only.
+        ValueError: If the shapes differ, or a channel has only one value.
 
     Reference:
         Cao et al. 2022 (arXiv 2207.02039); open-mmlab/mmrazor, mmrazor/models/losses/pkd_loss.py.
 
     Example:
+        >>> import torch
         >>> features = torch.tensor([[1.0, 2.0], [3.0, 8.0], [5.0, 5.0]])
         >>> pkd_loss(features, 10 * features + 7).round(decimals=4)
         tensor(0.)
     """
     require_same_shape("features", student, teacher, PROJECTOR_REMEDY)
-    if _values(student) < 2:
+    if _values_per_channel(student) < 2:
         raise ValueError(
-            f"features of shape {list(student.shape)} have fewer than 2 values per channel: {WHY}"
+            f"features of shape {list(student.shape)} have fewer than 2 values per channel: "
+            f"{ONE_VALUE}"
         )
     return F.mse_loss(_standardized(student), _standardized(teacher.detach())) / 2
 
 
-def _values(x: Tensor) -> int:
+def _values_per_channel(x: Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
 def _standardized(x: Tensor) -> Tensor:
     rows = at_least_float32(x).transpose(0, 1).flatten(1)
-    # Of unit length first: that tells residue from signal. The rest is the official denominator.
+    # Unit length first, which sets rounding residue to zero; the factor then restores the official
+    # denominator.
     sd = rows.std(1, keepdim=True)
     return standardize(rows) * (math.sqrt(rows.shape[1] - 1) * sd / (sd + EPS))
 
 
 class PKDLoss(DistillationLoss):
-    """:func:`pkd_loss` of the features as a distillation loss, with the one term ``pkd``.
+    """Distillation loss with the term ``pkd``: w times :func:`pkd_loss` of the features.
 
     Args:
-        weight: Factor of the term; 6 is the official one for Faster R-CNN, per level of the
-            feature pyramid (10 for RetinaNet).
+        weight: Factor w of the term. The official code sets 6 for Faster R-CNN (10 for RetinaNet)
+            at each level of the feature pyramid.
 
     Shape:
         - features: [N, D] or [N, D, H, W], the same for both, N H W at least 2
+        - target: not used
 
     Raises:
-        ValueError: If there is no teacher, the features' shapes differ, or a channel has one value
-            only.
+        ValueError: If there is no teacher, the features' shapes differ, or a channel has only one
+            value.
 
     Reference:
         Cao et al. 2022 (arXiv 2207.02039); open-mmlab/mmrazor, mmrazor/models/losses/pkd_loss.py
         and configs/distill/mmdet/pkd.
 
     Example:
+        >>> import torch
         >>> output = Output(torch.tensor([[1.0, 2.0], [3.0, 8.0]]), torch.zeros(2, 3))
         >>> PKDLoss()(output, output, torch.tensor([0, 1]))
         {'pkd': tensor(0.)}
@@ -101,7 +106,7 @@ class PKDLoss(DistillationLoss):
         self.weight = weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted term."""
+        """Return the weighted term."""
         teacher = require_teacher(self, teacher)
-        require_batch(self, _values(student.features), 2, WHY)
+        require_batch(self, _values_per_channel(student.features), 2, ONE_VALUE)
         return {"pkd": self.weight * pkd_loss(student.features, teacher.features)}

@@ -1,4 +1,4 @@
-"""RKD: how the samples of a batch lie to each other."""
+"""RKD: distances and angles between the samples of a batch."""
 
 import torch
 import torch.nn.functional as F
@@ -13,22 +13,23 @@ EPS = 1e-12
 
 
 def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Difference of the samples' distances, and of the angles they form, both in float32.
+    r"""Differences of the samples' relative distances and of the angles they form, in float32.
 
     .. math::
         \frac{1}{N^2} \sum_{ij} h\Big(\frac{d^s_{ij}}{\mu^s} - \frac{d^t_{ij}}{\mu^t}\Big)
         \quad\text{and}\quad
         \frac{1}{N^3} \sum_{ijk} h\big(\cos \angle^s_{jik} - \cos \angle^t_{jik}\big)
 
-    d is the Euclidean distance, at least 1e-6 between two samples; mu its mean over all pairs of
-    two; h is smooth L1 (Huber, from 1). As in the official code the means run over all i, j and k,
-    the degenerate pairs and triplets included, which add nothing; the paper sums over the others.
-    The official code takes distances from inner products, whose rounding equal samples do not
-    survive; here they come from the differences, which the angles need anyway: N^2 D numbers.
+    d is the Euclidean distance, at least 1e-6 for two different samples, and mu its mean over all
+    pairs; h is the smooth L1 (Huber) loss with threshold 1. As in the official code the means run
+    over all i, j and k, including degenerate pairs and triplets, which contribute zero; the paper
+    sums over the others only. The official code computes distances from inner products, which is
+    inaccurate for nearly equal samples. Here they are norms of the differences, which the angles
+    need anyway: N^2 D numbers.
 
-    Only relations are compared, so that the networks' widths may differ. One sample has no pair
-    and two have always the same relative distance and no triplet: zero, with zero gradient. Samples
-    that coincide have zero gradient too.
+    Only relations are compared, so the networks' widths may differ. A batch of one has no pair;
+    a batch of two always has the same relative distance and no triplet: both terms are then zero,
+    with zero gradient. Samples that coincide have zero gradient, too.
 
     Args:
         student: The student's features.
@@ -38,7 +39,7 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         The distance term and the angle term, unweighted.
 
     Shape:
-        - student, teacher: [N, ...], each flattened to vectors of its own length
+        - student, teacher: [N, ...], each flattened to vectors; their lengths may differ
         - output: two scalars
 
     Reference:
@@ -51,48 +52,49 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         >>> round(distance.item(), 4), round(angle.item(), 4)
         (0.0, 0.0)
     """
-    own, its = _differences(student), _differences(teacher.detach())
+    student, teacher = _differences(student), _differences(teacher.detach())
     return (
-        F.smooth_l1_loss(_distances(own), _distances(its)),
-        F.smooth_l1_loss(_cosines(own), _cosines(its)),
+        F.smooth_l1_loss(_distances(student), _distances(teacher)),
+        F.smooth_l1_loss(_cosines(student), _cosines(teacher)),
     )
 
 
 def _differences(x: Tensor) -> Tensor:
-    """[i, j] is the vector from sample i to sample j."""
+    """Vectors from sample i to sample j: [N, ...] -> [N, N, D]."""
     x = at_least_float32(x).flatten(1)
     return x[None] - x[:, None]
 
 
 def _distances(differences: Tensor) -> Tensor:
     n = len(differences)
-    # Where it is clamped the gradient is zero, which the root's, 1 / 2e-6, leaves zero.
+    # A clamped element has zero gradient; the root's factor there, 1 / 2e-6, is finite.
     distances = differences.square().sum(2).clamp_min(EPS).sqrt()
     distances = distances.masked_fill(torch.eye(n, dtype=torch.bool, device=distances.device), 0)
-    # All others are positive: their mean is that of the pairs, and zero where there are none.
+    # The mean over pairs of different samples; zero if there are none.
     mean = distances.sum() / max(n * (n - 1), 1)
     return distances / mean.clamp_min(EPS**0.5)
 
 
 def _cosines(differences: Tensor) -> Tensor:
     directions = l2_normalize(differences, dim=2)
-    # Inside autocast the product gives bfloat16.
+    # Autocast would compute the product in bf16.
     with torch.autocast(directions.device.type, enabled=False):
         return directions @ directions.mT
 
 
 class RKDLoss(DistillationLoss):
-    """:func:`rkd_loss` of the features as a distillation loss: terms ``distance`` and ``angle``.
+    """Distillation loss with the terms ``distance`` and ``angle`` of :func:`rkd_loss`.
 
-    The official code compares pooled features; dense ones are flattened, at a cost of N^2 D H W
-    numbers.
+    The official code compares pooled features. Dense features are flattened here, which takes
+    N^2 D H W numbers of memory.
 
     Args:
-        distance_weight: Factor of the distance term; 25 is mdistiller's.
-        angle_weight: Factor of the angle term; 50 is mdistiller's.
+        distance_weight: Factor of the distance term; mdistiller sets 25.
+        angle_weight: Factor of the angle term; mdistiller sets 50.
 
     Shape:
         - features: [N, D] or [N, D, H, W], any D, H and W
+        - target: not used
 
     Raises:
         ValueError: If there is no teacher.
@@ -113,7 +115,7 @@ class RKDLoss(DistillationLoss):
         self.angle_weight = angle_weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Return the weighted terms."""
         teacher = require_teacher(self, teacher)
         distance, angle = rkd_loss(student.features, teacher.features)
         return {"distance": self.distance_weight * distance, "angle": self.angle_weight * angle}

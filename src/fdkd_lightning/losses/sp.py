@@ -1,4 +1,4 @@
-"""SP: which samples of a batch are alike."""
+"""SP: similarities between the samples of a batch."""
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +17,15 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
         \frac{1}{N^2} \sum_{ij} (G^t_{ij} - G^s_{ij})^2, \quad
         G_{ij} = \frac{f_i \cdot f_j}{\sqrt{\sum_k (f_i \cdot f_k)^2}}
 
-    Only similarities are compared, so that the networks' channels and sizes may differ. One sample
-    alone is as similar to itself in both: zero.
+    Only similarities are compared, so the networks' channels and map sizes may differ. For a batch
+    of one the loss is zero.
 
     Args:
         student: The student's map.
         teacher: The teacher's map; it gets no gradient.
 
     Shape:
-        - student, teacher: [N, ...], each flattened to vectors f of its own length
+        - student, teacher: [N, ...], each flattened to vectors f; their lengths may differ
         - output: scalar
 
     Reference:
@@ -40,21 +40,22 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _similarities(x: Tensor) -> Tensor:
     rows = at_least_float32(x).flatten(1)
-    # Inside autocast the product gives bfloat16.
+    # Autocast would compute the product in bf16.
     with torch.autocast(rows.device.type, enabled=False):
         return l2_normalize(rows @ rows.T)
 
 
 class SPLoss(DistillationLoss):
-    """:func:`sp_loss` of a stage's maps as a distillation loss, with the one term ``sp``.
+    """Distillation loss with the term ``sp``: w times :func:`sp_loss` of a stage's maps.
 
     Args:
-        stage: Which of ``Output.maps`` is compared; the last is mdistiller's (the paper sums over
-            pairs of layers).
-        weight: Factor of the term; 3000 is mdistiller's.
+        stage: Index into ``Output.maps``; mdistiller compares the last stage, the paper sums over
+            pairs of layers.
+        weight: Factor w of the term; mdistiller sets 3000.
 
     Shape:
         - maps: [N, C, H, W], any C, H and W
+        - target: not used
 
     Raises:
         ValueError: If there is no teacher, or no such stage.
@@ -74,8 +75,8 @@ class SPLoss(DistillationLoss):
         self.weight = weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted term."""
+        """Return the weighted term."""
         teacher = require_teacher(self, teacher)
-        own = stage_map("student", student, self.stage)
-        its = stage_map("teacher", teacher, self.stage)
-        return {"sp": self.weight * sp_loss(own, its)}
+        student_map = stage_map("student", student, self.stage)
+        teacher_map = stage_map("teacher", teacher, self.stage)
+        return {"sp": self.weight * sp_loss(student_map, teacher_map)}

@@ -1,14 +1,14 @@
 """DeepLabV3+ for semantic segmentation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch import DeepLabV3Plus as SMPDeepLabV3Plus
-from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor
 
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Output
 
 
@@ -35,6 +35,7 @@ class DeepLabV3Plus(DeferredModel):
 
     Raises:
         ValueError: If the encoder is unknown or cannot be dilated.
+        ImportError: If segmentation_models_pytorch is missing: the extra ``segmentation``.
         RuntimeError: By :meth:`load`, if the ImageNet weights cannot be read.
 
     Reference:
@@ -55,8 +56,9 @@ class DeepLabV3Plus(DeferredModel):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
+        smp = _smp()
         try:
-            self.net: Any = SMPDeepLabV3Plus(
+            self.net: Any = smp.DeepLabV3Plus(
                 encoder, encoder_weights=None, in_channels=in_chans, classes=num_classes
             )
         except (KeyError, ValueError, RuntimeError) as error:
@@ -72,12 +74,12 @@ class DeepLabV3Plus(DeferredModel):
         """Read the encoder's ImageNet weights from the hub or its cache, if ``pretrained``."""
         if not self.pretrained:
             return
-        encoder = self.net.encoder
+        encoder, smp = self.net.encoder, _smp()
         weights = True if self.encoder.startswith("tu-") else "imagenet"
         try:
             # Creating the encoder consumes random numbers.
             with torch.random.fork_rng(devices=[]):
-                fetched = get_encoder(
+                fetched = smp.encoders.get_encoder(
                     self.encoder,
                     self.in_chans,
                     weights=weights,
@@ -95,6 +97,11 @@ class DeepLabV3Plus(DeferredModel):
         """Do not read the published weights."""
         return {"pretrained": False}
 
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Names with a colon, such as ``hf-hub:owner/name``, are looked up by timm."""
+        return ("encoder", "timm") if ":" in str(arguments.get("encoder")) else None
+
     def forward(self, x: Tensor) -> Output:
         """Return features, logits and the maps of the encoder's stages."""
         height, width = x.shape[-2:]
@@ -106,3 +113,9 @@ class DeepLabV3Plus(DeferredModel):
         # Drop the rows and columns that lie entirely in the padding.
         features = features[..., : -(-height // 4), : -(-width // 4)]
         return Output(features, logits, tuple(stages[2:]))
+
+
+def _smp() -> Any:
+    return require(
+        "segmentation_models_pytorch", extra="segmentation", purpose=DeepLabV3Plus.__name__
+    )

@@ -23,6 +23,18 @@ class DeferredModel(nn.Module, ABC):
         """Return the constructor arguments to replace so that no file is needed to build it."""
         return {}
 
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Name the argument that another package would look up on a hub or in a folder.
+
+        Args:
+            arguments: Arguments of the constructor, as a configuration gives them.
+
+        Returns:
+            The argument and the package; None: the network is built without such a look-up.
+        """
+        return None
+
 
 class PretrainedModel(DeferredModel):
     """A model with the weights of a checkpoint.

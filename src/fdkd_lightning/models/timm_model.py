@@ -1,6 +1,7 @@
 """Networks of timm for images, frames and spectrograms."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import timm
@@ -98,6 +99,11 @@ class TimmModel(DeferredModel):
     def self_contained(self) -> dict[str, Any]:
         """Do not read the published weights."""
         return {"pretrained": False}
+
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Names with a colon, such as ``hf-hub:owner/name``, are looked up by timm."""
+        return ("name", "timm") if ":" in str(arguments.get("name")) else None
 
     def forward(self, x: Tensor) -> Output:
         """Return features, logits and maps."""

@@ -1,7 +1,7 @@
 """Networks of Hugging Face's transformers for text, sound and images."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -132,6 +132,13 @@ class TransformersModel(DeferredModel):
         """Return the whole configuration as ``source``."""
         return {"source": json.loads(self.net.config.to_json_string()), "pretrained": False}
 
+    @classmethod
+    def looked_up_by(cls, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """A source given by name, and parts that a config names, are looked up by transformers."""
+        source = arguments.get("source")
+        looked_up = isinstance(source, str) or _names_a_part(source)
+        return ("source", "transformers") if looked_up else None
+
     def forward(self, x: Any) -> Output:
         """Return features, logits and the maps of ``layers``."""
         inputs = named_inputs(self.net, self._name, x)
@@ -226,3 +233,13 @@ def _without_pooler(net: Any) -> Any:
     if hasattr(net, "pooler"):
         net.pooler = None
     return net
+
+
+def _names_a_part(config: Any) -> bool:
+    """Whether a config has a part, such as a backbone, that is looked up by its name."""
+    if isinstance(config, dict):
+        parts = ("architecture", "backbone", "use_pretrained_backbone")
+        return any(
+            (key in parts and value) or _names_a_part(value) for key, value in config.items()
+        )
+    return isinstance(config, list) and any(_names_a_part(value) for value in config)

@@ -1,4 +1,4 @@
-"""Checks of arguments: numbers within a range, one of several choices."""
+"""Checks of arguments: a number within a range, one of several choices, a current name."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,19 +14,19 @@ def check_range(
     below: float | None = None,
     example: float | None = None,
 ) -> None:
-    """Raise unless a number lies within bounds; NaN lies within none.
+    """Raise unless a number lies within its bounds; NaN never does.
 
     Args:
-        name: The argument, as the error names it.
-        value: Its value.
-        low: Smallest value allowed; None: no such bound.
-        high: Largest value allowed.
+        name: Name of the argument, for the error.
+        value: The value.
+        low: Smallest allowed value; None for no such bound, here and below.
+        high: Largest allowed value.
         above: The value must be greater than this.
         below: The value must be less than this.
-        example: A value that is often right, which the error suggests.
+        example: A common value, for the error to suggest.
 
     Raises:
-        ValueError: If the value is outside.
+        ValueError: If the value is out of bounds or NaN.
 
     Example:
         >>> check_range("temperature", 4.0, above=0)
@@ -62,12 +62,12 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raise unless the value is one of the choices.
 
     Args:
-        name: The argument, as the error names it.
-        value: Its value.
-        choices: What is allowed, such as ``get_args`` of a ``Literal``.
+        name: Name of the argument, for the error.
+        value: The value.
+        choices: The allowed values, such as ``get_args`` of a ``Literal``.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If the value is none of the choices.
 
     Example:
         >>> check_choice("reduction", "median", ("mean", "sum"))
@@ -81,14 +81,14 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
 
 
 def refuse_renamed_methods(cls: type, renamed: Mapping[str, str]) -> None:
-    """Raise if a class defines a method under a name of an earlier version.
+    """Raise if a class defines a method under the name it had in an earlier version.
 
-    Nothing would call it any more: the subclass would silently lose what it overrides. Base
-    classes call this in ``__init_subclass__``.
+    Nothing calls the earlier name any more, so the override would silently have no effect. Base
+    classes call this function in ``__init_subclass__``.
 
     Args:
         cls: The class.
-        renamed: Earlier name -> name now.
+        renamed: Earlier name -> current name.
 
     Raises:
         TypeError: If the class defines an earlier name.

@@ -1,4 +1,4 @@
-"""Cross-entropy over the samples that have a label, wherever they are."""
+"""Cross-entropy over the labelled samples of all ranks."""
 
 import torch
 import torch.nn.functional as F
@@ -11,25 +11,27 @@ from fdkd_lightning.types import IGNORE_INDEX
 
 
 def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy over the labelled samples of the batch, of all processes together.
+    r"""Return this rank's share of the mean cross-entropy over the labelled samples of all ranks.
 
-    Under DDP each process holds a different number of labels. Dividing by its own number would
-    weigh a label by how few neighbours it has; here every label weighs the same, so that the
-    gradient averaged over the processes is that of one process with the whole batch. (The value
-    itself is this process's share, which averages to that of the whole batch.) All processes must
-    call it equally often, as they do in a training step.
+    .. math:: s_r = -\frac{R}{|U|} \sum_{i \in U_r} \log \mathrm{softmax}(z_i)_{y_i}, \quad
+        U = \textstyle\bigcup_r U_r
+
+    :math:`U_r` are the labelled samples of rank r, R is the number of ranks. Ranks hold different
+    numbers of labels; here every label weighs the same, so the gradient averaged over ranks equals
+    that of a single process with the whole batch. All ranks must call this function equally often.
 
     Args:
         logits: Class scores.
-        target: Class indices, -100 where there is no label.
-        label_smoothing: The share of each target that goes to all classes alike.
+        target: Class indices, -100 for unlabelled samples.
+        label_smoothing: Share of each target that is spread evenly over all classes, from 0 to 1.
 
     Returns:
-        A scalar; zero, with zero gradient, where no sample has a label.
+        The share. It is zero, with zero gradient, if no sample is labelled.
 
     Shape:
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
+        - output: scalar
 
     Example:
         >>> round(cross_entropy(torch.zeros(3, 4), torch.tensor([1, -100, 2])).exp().item(), 4)
@@ -43,18 +45,24 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 def cross_entropy_sum(
     logits: Tensor, target: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """The sum over this process's labelled samples, and their number, both as scalars.
+    """Return the sum of the cross-entropy over this rank's labelled samples, and their number.
 
     Args:
         logits: Class scores.
-        target: Class indices, -100 where there is no label.
-        label_smoothing: The share of each target that goes to all classes alike.
+        target: Class indices, -100 for unlabelled samples.
+        label_smoothing: Share of each target that is spread evenly over all classes, from 0 to 1.
 
     Shape:
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
+        - output: two scalars, both of a floating-point dtype
+
+    Example:
+        >>> total, count = cross_entropy_sum(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
+        >>> round(total.item(), 4), count.item()  # 2 log 4
+        (2.7726, 2.0)
     """
-    # A half can hold neither the number of pixels in a batch nor the sum of their losses.
+    # Half precision holds neither the number of pixels in a batch nor the sum of their losses.
     logits = at_least_float32(logits)
     total = F.cross_entropy(
         logits,
@@ -67,13 +75,13 @@ def cross_entropy_sum(
 
 
 class MeanCrossEntropy(Metric):
-    """Mean cross-entropy over the labels of all batches and ranks.
+    """Mean cross-entropy over the labelled samples of all batches and ranks, as a metric.
 
-    NaN without labels, and where a loss is NaN.
+    The value is NaN if no sample was labelled, or if the network has diverged.
 
     Shape:
         - logits: [N, K] or [N, K, H, W]
-        - target: [N] or [N, H, W]; -100 where there is no label
+        - target: [N] or [N, H, W]
         - output: scalar
 
     Example:
@@ -97,8 +105,14 @@ class MeanCrossEntropy(Metric):
         self.add_state("labelled", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch, as in :func:`cross_entropy`."""
+        """Add a batch.
+
+        Args:
+            logits: Class scores.
+            target: Class indices, -100 for unlabelled samples.
+        """
         total, labelled = cross_entropy_sum(logits, target)
+        # Not in place: an earlier evaluation may have left inference tensors as states.
         self.total = self.total + total
         self.labelled = self.labelled + labelled
 

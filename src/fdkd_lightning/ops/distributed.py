@@ -1,4 +1,4 @@
-"""Collectives over the ranks of a distributed run, which do nothing in a single process."""
+"""Collectives over the ranks of a distributed run; no-ops in a single process."""
 
 from typing import Any
 
@@ -20,6 +20,9 @@ def world_size() -> int:
 
 def sum_over_ranks(x: Tensor) -> Tensor:
     """Sum a tensor over all ranks, without gradient.
+
+    Args:
+        x: This rank's summand.
 
     Shape:
         - x, output: any shape, the same on every rank
@@ -60,6 +63,9 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
 def gather_objects(x: Any) -> list[Any]:
     """Gather a picklable object from every rank, in the order of the ranks.
 
+    Args:
+        x: This rank's object.
+
     Example:
         >>> gather_objects({"rows": 3})
         [{'rows': 3}]
@@ -74,8 +80,12 @@ def gather_objects(x: Any) -> list[Any]:
 def row_counts(x: Tensor) -> list[int]:
     """Return the number of rows on each rank, in the order of the ranks.
 
+    Args:
+        x: Rows of this rank.
+
     Shape:
         - x: [N, ...], N may differ between ranks
+        - output: one integer per rank
 
     Example:
         >>> row_counts(torch.zeros(3, 8))
@@ -111,8 +121,8 @@ def gather_rows(x: Tensor) -> Tensor:
     if x.requires_grad:
         # Averaging over ranks would otherwise count each row's gradient 1/R times: the other ranks
         # hold this row without gradient.
-        own = x.view_as(x)
+        rows = x.view_as(x)
         scale = world_size()
-        own.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
-        parts[dist.get_rank()] = own
+        rows.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
+        parts[dist.get_rank()] = rows
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""The Haar wavelet transform of maps."""
+"""Haar wavelet transform of feature maps, and its inverse."""
 
 from collections.abc import Sequence
 
@@ -10,28 +10,28 @@ from fdkd_lightning.ops.precision import at_least_float32
 
 
 def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
-    r"""Haar wavelet transform of maps: what is left after some halvings, and what each took away.
+    r"""Transform maps into a low band and the details of each level.
 
     .. math::
         \begin{pmatrix} a & b \\ c & d \end{pmatrix} \mapsto \tfrac12
         (a + b + c + d, \; a + b - c - d, \; a - b + c - d, \; a - b - c + d)
 
-    of each block of 2 x 2 pixels: the low band, and the differences of rows, of columns and of
-    diagonals; the next level does the same to the low band. The transform is orthogonal. An odd
-    height or width gets a row or column of zeros at its end first (the mode "zero"), so that a map
-    of one pixel can be halved for ever.
+    for each block of 2 x 2 pixels: the low band, then the differences of rows, columns and
+    diagonals. The next level transforms the low band. The transform is orthogonal. A map of odd
+    height or width is first padded at its end with a row or column of zeros (mode "zero"), so a
+    map of one pixel has further levels, too. It is computed in float32 (float64 for float64 maps).
 
     Args:
         x: Maps.
-        levels: J, how often they are halved.
+        levels: J, the number of levels.
 
     Returns:
-        The low band, and the details per level, the finest first.
+        The low band, and a list of the details per level, the finest level first.
 
     Shape:
         - x: [N, C, H, W]
-        - low: [N, C, H', W'], the sizes halved J times, each time rounded up
-        - details: J times [N, C, 3, H', W'], halved once, twice, ...
+        - low: [N, C, H', W'], H and W halved J times, rounded up each time
+        - details: J tensors [N, C, 3, H', W'], H and W halved once, twice, ...
 
     Reference:
         A. Haar 1910; the values are those of PyWavelets and pytorch_wavelets (``wave="haar"``,
@@ -54,16 +54,19 @@ def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
 
 
 def haar_idwt(low: Tensor, details: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-    """The maps of which :func:`haar_dwt` gave these bands.
+    """Invert :func:`haar_dwt`.
 
     Args:
         low: The low band.
-        details: The details per level, the finest first.
-        size: Height and width of the maps, which the bands do not tell where these are odd.
+        details: The details per level, the finest level first.
+        size: Height and width of the maps; the bands alone do not determine an odd size.
 
     Shape:
         - low, details: as from :func:`haar_dwt`
-        - output: [N, C, *size]
+        - output: [N, C, H, W]
+
+    Reference:
+        A. Haar 1910.
 
     Example:
         >>> x = torch.randn(2, 4, 5, 7)

@@ -1,4 +1,4 @@
-"""Floating-point types: at least float32 for arithmetic, a model's dtype for its inputs."""
+"""Casts between dtypes: at least float32 for arithmetic, the model's dtype for its inputs."""
 
 from typing import Any
 
@@ -12,6 +12,9 @@ def at_least_float32(x: Tensor) -> Tensor:
 
     Half precision holds neither the sum of a few thousand squares nor the difference of two
     close logits.
+
+    Args:
+        x: A floating-point tensor.
 
     Shape:
         - x, output: any shape
@@ -28,12 +31,16 @@ def at_least_float32(x: Tensor) -> Tensor:
 def cast_to_model_dtype(model: nn.Module, x: Any) -> Any:
     """Cast floating-point tensors to the model's dtype; leave integer tensors unchanged.
 
-    A teacher may be kept in half precision, and a "true" precision of the trainer leaves models
-    in it.
+    The dtype is that of the first floating-point parameter: half precision for a teacher that is
+    kept in it, or under a "true" precision of the trainer. Without such a parameter ``x`` stays
+    unchanged.
 
     Args:
-        model: The model that is to receive ``x``.
+        model: The model that receives ``x``.
         x: A tensor, or tensors nested in dicts, lists and tuples.
+
+    Shape:
+        - x, output: any shapes
 
     Example:
         >>> x = {"ids": torch.tensor([1]), "image": torch.zeros(1)}

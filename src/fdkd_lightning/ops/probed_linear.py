@@ -1,25 +1,26 @@
-"""A linear layer whose sizes may be left to a probe of the models."""
+"""A linear layer whose sizes may be probed from the models."""
 
 from torch import Tensor, nn
 
 
 class ProbedLinear(nn.Module):
-    """A linear map over the channel axis (dim 1), sized when it is built.
+    r"""Linear map over the channel axis (dim 1): :math:`y = W x + b`.
 
-    Unlike ``torch.nn.LazyLinear`` both sizes may be left out, and :meth:`build` sets them before
-    an optimizer or DDP looks for parameters.
+    Unlike ``torch.nn.LazyLinear`` it may leave out both sizes, and :meth:`build` creates the
+    weights before an optimizer or DDP collects the parameters.
 
     Args:
-        in_features: D of the input; None: probed.
-        out_features: Size of the output; None: probed.
+        in_features: Channels of the input; None leaves them to :meth:`build`.
+        out_features: Channels of the output; None leaves them to :meth:`build`.
 
     Shape:
         - x: [N, in_features, ...]
         - output: [N, out_features, ...]
 
     Raises:
-        ValueError: If it is built with sizes other than those it has.
-        RuntimeError: If it is called without a size.
+        ValueError: If it is built with sizes other than those it has, or called with another
+            number of channels.
+        RuntimeError: If it is called before it has both sizes.
 
     Example:
         >>> import torch
@@ -42,12 +43,20 @@ class ProbedLinear(nn.Module):
             self.build(in_features, out_features)
 
     def build(self, in_features: int, out_features: int) -> None:
-        """Create the weights, or check that those there are of these sizes."""
+        """Create the weights, or check that existing ones have these sizes.
+
+        Args:
+            in_features: Channels of the input.
+            out_features: Channels of the output.
+
+        Raises:
+            ValueError: If a size was given that differs.
+        """
         for name, size in (("in_features", in_features), ("out_features", out_features)):
-            own = getattr(self, name)
-            if own is not None and own != size:
+            given = getattr(self, name)
+            if given is not None and given != size:
                 raise ValueError(
-                    f"{name}={own} does not fit the models, which need {size}: "
+                    f"{name}={given} does not fit the models, which need {size}: "
                     f"set {name}={size}, or leave it out to have it probed"
                 )
         self.in_features, self.out_features = in_features, out_features
@@ -56,7 +65,7 @@ class ProbedLinear(nn.Module):
             self.weight, self.bias = nn.Parameter(layer.weight), nn.Parameter(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the map to dim 1 of ``x``."""
+        """Map the channels of ``x``."""
         if self.weight is None:
             raise RuntimeError(
                 "ProbedLinear has no size yet: give in_features and out_features, "
@@ -67,10 +76,10 @@ class ProbedLinear(nn.Module):
                 f"features of size {x.shape[1]} (shape {list(x.shape)}) do not fit "
                 f"in_features={self.in_features}"
             )
-        # Bands are float32 whatever the precision; the weights follow the trainer's.
+        # Bands are always float32; the weights have the trainer's precision.
         channels_last = x.movedim(1, -1).to(self.weight.dtype)
         return nn.functional.linear(channels_last, self.weight, self.bias).movedim(-1, 1)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``print(model)``."""
+        """Return the arguments for ``print(model)``."""
         return f"in_features={self.in_features}, out_features={self.out_features}"

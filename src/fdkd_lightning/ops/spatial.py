@@ -1,4 +1,4 @@
-"""The positions of a map: a grid's, or the tokens of a sequence, some of which are padding."""
+"""Mean and resizing over the positions of a map: pixels of a grid, or tokens with padding."""
 
 from typing import Literal
 
@@ -6,25 +6,25 @@ import torch
 from torch import Tensor
 
 Positions = Literal["mean", "resize"]
-"""What becomes of a map's positions: their mean, or the teacher's grid."""
+"""How to bring a map to the teacher's positions: average over them, or resize to its grid."""
 
 
 def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") -> Tensor:
-    """A map's mean, or the map on a grid that has an order in common with its own.
+    """Average a map over its positions, or resize it to the teacher's.
 
     Args:
-        x: Features; a vector has no positions, and stays what it is with ``"mean"``.
-        size: H' and W' of the teacher's map, nothing of a vector; without a teacher x's own.
-        positions: What becomes of the positions.
-        where: What an error begins with.
+        x: The student's features. A vector has no positions and stays unchanged.
+        size: H' and W' of the teacher's map, empty for a vector; without a teacher those of ``x``.
+        positions: ``"mean"`` averages over the positions, ``"resize"`` resizes to ``size``.
+        where: Prefix of an error's message.
 
     Shape:
         - x: [N, C] or [N, C, H, W]
         - output: [N, C], or with ``"resize"`` [N, C, H', W']
 
     Raises:
-        ValueError: If ``"resize"`` meets a vector and a map, or a sequence and a grid: to average
-            then would give classifiers other features with a teacher than without.
+        ValueError: If ``"resize"`` meets a vector and a map, or a sequence and a grid. (Averaging
+            here instead would give classifiers other features with a teacher than without.)
 
     Example:
         >>> x = torch.tensor([[[[1.0, 3.0]]]])
@@ -33,7 +33,7 @@ def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") 
     """
     here = x.shape[2:]
     if positions == "mean":
-        return mean_place(x) if here else x
+        return mean_over_positions(x) if here else x
     if bool(here) != bool(size):
         raise ValueError(
             f"{where}the student's features have {list(here) or 'no'} positions, the teacher's "
@@ -50,7 +50,10 @@ def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") 
 
 
 def is_sequence(size: torch.Size) -> bool:
-    """Whether these are the H and W of a sequence; a single place is none.
+    """Whether H and W are those of a sequence; a single position is none.
+
+    Args:
+        size: H and W.
 
     Example:
         >>> [is_sequence(torch.Size(size)) for size in ([1, 7], [4, 7], [1, 1])]
@@ -59,15 +62,18 @@ def is_sequence(size: torch.Size) -> bool:
     return size[0] == 1 < size[1]
 
 
-def mean_place(x: Tensor) -> Tensor:
-    """The mean over the positions; over the tokens of a sequence that are not padding (zero).
+def mean_over_positions(x: Tensor) -> Tensor:
+    """Average over the positions of a map; for a sequence, over the tokens that are not padding.
+
+    Args:
+        x: Maps; a token that is zero in all channels is padding.
 
     Shape:
         - x: [N, C, H, W]
         - output: [N, C]
 
     Example:
-        >>> mean_place(torch.tensor([4.0, 2.0, 0.0]).view(1, 1, 1, 3))
+        >>> mean_over_positions(torch.tensor([4.0, 2.0, 0.0]).view(1, 1, 1, 3))
         tensor([[3.]])
     """
     if not is_sequence(x.shape[2:]):
@@ -76,22 +82,26 @@ def mean_place(x: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: torch.Size) -> Tensor:
-    r"""Bring a map to another grid, bilinearly; where it has fewer positions, with antialiasing.
+    r"""Resize a map bilinearly, with antialiasing where the new size is smaller.
 
-    Along each axis, n positions become n' by
+    Along each axis, n positions become n' positions by
 
     .. math::
         x'_j = \frac{\sum_k w_{jk} x_k}{\sum_k w_{jk}}, \quad
         w_{jk} = \max\Big(0, 1 - \frac{|k - c_j|}{\max(1, n / n')}\Big), \quad
         c_j = \Big(j + \frac{1}{2}\Big) \frac{n}{n'} - \frac{1}{2}, \quad k, j = 0, 1, \dots
 
-    Of a sequence, n and k count a sample's tokens that are not padding (zero): each is brought to
-    the whole length by itself. Otherwise this is ``torch.nn.functional.interpolate`` with
-    ``antialias=True``, whose gradient is not deterministic on a GPU, as this one is.
+    In a sequence, n and k count only the tokens that are not padding, so every sample is stretched
+    to the whole length by itself. For a grid the result is that of
+    ``torch.nn.functional.interpolate`` with ``antialias=True``, whose gradient is not deterministic
+    on a GPU; the gradient of this function is.
+
+    Args:
+        x: Maps; a token of a sequence that is zero in all channels is padding.
+        size: H' and W'.
 
     Shape:
         - x: [N, C, H, W]
-        - size: H' and W'
         - output: [N, C, H', W']
 
     Example:
@@ -103,22 +113,22 @@ def resize(x: Tensor, size: torch.Size) -> Tensor:
     if x.shape[2:] == size and not sequence:
         return x
     rows, columns = (torch.ones(1, n, dtype=torch.bool, device=x.device) for n in x.shape[2:])
-    # Autocast would take the products to bf16.
+    # Autocast would compute the products in bf16.
     with torch.autocast(x.device.type, enabled=False):
         x = x @ _weights(_tokens(x) if sequence else columns, size[1], x.dtype)
         return _weights(rows, size[0], x.dtype).mT @ x
 
 
-def _weights(there: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """What each old place (a row) gives to each new one (a column): [N, 1, L, L'] of [N, L]."""
-    ratio = there.sum(1).view(-1, 1, 1).to(dtype) / size
-    centre = (torch.arange(size, dtype=dtype, device=there.device) + 0.5) * ratio - 0.5
-    rank = there.cumsum(1).unsqueeze(2) - 1
-    weight = (1 - (rank - centre).abs() / ratio.clamp_min(1)).clamp_min(0) * there.unsqueeze(2)
+def _weights(kept: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Weights of the old positions (rows) in the new ones (columns): [N, L] -> [N, 1, L, L']."""
+    ratio = kept.sum(1).view(-1, 1, 1).to(dtype) / size
+    centre = (torch.arange(size, dtype=dtype, device=kept.device) + 0.5) * ratio - 0.5
+    rank = kept.cumsum(1).unsqueeze(2) - 1
+    weight = (1 - (rank - centre).abs() / ratio.clamp_min(1)).clamp_min(0) * kept.unsqueeze(2)
     total = weight.sum(1, keepdim=True).clamp_min(torch.finfo(dtype).tiny)
     return (weight / total).unsqueeze(1)
 
 
 def _tokens(x: Tensor) -> Tensor:
-    """Which positions of a sequence are not padding, [N, L]."""
+    """Mask of the tokens that are not padding: [N, C, 1, L] -> [N, L]."""
     return (x.detach() != 0).any(1).flatten(1)

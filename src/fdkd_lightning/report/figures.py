@@ -4,8 +4,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.results import Scores
 
 
@@ -20,7 +19,8 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
     regimes, directions = list(settings["regimes"]), list(settings["directions"])
     methods = list(settings["methods"])
     size = (1.6 + 3.4 * len(directions), 0.7 + len(regimes) * (0.7 + 0.28 * len(methods)))
-    figure = Figure(figsize=size, layout="constrained")
+    matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing table.png")
+    figure = matplotlib.Figure(figsize=size, layout="constrained")
     panels = figure.subplots(len(regimes), len(directions), squeeze=False, sharey=True)
     for row, regime in zip(panels, regimes, strict=True):
         for panel, direction in zip(row, directions, strict=True):

@@ -164,7 +164,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
     heads = HeadMetrics(metric)
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # a connector sets it
     found: dict[str, Any] = {"metric": metric, "heads": {}}
-    for which, checkpoint in (("last", None), ("best", checkpoints / "best.ckpt")):
+    for which in ("last", "best"):
         if which == "best" and best["global_step"] == last["global_step"]:
             # The same weights once more.
             found |= {f"{split}_best": found[f"{split}_last"] for split in ("val", "test")}
@@ -172,7 +172,10 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
             continue
         for split, evaluate in (("val", cli.trainer.validate), ("test", cli.trainer.test)):
             (values,) = evaluate(
-                cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, verbose=False
+                cli.model,
+                datamodule=cli.datamodule,
+                ckpt_path=checkpoints / f"{which}.ckpt",
+                verbose=False,
             )
             if f"{split}/{metric}" not in values:
                 raise ValueError(f"metric={metric!r} is not logged, only: {', '.join(values)}")

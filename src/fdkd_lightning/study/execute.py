@@ -8,6 +8,7 @@ from pathlib import Path
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import execute, read_result
 from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
 
@@ -73,7 +74,6 @@ def _engine(workers: int, scheduler: str | None) -> Iterator[None]:
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
             yield
         return
-    from dask.distributed import Client
-
-    with Client(scheduler), parallel_config("dask"):
+    dask = require("dask.distributed", extra="cluster", purpose="--scheduler")
+    with dask.Client(scheduler), parallel_config("dask"):
         yield

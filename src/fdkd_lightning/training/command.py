@@ -1,4 +1,4 @@
-"""One run from its configuration: LightningCLI with our defaults."""
+"""Train, evaluate or predict from a configuration: LightningCLI with this package's defaults."""
 
 import json
 import os
@@ -15,21 +15,24 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
+from fdkd_lightning.training.run import RunRecord
+from fdkd_lightning.training.usage import USAGE
 
 
-class KeepConfig(SaveConfigCallback):
-    """Writes the configuration into the run's folder, and to loggers that are elsewhere."""
+class SaveRunConfig(SaveConfigCallback):
+    """Save the configuration in the log folder, and log it to loggers that write elsewhere."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it once, and never an evaluation's over that of fit."""
+        """Save once; an evaluation must not overwrite the configuration of fit."""
         log_dir = trainer.log_dir
-        own_folder = log_dir is not None and Path(log_dir) != Path(trainer.default_root_dir)
-        self.save_to_log_dir = stage == "fit" or own_folder
+        separate = log_dir is not None and Path(log_dir) != Path(trainer.default_root_dir)
+        self.save_to_log_dir = stage == "fit" or separate
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log it as hyper-parameters, once, where the folder of the logs is not the run's."""
+        """Log it once as hyper-parameters, to loggers whose files are not in the run's folder."""
         config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger | TensorBoardLogger):
@@ -37,20 +40,20 @@ class KeepConfig(SaveConfigCallback):
 
 
 class FDKDCLI(LightningCLI):
-    """LightningCLI whose runs each have one folder, ``trainer.default_root_dir``.
+    """LightningCLI with one folder per run, ``trainer.default_root_dir``.
 
-    In it are ``checkpoints/best.ckpt`` (best on validation) and ``last.ckpt``,
+    The folder holds ``checkpoints/best.ckpt`` (best on the validation set) and ``last.ckpt``,
     ``logs/version_N`` (configuration, CSV and TensorBoard, one per start) and
-    ``predictions.csv``. So ``--ckpt_path=best`` and ``last`` mean these files in every command,
-    and the configuration of one run can name the checkpoint of another before it exists. The
-    folder's name may hold environment variables (``runs/sweep/$WANDB_RUN_ID``).
+    ``predictions.csv``. ``--ckpt_path=best`` and ``last`` are these files in every command, so the
+    configuration of one run can name the checkpoint of another before it exists. The folder's name
+    may hold environment variables (``runs/sweep/$WANDB_RUN_ID``).
 
     Args:
         args: The arguments, a command first; None: those of the process.
     """
 
-    trainer_kind: type[Trainer] = Trainer
-    """What the commands are methods of."""
+    trainer_type: type[Trainer] = Trainer
+    """The class whose methods are the commands."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         # The console script and a cluster's workers find a user's modules where
@@ -58,33 +61,47 @@ class FDKDCLI(LightningCLI):
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
+        given = self._command = sys.argv[1:] if args is None else list(args)
+        if any("help" in argument for argument in given):
+            import_public_classes()
+        commands = self.subcommands()
+        if given and given[0] in commands:
+            # A parser takes a second to build: only that of the command that runs.
+            commands = {given[0]: commands[given[0]]}
+            self.subcommands = lambda: commands  # type: ignore[method-assign]
         super().__init__(
             LightningModule,
             LightningDataModule,
-            trainer_class=self.trainer_kind,
+            trainer_class=self.trainer_type,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
-            # Every 50 steps, the default, would warn of epochs that are shorter.
+            # The default of 50 steps warns in epochs that are shorter.
             trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
+            parser_class=RunParser,
             parser_kwargs={
                 "prog": "fdkd",
-                "epilog": "Also: fdkd study --help (many runs), fdkd prepare --help (decoding), "
-                "and fdkd export --help (the student alone).",
+                **{command: {"usage": USAGE.format(command=command)} for command in commands},
             },
             auto_configure_optimizers=False,
-            # The run's configuration is logs/version_N/config.yaml, in one place: hyper-parameters
-            # inside the checkpoint would take precedence over the command line.
+            # The run's configuration is logs/version_N/config.yaml and nowhere else:
+            # hyper-parameters inside a checkpoint would override the command line.
             load_from_checkpoint_support=False,
-            save_config_callback=KeepConfig,
+            save_config_callback=SaveRunConfig,
             save_config_kwargs={"overwrite": True},
             args=None if args is None else list(args),
         )
 
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Add the help of all arguments, which ``fdkd fit --help`` is an extract of."""
+        parser = super().init_parser(**kwargs)
+        parser.add_argument("--help-all", action="help", help="Show all arguments and exit.")
+        return parser
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what every run has beside trainer, model and data."""
-        # The names are fixed, so that other commands and configurations find the files. The last
-        # epoch's is a callback of its own: the best one's `save_last` skips epochs that are not.
+        """Add the arguments of checkpoints, predictions and ``--overwrite``."""
+        # Fixed names: other commands and configurations find the files. The last epoch has its own
+        # callback: `save_last` of the best one's writes only when a best checkpoint is written.
         names = {"checkpoint": "best", "last_checkpoint": "last"}
         for argument, name in names.items():
             parser.add_lightning_class_args(ModelCheckpoint, argument)
@@ -95,7 +112,7 @@ class FDKDCLI(LightningCLI):
             {
                 "checkpoint.monitor": "val/accuracy",
                 "checkpoint.mode": "max",
-                # Also of an epoch without validation.
+                # Also in epochs without validation.
                 "last_checkpoint.save_on_train_epoch_end": True,
             }
         )
@@ -104,34 +121,34 @@ class FDKDCLI(LightningCLI):
             "--overwrite",
             type=bool,
             default=False,
-            help="Let fit replace the checkpoints of a run that is already in the folder.",
+            help="Let fit replace the checkpoints that are in the run's folder.",
         )
         for action in parser._actions:
             if action.dest.startswith("trainer.limit_"):
-                # Lightning's annotation has int before float, but the typing module's cache may
-                # give it as float before int, and 1 batch becomes 1.0, all (Lightning #21259).
+                # Lightning annotates int | float, but the typing module's cache may return
+                # float | int, and 1 batch becomes 1.0: all batches (Lightning #21259).
                 action._typehint = int | float | None  # type: ignore[attr-defined]  # private
 
     def before_instantiate_classes(self) -> None:
-        """Settle the run's folder and which checkpoint is meant, before anything is built."""
+        """Resolve the run's folder and the checkpoint."""
         config = self.config[self.subcommand]
         self._expand_root(config)
-        self._said = self.config.clone()
-        self._keep_logs_in_root(config)
+        self._given = self.config.clone()
+        self._redirect_loggers(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
-            # An untrained network would be tested without a word otherwise.
-            config.ckpt_path = self._checkpoint(folder, config.ckpt_path or "best")
+            # Lightning would test an untrained network.
+            config.ckpt_path = self._checkpoint_file(folder, config.ckpt_path or "best")
         elif config.ckpt_path is not None:
-            # Lightning would only warn of a missing "last" and train from scratch.
-            config.ckpt_path = self._checkpoint(folder, config.ckpt_path)
+            # Lightning would only warn that "last" is missing, and train from scratch.
+            config.ckpt_path = self._checkpoint_file(folder, config.ckpt_path)
         elif (folder / "last.ckpt").exists() and not config.trainer.fast_dev_run:
-            self._make_way(folder, config.overwrite)
+            self._remove_checkpoints(folder, config.overwrite)
         self._require_root(config)
 
     def instantiate_classes(self) -> None:
-        """Build everything; of what goes wrong say the cause, not the way there."""
+        """Build trainer, model and data; report a failure by its cause alone."""
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, KeyError, OSError) as error:
@@ -145,17 +162,21 @@ class FDKDCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard unless the configuration says otherwise."""
-        # The run's saved configuration is what was said, so that it can be run in another folder;
-        # but never again over a finished one.
-        said = self._said[self.subcommand]
-        self.config = self._said
+        # Save the configuration as it was given, so that it can be run in another folder, but
+        # without permission to overwrite a finished run.
+        given = self._given[self.subcommand]
+        self.config = self._given
         if self.subcommand == "fit":
-            said.overwrite, said.ckpt_path = False, None
+            given.overwrite, given.ckpt_path = False, None
         if "logger" not in kwargs and self._get(self.config_init, "trainer").logger is None:
             csv = CSVLogger(self._root, name="logs")
             board = TensorBoardLogger(self._root, name="logs", version=csv.version)
             loggers: list[Logger] = [csv, board]
             kwargs["logger"] = loggers
+        # Before the checkpoints' callbacks: each checkpoint carries its validation.
+        given = self._get(self.config_init, "trainer").callbacks or []
+        record = RunRecord(self._parser(self.subcommand), said, self._command)
+        kwargs["callbacks"] = [record, *(given if isinstance(given, list) else [given])]
         return super().instantiate_trainer(**kwargs)
 
     @property
@@ -164,7 +185,7 @@ class FDKDCLI(LightningCLI):
         return root
 
     def _expand_root(self, config: Namespace) -> None:
-        """Fill environment variables into the run's folder, which the run of a sweep goes by."""
+        """Expand environment variables in the folder's name, such as a sweep's run id."""
         root = str(config.trainer.default_root_dir)
         config.trainer.default_root_dir = os.path.expandvars(root)
         unset = re.search(r"\$\w+|\${\w+}", config.trainer.default_root_dir)
@@ -174,11 +195,11 @@ class FDKDCLI(LightningCLI):
                 "environment variable, or name the folder"
             )
 
-    def _keep_logs_in_root(self, config: Namespace) -> None:
-        """Put loggers that would write into the current folder into the run's."""
+    def _redirect_loggers(self, config: Namespace) -> None:
+        """Let loggers whose save_dir is the current folder write into the run's folder."""
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
-            # W&B's own default is the current folder.
+            # The default of WandbLogger.
             if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
                 logger.init_args.save_dir = config.trainer.default_root_dir
 
@@ -187,22 +208,22 @@ class FDKDCLI(LightningCLI):
         existing = next(path for path in (root, *root.parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             self.parser.error(
-                f"trainer.default_root_dir={config.trainer.default_root_dir!r}: {existing} is no "
-                "folder that can be written: give the run another one"
+                f"trainer.default_root_dir={config.trainer.default_root_dir!r}: {existing} is not "
+                "a writable folder: give another one"
             )
 
-    def _make_way(self, folder: Path, overwrite: bool) -> None:
+    def _remove_checkpoints(self, folder: Path, overwrite: bool) -> None:
         if not overwrite:
             self.parser.error(
-                f"{folder} holds the checkpoints of an earlier run: go on with it "
+                f"{folder} holds the checkpoints of an earlier run: resume it "
                 "(--ckpt_path=last), replace it (--overwrite=true), or choose another folder "
                 "(--trainer.default_root_dir=...)"
             )
-        # A run that dies early must not leave the old one's to be tested.
+        # If this run fails early, the old checkpoints must not be evaluated as its own.
         for name in ("best.ckpt", "last.ckpt"):
             rank_zero_only((folder / name).unlink)(missing_ok=True)
 
-    def _checkpoint(self, folder: Path, wanted: str) -> str:
+    def _checkpoint_file(self, folder: Path, wanted: str) -> str:
         path = folder / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
         if not path.is_file():
             remedy = (

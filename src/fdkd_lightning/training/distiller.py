@@ -1,4 +1,4 @@
-"""What stands between teachers and a student while they train, whoever trains them."""
+"""Criterion, projector and teacher weighting: everything that is trained beside the student."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.training.pairs import Pair
 from fdkd_lightning.training.probe import output_from_shapes, output_shapes
 from fdkd_lightning.training.projector import Projector
@@ -16,22 +17,23 @@ from fdkd_lightning.types import Output
 
 
 class Distiller(nn.Module):
-    r"""A criterion, what fits the student's features to it, and the average over the teachers.
+    r"""Criterion, projector and teacher weighting: everything that is trained beside the student.
 
     .. math::
         L = \sum_m w_m L_m(\mathrm{projector}(X^s), X^t_m), \quad w_m = \frac{1}{M}
 
-    All that is trained beside the student is in here; nothing of it is needed afterwards.
+    None of it is needed after training.
 
     Args:
-        criterion: What the student learns from a teacher.
-        teachers: Their modalities.
-        projector: Maps the student's features to each teacher's; None: as they are.
-        weights: How the teachers are averaged; None: all alike, as above. Without teachers it has
-            no part.
+        criterion: Loss between the outputs of the student and of one teacher.
+        teachers: The teachers' modalities.
+        projector: Maps the student's features to each teacher's; None leaves them unchanged.
+        weights: Weights of the average over the teachers; None: equal weights. Without a teacher
+            they are dropped.
 
     Raises:
-        ValueError: If several teachers meet a criterion for one, or the weights are for others.
+        ValueError: If there are several teachers and the criterion allows one, or the weights are
+            for other teachers.
 
     Example:
         >>> from fdkd_lightning import FeatureLoss
@@ -53,8 +55,8 @@ class Distiller(nn.Module):
         super().__init__()
         if len(teachers) > 1 and criterion.single_teacher_only():
             raise ValueError(
-                f"teachers has {len(teachers)} entries, and {type(criterion).__name__} keeps "
-                "parts that belong to one: give one teacher, or a criterion such as FDKDLoss"
+                f"teachers has {len(teachers)} entries, but {type(criterion).__name__} keeps parts "
+                "that belong to one: give one teacher, or a criterion such as FDKDLoss"
             )
         self.criterion = criterion
         self.projector = projector
@@ -65,11 +67,11 @@ class Distiller(nn.Module):
         self.shapes: dict[str, Any] | None = None
 
     def build(self, student: Output, teachers: Mapping[str, Output]) -> None:
-        """Size all parts by the outputs of one batch; only their shapes count.
+        """Size all parts by the shapes of one batch's outputs.
 
         Args:
-            student: The student's.
-            teachers: Modality -> that teacher's; empty: the teacher-free control.
+            student: The student's output.
+            teachers: Modality -> output of that teacher; empty for the teacher-free control.
         """
         self.shapes = {
             "student": output_shapes(student),
@@ -79,78 +81,97 @@ class Distiller(nn.Module):
             if self.projector is not None:
                 self.projector.build(student.features, teacher and teacher.features)
             with torch.no_grad():
-                self.criterion.build(*self._projected(student, teacher))
+                self.criterion.build(*self._project(student, teacher))
 
-    def build_as(self, shapes: dict[str, Any]) -> None:
-        """Size all parts as they were in the run that had these ``shapes``."""
+    def build_from_shapes(self, shapes: dict[str, Any]) -> None:
+        """Size all parts by the ``shapes`` of an earlier run."""
         teachers = {modality: output_from_shapes(x) for modality, x in shapes["teachers"].items()}
         self.build(output_from_shapes(shapes["student"]), teachers)
 
+    def is_sized(self) -> bool:
+        """Return whether every part has its size, from its arguments or from :meth:`build`."""
+        # A projector has no layer before it is built.
+        if self.projector is not None and not self.projector.linear:
+            return False
+        layers = [part for part in self.modules() if isinstance(part, ProbedLinear)]
+        return all(layer.weight is not None for layer in layers)
+
     def forward(self, pairs: Sequence[Pair | None]) -> dict[str, Tensor]:
-        """The criterion's terms, averaged over the teachers.
+        """Return the criterion's terms, averaged over the teachers.
 
         Args:
-            pairs: One per teacher, or one without a teacher for the teacher-free terms. None is a
-                teacher that has nothing to teach: zero in the average, so that what the others
-                teach does not depend on it.
+            pairs: One per teacher, or a single one without a teacher for the teacher-free terms.
+                None counts as zero in the average, so that the contributions of the other teachers
+                do not change.
+
+        Raises:
+            ValueError: If the teacher weights and the criterion use the same name for a term.
         """
         if self.weights is None:
-            return self._averaged(pairs, None)
+            return self._average(pairs, None)
         by_name = dict(zip(self.modalities, pairs, strict=True))
         weights = self.weights(by_name)
-        terms = self._averaged(pairs, [weights[modality] for modality in self.modalities])
-        return self._joined(terms, self.weights.terms(by_name))
+        terms = self._average(pairs, [weights[modality] for modality in self.modalities])
+        return self._merge(terms, self.weights.terms(by_name))
 
     def start(self, epoch: int, max_epochs: int | None) -> None:
-        """Tell the criterion where training starts, and warn if it ends before all of it is there.
+        """Set the criterion's epoch, and warn if its warm-up does not end before training does.
 
-        A resumed run may start within an epoch.
+        Args:
+            epoch: Epoch in which training starts; a resumed run may start within it.
+            max_epochs: The trainer's; None or -1: no limit.
         """
         self.criterion.set_epoch(epoch)
-        whole = self.criterion.warmup_epochs()
-        if max_epochs is not None and 0 <= max_epochs <= whole:
+        warmup = self.criterion.warmup_epochs()
+        if max_epochs is not None and 0 <= max_epochs <= warmup:
             rank_zero_warn(
-                f"{type(self.criterion).__name__} is not whole before epoch {whole + 1}, and "
-                f"training ends after trainer.max_epochs={max_epochs}: shorten its warm-up or "
+                f"{type(self.criterion).__name__} reaches its full weight in epoch {warmup + 1}, "
+                f"but training ends after trainer.max_epochs={max_epochs}: shorten its warm-up or "
                 "first stage, or train longer"
             )
 
     def heads(self, student: Output) -> dict[str, Tensor]:
-        """Logits of the classifiers that the criterion trains beside the student's own."""
-        return self.criterion.heads(self._projected(student, None)[0])
+        """Return the logits of the classifiers that the criterion trains, by name."""
+        return self.criterion.heads(self._project(student, None)[0])
 
     def logged_values(self) -> dict[str, Tensor]:
-        """What is learned here and has to be shown, by name."""
-        record = self.criterion.logged_values()
-        return (
-            record if self.weights is None else self._joined(record, self.weights.logged_values())
-        )
+        """Return the values to log beside the terms, such as a learned threshold, by name.
 
-    def _averaged(
+        Raises:
+            ValueError: If the teacher weights and the criterion use the same name.
+        """
+        values = self.criterion.logged_values()
+        return values if self.weights is None else self._merge(values, self.weights.logged_values())
+
+    def _average(
         self, pairs: Sequence[Pair | None], weights: Sequence[float | Tensor] | None
     ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         for m, pair in enumerate(pairs):
             if pair is None:
                 continue
-            outputs = self._projected(pair.student, pair.teacher)
+            outputs = self._project(pair.student, pair.teacher)
             for name, term in self.criterion(*outputs, pair.target).items():
                 share = term / len(pairs) if weights is None else weights[m] * term
                 terms[name] = terms[name] + share if name in terms else share
         return terms
 
-    def _joined(self, own: dict[str, Tensor], of_weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        if taken := own.keys() & of_weights.keys():
+    def _merge(
+        self, of_criterion: dict[str, Tensor], of_weights: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if taken := of_criterion.keys() & of_weights.keys():
             raise ValueError(
                 f"{type(self.weights).__name__} and {type(self.criterion).__name__} both name "
                 f"{', '.join(sorted(taken))}: give one of them another name"
             )
-        return own | of_weights
+        return of_criterion | of_weights
 
-    def _projected(self, student: Output, teacher: Output | None) -> tuple[Output, Output | None]:
+    def _project(self, student: Output, teacher: Output | None) -> tuple[Output, Output | None]:
         if self.projector is None:
             return student, teacher
-        own, its = self.projector(student.features, teacher and teacher.features)
+        student_features, teacher_features = self.projector(
+            student.features, teacher and teacher.features
+        )
         if teacher is not None:
-            teacher = teacher._replace(features=its)
-        return student._replace(features=own), teacher
+            teacher = teacher._replace(features=teacher_features)
+        return student._replace(features=student_features), teacher

@@ -1,4 +1,4 @@
-"""What a criterion sees at once: the samples that student and teacher both have."""
+"""Pair the outputs of student and teacher on the samples that have both modalities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,12 @@ from fdkd_lightning.types import Batch, Output
 
 
 class Pair(NamedTuple):
-    """The same samples in the student and in one teacher.
+    """The outputs of the student and one teacher for the same samples.
+
+    Args:
+        student: The student's output.
+        teacher: The teacher's output; None for the teacher-free terms.
+        target: The labels.
 
     Shape:
         - target: [N] or [N, H, W], -100 where there is no label
@@ -26,33 +31,34 @@ class Pair(NamedTuple):
 def make_pairs(
     student: Output | None, teachers: Mapping[str, Output | None], batch: Batch, size: int
 ) -> list[Pair | None]:
-    """The student with each teacher, on the samples that both have.
+    """Pair the student with each teacher on the samples that have both modalities.
 
-    In a step in which a sample of any process lacks either side, the samples of all processes are
-    put together, and each process gets the same pair. Its own samples have the gradient, times the
-    number of processes, so that the gradient averaged over these is that of one process with the
-    whole batch, whatever the criterion is: a mean, one that compares samples, one that counts over
-    the processes itself, or batch norm. It also calls all processes' criteria equally often, which
-    those that count must be.
+    If a sample of any rank lacks a modality, the samples of all ranks are gathered, and every rank
+    gets the same pair. The samples of a rank keep their gradient, multiplied by the number of
+    ranks. The gradient averaged over ranks is then that of one process with all samples, whatever
+    the criterion does: take a mean, compare samples, count over ranks itself, or normalise by
+    batch statistics. Every rank also calls the criterion equally often, which a criterion that uses
+    collectives requires.
 
     Args:
-        student: Its output for the batch's samples; None: they are too few to learn from.
-        teachers: Modality -> that teacher's output for the samples that have it; None: likewise.
+        student: The student's output for the samples in ``batch``; None: too few samples are left.
+        teachers: Modality -> output of that teacher for the samples in ``batch`` that have its
+            modality; None: there are none, or too few.
         batch: The samples that have the student's modality.
-        size: How many samples there were with those that lack it.
+        size: Number of samples with those that lack the student's modality.
 
     Returns:
-        A pair per teacher, or one without a teacher. None stands for one that teaches nothing:
-        where samples lack a side and fewer than two, of all processes, have both.
+        A pair per teacher, or a single one without a teacher. None takes the place of a pair where
+        samples lack a modality and fewer than two, over all ranks, have both.
 
     Raises:
-        ValueError: If outputs of different shapes were to be put together.
+        ValueError: If outputs of different shapes or dtypes have to be gathered.
 
     Example:
         >>> output = Output(torch.eye(3), torch.zeros(3, 2))
-        >>> has = torch.tensor([True, False, True])
-        >>> batch = {"label": torch.tensor([0, 1, 1]), "present": {"audio": has}}
-        >>> (pair,) = make_pairs(output, {"audio": select(output, has)}, batch, 3)
+        >>> mask = torch.tensor([True, False, True])
+        >>> batch = {"label": torch.tensor([0, 1, 1]), "present": {"audio": mask}}
+        >>> (pair,) = make_pairs(output, {"audio": select(output, mask)}, batch, 3)
         >>> pair.target
         tensor([0, 1])
     """
@@ -61,35 +67,34 @@ def make_pairs(
     for modality, teacher in teachers.items():
         if student is None or teacher is None:
             pairs.append(None)
-        elif (has := present_mask(batch, modality)) is None:
+        elif (mask := present_mask(batch, modality)) is None:
             pairs.append(Pair(student, teacher, target))
         else:
-            pairs.append(Pair(select(student, has), teacher, target[has]))
+            pairs.append(Pair(select(student, mask), teacher, target[mask]))
     if not teachers:
         pairs.append(None if student is None else Pair(student, None, target))
-    return _of_all_processes(pairs, size, target.device) if "present" in batch else pairs
+    return _over_ranks(pairs, size, target.device) if "present" in batch else pairs
 
 
 class _Share(NamedTuple):
-    """What a process tells the others of its pair."""
+    """A rank's share of a pair, as the other ranks need to know it."""
 
     size: int
-    whole: bool  # no sample lacks a side
-    empty: Pair | None  # the pair without its samples: shapes, types, and what has a gradient
+    is_complete: bool  # no sample lacks a modality
+    empty: Pair | None  # the pair without its samples: shapes, dtypes, and what has a gradient
 
 
-def _of_all_processes(
-    pairs: list[Pair | None], size: int, device: torch.device
-) -> list[Pair | None]:
-    own = [_share(pair, size) for pair in pairs]
+def _over_ranks(pairs: list[Pair | None], size: int, device: torch.device) -> list[Pair | None]:
+    """Gather those pairs over ranks for which a sample of any rank lacks a modality."""
     result: list[Pair | None] = []
-    for pair, *shares in zip(pairs, *gather_objects(own), strict=True):
-        if all(share.whole for share in shares):
+    shares_of_ranks = gather_objects([_share(pair, size) for pair in pairs])
+    for pair, *shares in zip(pairs, *shares_of_ranks, strict=True):
+        if all(share.is_complete for share in shares):
             result.append(pair)
         elif sum(share.size for share in shares) < MIN_SAMPLES:
             result.append(None)
         else:
-            result.append(pair if len(shares) == 1 else _joined(pair, shares, device))
+            result.append(pair if len(shares) == 1 else _gather(pair, shares, device))
     return result
 
 
@@ -97,7 +102,7 @@ def _share(pair: Pair | None, size: int) -> _Share:
     if pair is None:
         return _Share(0, False, None)
     count = len(pair.target)
-    empty: Pair = _each(pair, _without_samples)
+    empty: Pair = _map_tensors(pair, _without_samples)
     return _Share(count, count == size, empty)
 
 
@@ -106,26 +111,26 @@ def _without_samples(x: Tensor) -> Tensor:
     return torch.empty(shape, dtype=x.dtype, requires_grad=x.requires_grad)
 
 
-def _joined(pair: Pair | None, shares: Sequence[_Share], device: torch.device) -> Pair:
-    """The samples of all processes, in the order of their ranks."""
+def _gather(pair: Pair | None, shares: Sequence[_Share], device: torch.device) -> Pair:
+    """Gather the samples of all ranks, in the order of the ranks."""
     known = [share.empty for share in shares if share.empty is not None]
-    shapes = [_each(empty, lambda x: (list(x.shape[1:]), x.dtype)) for empty in known]
+    shapes = [_map_tensors(empty, lambda x: (list(x.shape[1:]), x.dtype)) for empty in known]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError(
-            f"processes have outputs of different shapes, {shapes}: where a sample may lack a "
-            "modality they are put together, so let the data give all samples one size"
+            f"the outputs on the ranks are of different shapes or dtypes, {shapes}: samples that "
+            "may lack a modality are gathered, so let the data give all samples one size"
         )
     if pair is None:
-        pair = _each(known[0], lambda x: x.to(device))
-    joined: Pair = _each(pair, gather_rows)
-    return joined
+        pair = _map_tensors(known[0], lambda x: x.to(device))
+    gathered: Pair = _map_tensors(pair, gather_rows)
+    return gathered
 
 
-def _each(x: Any, change: Callable[[Tensor], Any]) -> Any:
-    """A pair with each of its tensors changed."""
+def _map_tensors(x: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply a function to each tensor of nested tuples."""
     if x is None:
         return None
     if isinstance(x, Tensor):
-        return change(x)
-    parts = [_each(part, change) for part in x]
+        return function(x)
+    parts = [_map_tensors(part, function) for part in x]
     return x._make(parts) if hasattr(x, "_make") else tuple(parts)

@@ -1,4 +1,4 @@
-"""Bringing a student's features to the width, the grid and the rank of a teacher's."""
+"""Map a student's features to the width, grid and rank of a teacher's."""
 
 from typing import get_args
 
@@ -10,30 +10,32 @@ from fdkd_lightning.ops.spatial import Positions, arrange
 
 
 class Projector(nn.Module):
-    r"""A trained linear map of the student's features to each teacher's width.
+    r"""Map the student's features to each teacher's width by a trained linear layer.
 
     .. math::
         X^s \mapsto W_{D_t} \, \rho(X^s) + b_{D_t}, \quad X^t \mapsto \rho(X^t)
 
-    It is not needed after training. :math:`\rho` is what is done with positions, the pixels of a
-    map or the tokens of a sequence, as in :class:`~fdkd_lightning.LayerwiseLoss`: those of two
-    modalities do not correspond, so that ``"mean"``, one vector per sample, is the default. Where
-    pairs are registered (colour and depth) ``"resize"`` brings the student's to the teacher's grid.
+    :math:`\rho` averages or resizes positions, the pixels of a map or the tokens of a sequence, as
+    in :class:`~fdkd_lightning.LayerwiseLoss`. Positions of two modalities do not correspond, so
+    that ``"mean"``, one vector per sample, is the default. Where pairs are registered (colour and
+    depth), ``"resize"`` brings the student's positions to the teacher's grid. The projector is not
+    needed after training.
 
     Args:
-        out_features: The width without a teacher (the teacher-free control), which is the
-            teacher's, so that the heads are the same; None: the student's own.
+        out_features: Width without a teacher (the teacher-free control), usually that of the
+            teacher, so that the heads are the same; None: the student's width.
         positions: ``"mean"`` or ``"resize"``.
 
     Shape:
         - student: [N, D], [N, D, H, W] or, of tokens, [N, D, 1, L], in which zeros are padding
         - teacher: [N, D', ...], likewise
-        - output: both [N, D'], or both [N, D', H, W] with the teacher's positions
+        - output: a tuple of both, [N, D'], or [N, D', H, W] with the teacher's positions
 
     Raises:
-        ValueError: If ``positions`` is unknown, features have another rank, or ``"resize"`` meets
-            positions that have no order in common.
-        RuntimeError: If it is called before it is built.
+        ValueError: If ``positions`` is unknown, features have another rank, or ``"resize"`` gets
+            positions that cannot be resized to each other, such as a vector and a
+            map, or a sequence and a map.
+        RuntimeError: If it is called before :meth:`build`.
 
     Example:
         >>> import torch
@@ -49,11 +51,15 @@ class Projector(nn.Module):
         check_choice("positions", positions, get_args(Positions))
         self.out_features = out_features
         self.positions = positions
-        # By the teacher's width: teachers of one width share the map, and with it the heads.
+        # Teachers of the same width share the layer, and with it the heads.
         self.linear = nn.ModuleDict()
 
     def build(self, student: Tensor, teacher: Tensor | None) -> None:
-        """Create the map to this teacher's width, if it is not there yet."""
+        """Create the layer for this teacher's width, if there is none yet.
+
+        Raises:
+            ValueError: If features have another rank than 2 or 4.
+        """
         for role, features in (("student", student), ("teacher", teacher)):
             if features is not None and features.ndim not in (2, 4):
                 raise ValueError(
@@ -65,15 +71,15 @@ class Projector(nn.Module):
             self.linear[str(width)] = ProbedLinear(student.shape[1], width)
 
     def forward(self, student: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The student's features as the teacher's are, and these."""
+        """Return the projected student features and the arranged teacher features."""
         width = str(self._width(student, teacher))
         if width not in self.linear:
             raise RuntimeError(
-                f"Projector has no map to features of width {width} yet: call build() with the "
+                f"Projector has no layer for features of width {width} yet: call build() with the "
                 "outputs of one batch before the first forward"
             )
         size = student.shape[2:] if teacher is None else teacher.shape[2:]
-        # Before the map, which leaves no zero in padding.
+        # Before the layer, whose bias would make padding non-zero.
         projected: Tensor = self.linear[width](arrange(student, size, self.positions))
         return projected, None if teacher is None else arrange(teacher, size, self.positions)
 
@@ -82,5 +88,5 @@ class Projector(nn.Module):
             return teacher.shape[1]
         if self.out_features is not None:
             return self.out_features
-        # Of an evaluation nothing but the student is known.
+        # Evaluation knows only the student.
         return int(next(iter(self.linear), student.shape[1]))

@@ -1,137 +1,145 @@
-"""What teachers teach a student with a batch of any form."""
+"""One training step of distillation: teachers' outputs, the criterion's terms and their sum."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+import operator
+from collections.abc import Collection
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fdkd_lightning.ops.probed_linear import ProbedLinear
-from fdkd_lightning.training.callback.batch_keys import BatchKey, entry
 from fdkd_lightning.training.distiller import Distiller
+from fdkd_lightning.training.missing_modality import zero_gradient_term
 from fdkd_lightning.training.pairs import make_pairs
-from fdkd_lightning.training.probe import check_output, check_target, probe
-from fdkd_lightning.training.teachers import FrozenTeachers
-from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+from fdkd_lightning.training.probe import check_output, modality_input, probe
+from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
+from fdkd_lightning.types import Batch, Output
+
+
+class StepResult(NamedTuple):
+    """What one training step gives.
+
+    Args:
+        loss: The sum to differentiate.
+        logged: The criterion's terms and logged values, by name.
+        is_complete: Whether the student, every teacher and the criterion ran on this rank.
+    """
+
+    loss: Tensor
+    logged: dict[str, Tensor]
+    is_complete: bool
 
 
 class DistillationStep:
-    """Teachers, a distiller, and where a batch has what they need.
+    r"""Add the criterion's terms for one batch to the task loss.
+
+    .. math::
+        L = L_\mathrm{task} + \sum_i L_i
+
+    Both :class:`~fdkd_lightning.DistillationModule` and
+    :class:`~fdkd_lightning.DistillationCallback` train with this step; they find its inputs and log
+    its result. The terms are added one after the other, so that the sum of both is bitwise the
+    same.
 
     Args:
         teachers: The teachers.
-        distiller: What is trained between them and the student.
-        inputs: Modality -> where the batch has that teacher's input; a modality that is not named
-            is the key itself.
-        target: Where it has the labels; None: nowhere.
-        index: Where it has the samples' ids; None: nowhere.
-
-    Raises:
-        ValueError: If ``inputs`` names a modality without a teacher.
+        distiller: The criterion, and what is trained beside the student.
+        reserved_names: Names that no term and no logged value of the criterion may have.
 
     Example:
+        >>> import torch
         >>> from fdkd_lightning import FeatureLoss, ResNet
-        >>> teacher = ResNet(3, in_chans=1, channels=(8, 8, 8, 8))
-        >>> distiller = Distiller(FeatureLoss(), ["audio"])
-        >>> teachers = FrozenTeachers({"audio": teacher})
-        >>> teaching = DistillationStep(teachers, distiller, {"audio": 1}, None)
-        >>> batch = [None, torch.zeros(2, 1, 32, 32)]
-        >>> list(teaching.terms(Output(torch.zeros(2, 8), torch.zeros(2, 3)), batch))
-        ['feature']
+        >>> teachers = FrozenTeachers({"audio": ResNet(3, in_chans=1, channels=(8, 8, 8, 8))})
+        >>> step = DistillationStep(teachers, Distiller(FeatureLoss(), ["audio"]))
+        >>> batch = {"audio": torch.zeros(2, 1, 32, 32), "label": torch.tensor([0, 1])}
+        >>> student = Output(torch.zeros(2, 8), torch.zeros(2, 3))
+        >>> result = step(nn.Identity(), torch.tensor(1.0), student, batch, 2)
+        >>> list(result.logged), bool(result.loss == 1 + result.logged["feature"])
+        (['feature'], True)
     """
 
     def __init__(
         self,
-        teachers: FrozenTeachers,
+        teachers: FrozenTeachers | TrainedTeachers,
         distiller: Distiller,
-        inputs: Mapping[str, BatchKey],
-        target: BatchKey | None,
-        index: BatchKey | None = None,
+        reserved_names: Collection[str] = (),
     ) -> None:
-        unknown = sorted(inputs.keys() - teachers.keys())
-        if unknown:
-            raise ValueError(
-                f"teacher_inputs names {unknown[0]!r}, which is none of the teachers' "
-                f"{', '.join(teachers) or 'names, of which there are none'}"
-            )
         self.teachers = teachers
         self.distiller = distiller
-        self.inputs = {name: name for name in teachers} | dict(inputs)
-        self.target = target
-        self.index = index
-        self.is_checked = False
+        self.reserved_names = frozenset(reserved_names)
+        self._checked: set[str] = set()
 
-    def build(self, student: Output, batch: Any) -> None:
-        """Size the distiller's parts by the student's output and the teachers' for a batch."""
+    def restart(self) -> None:
+        """Check each teacher's next output again: a new run begins."""
+        self._checked.clear()
+
+    def build(self, student: Output, batch: Batch) -> None:
+        """Size the distiller's parts.
+
+        Args:
+            student: The student's output for any samples.
+            batch: Samples that have the input of every teacher.
+        """
         outputs = {
-            modality: probe(teacher, self._input(batch, modality))
+            modality: probe(teacher, modality_input(batch, modality))
             for modality, teacher in self.teachers.items()
         }
         self.distiller.build(student, outputs)
 
-    def check_sizes(self) -> None:
-        """Raise if a part that was not built has no size."""
-        layers = [part for part in self.distiller.modules() if isinstance(part, ProbedLinear)]
-        # A projector has none at all before it is built.
-        projector = self.distiller.projector
-        if any(x.weight is None for x in layers) or (projector and not projector.linear):
-            raise ValueError(
-                f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
-                "yet: say where the batch has what the host's forward takes, such as "
-                "student_input='image' (or 0), or give sizes, such as SharedAlignmentHead(512, 10)"
-            )
+    def __call__(
+        self,
+        module: nn.Module,
+        loss: Tensor | None,
+        student: Output | None,
+        batch: Batch,
+        size: int,
+    ) -> StepResult:
+        """Compute the terms and add them to the task loss.
 
-    def terms(self, student: Output, batch: Any) -> dict[str, Tensor]:
-        """The criterion's terms.
+        Args:
+            module: The module that is trained; DDP waits for the gradient of each parameter.
+            loss: The task loss, computed already; None: there is none.
+            student: The student's output for the batch; None: too few samples are left to learn
+                from.
+            batch: The samples that have the student's modality: the teachers' inputs, ``label``,
+                and ``present`` where samples may lack a modality.
+            size: Number of samples with those that lack the student's modality.
 
         Raises:
-            KeyError: If the batch lacks an entry.
-            ValueError: If the student's samples are not the batch's, or in the first batch a label
-                is no class or an output not finite.
+            KeyError: If the batch lacks the input of a teacher.
+            ValueError: If a name is used twice, or the first output of a teacher is not finite.
         """
-        seen, size = self.read(batch), len(student.features)
-        if self.target is None:
-            seen["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
-        elif len(seen["label"]) != size:
+        outputs = {} if student is None else self.teachers(batch)
+        self._check_first(outputs)
+        teachers = {modality: outputs.get(modality) for modality in self.teachers}
+        pairs = make_pairs(student, teachers, batch, size)
+        terms: dict[str, Tensor] = self.distiller(pairs)
+        logged_values = self.distiller.logged_values()
+        self._check_names(terms, logged_values)
+        is_complete = not any(x is None for x in (student, *teachers.values(), *pairs))
+        summands = [*terms.values()] if loss is None else [loss, *terms.values()]
+        if not is_complete:
+            # A network or the criterion was skipped here, and may have run on other ranks.
+            summands.append(zero_gradient_term(module))
+        elif self.distiller.projector is not None:
+            # A criterion of logits alone does not use it, and DDP waits for its gradient.
+            summands.append(zero_gradient_term(self.distiller.projector))
+        total = functools.reduce(operator.add, summands)
+        return StepResult(total, terms | logged_values, is_complete)
+
+    def _check_first(self, outputs: dict[str, Output]) -> None:
+        # Once a run: reading values costs a synchronisation. A teacher's first output need not be
+        # in the first batch.
+        for modality, output in outputs.items():
+            if modality not in self._checked:
+                self._checked.add(modality)
+                check_output(f"{modality} teacher", output)
+
+    def _check_names(self, terms: dict[str, Tensor], logged_values: dict[str, Tensor]) -> None:
+        names = terms.keys() | logged_values.keys()
+        taken = self.reserved_names & names | terms.keys() & logged_values.keys()
+        if taken:
             raise ValueError(
-                f"the student last ran on {size} samples, and target={self.target!r} has "
-                f"{len(seen['label'])}: the step must run it on the whole batch, in its order, and "
-                "on nothing else with a gradient after that"
+                f"{type(self.distiller.criterion).__name__} uses the name "
+                f"{', '.join(sorted(taken))}, which is reserved or belongs to both a term and a "
+                "logged value: give it another name"
             )
-        outputs = self.teachers(seen)
-        if not self.is_checked:
-            self._check(seen, student, outputs)
-        student = student._replace(index=seen.get("index"))
-        terms: dict[str, Tensor] = self.distiller(make_pairs(student, outputs, seen, size))
-        return terms
-
-    def read(self, batch: Any) -> Batch:
-        """The batch as teachers and criterion know it; without labels where it has none."""
-        found: Batch = {name: self._input(batch, name) for name in self.teachers}
-        if self.index is not None:
-            found["index"] = entry(batch, self.index, "index")
-        if self.target is not None:
-            try:
-                found["label"] = entry(batch, self.target, "target")
-            except KeyError as error:
-                message = f"{error.args[0]}; or set target=None, if it has no labels"
-                raise KeyError(message) from None
-        return found
-
-    def _input(self, batch: Any, modality: str) -> Any:
-        return entry(batch, self.inputs[modality], f"teacher_inputs[{modality!r}]")
-
-    def _check(self, batch: Batch, student: Output, teachers: Mapping[str, Output]) -> None:
-        """Look at values once a run: in the hot path it would cost a sync per step."""
-        self.is_checked = True
-        check_output("student", student)
-        for modality, output in teachers.items():
-            check_output(f"{modality} teacher", output)
-        if self.target is None:
-            return
-        try:
-            check_target(batch["label"], student.logits)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"target={self.target!r}: {error}; or set target=None, which goes without labels"
-            ) from error

@@ -4,12 +4,12 @@ import pytest
 
 from fdkd_lightning.data.preparation.coverage import CoverageError, check_coverage, make_report
 from fdkd_lightning.data.preparation.manifest_file import Row
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 STATUSES = ["ok", "absent", "missing", "refused", "missing", "ok"]
 
 
-def test_each_split_is_counted_and_its_faults_are_told() -> None:
+def test_each_split_is_counted_and_its_faults_are_reported() -> None:
     splits = ["train"] * 4 + ["test"] * 2
     pairs = list(zip(splits, STATUSES, strict=True))
     rows = [Row(str(i), *split_label(pair), {}, pair[1], "why") for i, pair in enumerate(pairs)]
@@ -37,7 +37,7 @@ def split_label(pair: tuple[str, str]) -> tuple[str, str]:
     return pair[0], ""
 
 
-def test_of_many_faults_the_first_are_told() -> None:
+def test_of_many_faults_the_first_are_reported() -> None:
     rows = [Row(str(i), "train", "", {}, "missing", f"why {i}") for i in range(1007)]
     samples = [Sample(row.id, "train", "", {}) for row in rows]
     report = make_report(Path("m.csv"), samples, rows, decoded=0)

@@ -9,7 +9,7 @@ from fdkd_lightning.data.preparation.manifest_file import (
     write_manifest,
 )
 from fdkd_lightning.data.preparation.recipe import AudioRecipe, ImageRecipe, Recipe, TextRecipe
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 
 RECIPES: dict[str, Recipe] = {
     "audio": AudioRecipe(8000),
@@ -19,7 +19,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def test_a_missing_manifest_asks_for_prepare_data(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"x.csv is not there: call prepare_data"):
+    with pytest.raises(FileNotFoundError, match=r"x.csv does not exist: call prepare_data"):
         read_manifest(tmp_path / "x.csv", RECIPES)
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from fdkd_lightning.data.preparation.matlab import read_member, read_numbers, read_shape, read_texts
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 
 
 @pytest.fixture
@@ -61,15 +61,15 @@ def test_numbers_are_read_from_either_version(tmp_path: Path, dtype: Any) -> Non
 
 def test_what_is_not_there_is_named(labeled: Path, tmp_path: Path) -> None:
     for member, message in (
-        ("pictures/0", "there is no 'pictures' in it, only .*images"),
-        ("images/5", "images has 5 samples, and no '5'"),
-        ("images/-1", "images has 5 samples, and no '-1'"),
+        ("pictures/0", "the file has no array 'pictures', only .*images"),
+        ("images/5", "images has 5 samples, but not '5'"),
+        ("images/-1", "images has 5 samples, but not '-1'"),
     ):
         with pytest.raises(MediaError, match=message):
             read_member(labeled, member)
     with pytest.raises(MediaError, match="missing"):
         read_member(tmp_path / "absent.mat", "images/0")
-    with pytest.raises(MediaError, match="there is no 'testNdx' in it"):
+    with pytest.raises(MediaError, match="the file has no array 'testNdx'"):
         read_numbers(tmp_path / "splits.mat", ("testNdx",))
 
 
@@ -108,6 +108,6 @@ def test_arrays_that_lie_in_another_file_are_not_read(tmp_path: Path) -> None:
         file.create_virtual_dataset("virtual", layout)
         file["own"] = np.ones((2, 3))
     for name in ("linked", "external", "virtual"):
-        with pytest.raises(MediaError, match=f"'{name}' is no array of the file's own"):
+        with pytest.raises(MediaError, match=f"'{name}' is not an array stored in this file"):
             read_member(path, f"{name}/0")
     assert read_member(path, "own/1").tolist() == [1, 1, 1]

@@ -101,7 +101,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, damage: str) ->
 
 
 def test_a_missing_file_asks_for_prepare_data(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"x\.npz is not there: call prepare_data"):
+    with pytest.raises(FileNotFoundError, match=r"x\.npz does not exist: call prepare_data"):
         read_arrays(tmp_path / "x.npz", ["a"])
 
 

@@ -12,7 +12,7 @@ import torch
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.preparation.coverage import CoverageError
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.cremad import CREMAD, CREMADSpeakerIndependent
 from fdkd_lightning.data.transforms.published_audio import MMParetoFbank, OGMCREMADSpectrogram
 from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs

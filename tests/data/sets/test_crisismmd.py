@@ -12,7 +12,7 @@ from torch import nn
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.preparation.coverage import CoverageError
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.crisismmd import (
     CrisisMMD,
     CrisisMMDInformative,

@@ -11,7 +11,7 @@ import yaml
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.preparation.coverage import CoverageError
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.vggsound import VGGSound, VGGSound50, VGGSoundC2KD
 
 Write = Callable[..., Path]

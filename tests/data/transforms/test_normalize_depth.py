@@ -15,6 +15,8 @@ def test_the_default_is_that_of_the_published_millimetres() -> None:
     assert NormalizeDepth()(depth).tolist() == pytest.approx([0.0, 1.0], abs=1e-5)
 
 
-def test_a_deviation_of_0_is_refused() -> None:
+def test_a_deviation_of_0_and_nan_are_refused() -> None:
     with pytest.raises(ValueError, match="std=0 must be above 0"):
         NormalizeDepth(std=0)
+    with pytest.raises(ValueError, match="mean=nan must be a number"):
+        NormalizeDepth(mean=float("nan"))

@@ -77,7 +77,7 @@ def test_every_length_gives_the_published_shape(
 def test_one_prepared_rate_serves_every_recipe(
     recipe: Callable[..., nn.Module], rate: int, shape: tuple[int, int]
 ) -> None:
-    for prepared in (16_000, 22_050, 44_100):
+    for prepared in {16_000, 22_050, 44_100} - {rate}:
         clips = [speech(prepared, 1.5), speech(prepared, 2.0)]
         assert recipe(sample_rate=prepared)(clips).shape == (2, 1, *shape)
 

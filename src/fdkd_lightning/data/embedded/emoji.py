@@ -13,8 +13,8 @@ from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.embedded.emoji_file import FORMAT_VERSION, GROUPS, build_emoji
 from fdkd_lightning.data.preparation.store import read_arrays
 from fdkd_lightning.data.sampling import stratified_order
-from fdkd_lightning.data.transforms.affine import RandomAffine
 from fdkd_lightning.data.transforms.byte_tokens import ByteTokens
+from fdkd_lightning.data.transforms.random_affine import RandomAffine
 from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
@@ -88,7 +88,7 @@ class Emoji(MultimodalDataModule):
         modalities: ``visual``, ``text`` or both; None: both.
         seed: Draws the training pairs, those that keep their label, and their order.
         transforms: Modality -> module applied to its batch; None: a
-            :class:`~fdkd_lightning.data.transforms.affine.RandomAffine` for pictures and
+            :class:`~fdkd_lightning.data.transforms.random_affine.RandomAffine` for pictures and
             :class:`~fdkd_lightning.data.transforms.byte_tokens.ByteTokens` for names.
         train_size: Training pairs, from 8 to 800, the same number of each group as far as there
             are so many. Under one seed fewer are always among more.

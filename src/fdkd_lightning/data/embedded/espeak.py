@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fdkd_lightning.ops.optional import install_command, require
+
 ACCENTS = (
     "en",
     "en-029",
@@ -31,8 +33,6 @@ ACCENTS = (
 
 SAMPLE_RATE = 22_050
 """Of eSpeak's voices, samples per second."""
-
-DEMO_REMEDY = 'pip install "fdkd_lightning[demo]"'
 
 
 class Utterance(NamedTuple):
@@ -89,17 +89,14 @@ def synthesize(utterances: Sequence[Utterance], progress: bool = False) -> list[
     if len(sounds) < len(utterances):
         raise RuntimeError(
             f"eSpeak NG failed (exit status {process.returncode}) on {utterances[len(sounds)]}: "
-            f"reinstall it with {DEMO_REMEDY}"
+            f"reinstall it with {install_command('demo')}"
         )
     return sounds
 
 
 def _espeak_paths() -> tuple[Path, Path]:
     """The library of eSpeak, and the folder of its voices."""
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise ImportError(f"eSpeak NG speaks the digits: {DEMO_REMEDY}") from error
+    espeakng_loader = require("espeakng_loader", extra="demo", purpose="speaking the digits")
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
 
 

@@ -1,1 +1,1 @@
-"""Decoding files once into a compact form."""
+"""Decode source files once into compact forms that load fast."""

@@ -1,4 +1,4 @@
-"""How much of a set is prepared, and why the rest is not."""
+"""Coverage of a prepared data set: how many samples are usable, and why others are not."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,22 +6,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fdkd_lightning.data.preparation.manifest_file import Row
-from fdkd_lightning.data.preparation.table import SPLITS, Sample
+from fdkd_lightning.data.preparation.sample import SPLITS, Sample
 
 
 class CoverageError(RuntimeError):
-    """Too much of a split could not be prepared."""
+    """Too many samples of a split could not be prepared.
+
+    The message names the split, the samples it has and should have, and the first faults.
+
+    Example:
+        >>> issubclass(CoverageError, RuntimeError)
+        True
+    """
 
 
-class Report(NamedTuple):
-    """What is prepared.
+class CoverageReport(NamedTuple):
+    """Coverage of a prepared data set; as a string, a line for each split and the first faults.
 
-    Shape:
-        - manifest: the file
-        - statuses: split -> how many samples have each status; ``absent`` is a modality that the
-          set itself does not give the sample, and no fault
-        - decoded: files that this run decoded, or with ``dry_run`` would try to
-        - faults: some of the reasons, with file and line
+    Args:
+        manifest: Path of the manifest.
+        statuses: Split -> number of samples with each status. Status ``absent`` means that the data
+            set itself has no such modality for the sample, and is not a fault.
+        decoded: Number of files decoded in this run, or to be decoded if it was a dry run.
+        faults: Reasons of the first faults, with file and line.
     """
 
     manifest: Path
@@ -30,11 +37,11 @@ class Report(NamedTuple):
     faults: Sequence[str]
 
     def found(self, split: str) -> int:
-        """Samples of a split all of whose files are prepared."""
+        """Number of samples of a split whose files are all prepared."""
         return self.statuses[split]["ok"] + self.statuses[split]["absent"]
 
     def expected(self, split: str) -> int:
-        """Samples of a split."""
+        """Number of samples of a split."""
         return self.statuses[split].total()
 
     def __str__(self) -> str:
@@ -42,16 +49,23 @@ class Report(NamedTuple):
         for split in self.statuses:
             found, expected = self.found(split), self.expected(split)
             others = self.statuses[split] - Counter(ok=found, absent=expected)
-            why = ", ".join(f"{status} {count:,}" for status, count in sorted(others.items()))
-            share = f"{split}: {found:,} of {expected:,} samples ({found / expected:.1%})"
-            lines.append(f"{share}; {why}" if why else share)
+            counts = ", ".join(f"{status} {count:,}" for status, count in sorted(others.items()))
+            line = f"{split}: {found:,} of {expected:,} samples ({found / expected:.1%})"
+            lines.append(f"{line}; {counts}" if counts else line)
         return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
 
 
 def make_report(
     manifest: Path, samples: Sequence[Sample], rows: Sequence[Row], decoded: int
-) -> Report:
-    """Count the statuses and pick some of the reasons."""
+) -> CoverageReport:
+    """Count the statuses of the rows and collect the first faults.
+
+    Args:
+        manifest: Path of the manifest.
+        samples: All samples.
+        rows: Rows of the manifest, one for each sample, in the same order.
+        decoded: Number of files decoded.
+    """
     statuses = {
         split: Counter(row.status for row in rows if row.split == split) for split in SPLITS
     }
@@ -61,19 +75,27 @@ def make_report(
         if row.status not in ("ok", "absent")
     ]
     more = [f"... and {len(faulty) - 5:,} more: see {manifest}"] if len(faulty) > 5 else []
-    there = {split: counts for split, counts in statuses.items() if counts}
-    return Report(manifest, there, decoded, faulty[:5] + more)
+    occurring = {split: counts for split, counts in statuses.items() if counts}
+    return CoverageReport(manifest, occurring, decoded, faulty[:5] + more)
 
 
-def check_coverage(report: Report, least: float) -> None:
-    """Raise if less than that share of a split is there."""
+def check_coverage(report: CoverageReport, min_coverage: float) -> None:
+    """Raise if a split has too few usable samples.
+
+    Args:
+        report: Coverage of all splits.
+        min_coverage: Smallest fraction of the samples of each split, from 0 to 1. Samples that the
+            data set itself rules out (status ``refused``) do not count.
+
+    Raises:
+        CoverageError: If a split has fewer.
+    """
     for split in report.statuses:
-        # Those that the lists themselves rule out cannot be mended.
         found = report.found(split)
         expected = report.expected(split) - report.statuses[split]["refused"]
-        if found < least * expected:
+        if found < min_coverage * expected:
             raise CoverageError(
                 f"split {split!r} has {found:,} of {expected:,} samples, less than "
-                f"min_coverage={least}. Mend the files and start again (only they are decoded), "
-                f"or lower min_coverage:\n{report}"
+                f"min_coverage={min_coverage}. Repair the files and run again, which decodes only "
+                f"them, or lower min_coverage:\n{report}"
             )

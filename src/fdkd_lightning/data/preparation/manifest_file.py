@@ -1,4 +1,4 @@
-"""What became of each sample: the manifest of a prepared folder."""
+"""Manifest of a prepared folder: one row for each sample, with its compact forms or its fault."""
 
 import csv
 import hashlib
@@ -7,19 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fdkd_lightning.data.preparation.paths import leaves_folder
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.preparation.store import require_folder, whole_file
-from fdkd_lightning.data.preparation.table import Sample, leaves
 
 
 class Row(NamedTuple):
-    """A sample as the manifest has it.
+    """A row of the manifest.
 
-    Shape:
-        - sources: modality -> compact form, relative to the manifest's folder, or text; without
-          those that the sample lacks
-        - status: ``ok``, the status of the first modality that is lacking, or ``refused`` where
-          the set's own lists make the sample unusable
+    Args:
+        id: Identifier of the sample.
+        split: ``train``, ``val`` or ``test``.
+        label: Name of the class; empty if there is none.
+        sources: Modality -> path of the compact form, relative to the folder of the manifest, or
+            text. Modalities without a usable source are left out.
+        status: ``ok``; or the status of the first modality that is not usable; or ``refused`` if
+            the data set itself rules the sample out.
+        reason: Explanation of the status.
     """
 
     id: str
@@ -31,24 +36,33 @@ class Row(NamedTuple):
 
 
 def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> str:
-    """Name of the manifest, which differs for other samples or recipes."""
+    """Return the file name of the manifest, a function of the samples and recipes.
+
+    Args:
+        samples: All samples of the data set.
+        recipes: Modality -> recipe.
+    """
     digest = hashlib.sha256()
     for name, recipe in recipes.items():
         digest.update(repr((name, getattr(recipe, "fingerprint", ""))).encode())
     for s in samples:
         sources = [s.sources.get(name) for name in recipes]
         members = [s.members.get(name, "") for name in recipes]
-        kept = (s.id, s.split, s.label, sources, s.start, s.duration, members, s.fault)
-        digest.update(repr(kept).encode())
+        fields = (s.id, s.split, s.label, sources, s.start, s.duration, members, s.fault)
+        digest.update(repr(fields).encode())
     return f"manifest-{'-'.join(recipes)}-{digest.hexdigest()[:10]}.csv"
 
 
 def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
-    """The manifest's rows.
+    """Read the rows of a manifest.
+
+    Args:
+        path: The manifest.
+        recipes: Modality -> recipe, the modalities to read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If it is not what :func:`prepare` wrote.
+        RuntimeError: If the file is damaged.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -57,32 +71,41 @@ def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
             for cells in reader:
                 sources = {name: cells[name] for name in recipes if cells[name]}
                 for name, source in sources.items():
-                    if isinstance(recipes[name], MediaRecipe) and leaves(source):
+                    if isinstance(recipes[name], MediaRecipe) and leaves_folder(source):
                         raise ValueError(f"line {reader.line_num}: {source!r} leaves the folder")
-                named = (cells["id"], cells["split"], cells["label"])
-                rows.append(Row(*named, sources, cells["status"], cells["reason"]))
+                identity = (cells["id"], cells["split"], cells["label"])
+                rows.append(Row(*identity, sources, cells["status"], cells["reason"]))
             return rows
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path} is not there: call prepare_data() first, with the same table and recipes"
+            f"{path} does not exist: call prepare_data() first, with the same samples and recipes"
         ) from error
     except (csv.Error, KeyError, ValueError) as error:
         raise RuntimeError(
-            f"{path} is damaged ({error}): delete it, and prepare_data() makes it anew"
+            f"{path} is damaged ({error}): delete it, and call prepare_data() to rebuild it"
         ) from error
 
 
 def write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
-    """Write the rows, unless they are there already."""
+    """Write a manifest, unless the file already has this content.
+
+    Args:
+        path: The manifest; its folder is created.
+        rows: One row for each sample.
+        modalities: Columns of sources.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
     text = io.StringIO()
-    # Python before 3.13 leaves a lone carriage return unquoted, and reads it as a new line.
+    # Before Python 3.13 the minimal quoting misses a lone carriage return.
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(["id", "split", "label", *modalities, "status", "reason"])
     for row in rows:
         sources = [row.sources.get(modality, "") for modality in modalities]
         table.writerow([row.id, row.split, row.label, *sources, row.status, row.reason])
     content = text.getvalue().encode()
-    # A prepared folder that others share may be read-only.
+    # A shared prepared folder may be read-only.
     if not (path.exists() and path.read_bytes() == content):
         require_folder(path.parent)
         with whole_file(path) as file:

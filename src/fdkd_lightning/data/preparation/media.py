@@ -1,124 +1,78 @@
-"""Sound, frames and pictures from files: the only module that touches codecs."""
+"""Decode audio and video frames with FFmpeg; no other module imports PyAV."""
 
 import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
 from PIL import Image
 
-COMPLETE = 0.8
-"""Least share of its declared duration that a file must hold; published files end a bit early."""
+from fdkd_lightning.data.preparation.media_error import COMPLETE, MediaError, check_file
+from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.optional import require
 
 DECLARING = ("flv", "mov", "matroska", "avi")
-"""Formats that state their duration; of others, as of MP3, FFmpeg estimates it."""
+"""Formats that store their duration; for others, such as MP3, FFmpeg estimates it."""
 
 CONTAINERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
-"""What FFmpeg may take a file for: no playlist, which would have it read other files."""
+"""Formats that FFmpeg may detect: no playlists, which would make it read other files."""
 
-PICTURES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may take a file for: no EPS, for which it would start another program."""
-
-LFS_STUB = b"version https://git-lfs"
-
-
-class MediaError(ValueError):
-    """A file that gives no sample.
-
-    Args:
-        status: ``missing``, ``unreadable``, ``lfs-stub``, ``empty``, ``truncated``,
-            ``zero-length``, ``no-stream`` or ``undecodable``.
-        reason: What was found, for a person.
-    """
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(status, reason)
-        self.status = status
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.status}: {self.reason}"
-
-
-def check_file(path: Path) -> None:
-    """Look at a file without decoding it.
-
-    Raises:
-        MediaError: If it is missing, unreadable, empty, a git-LFS stub or shorter than it says.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-            size = file.seek(0, 2)
-    except (FileNotFoundError, NotADirectoryError):
-        raise MediaError("missing", "there is no such file") from None
-    except OSError as error:
-        raise MediaError("unreadable", f"{error.strerror}") from error
-    if not head:
-        raise MediaError("empty", "the file has no bytes")
-    if head.startswith(LFS_STUB):
-        raise MediaError("lfs-stub", "only git-LFS's pointer is there: run git lfs pull")
-    if head.startswith(b"RIFF") and len(head) >= 8:
-        # FFmpeg takes a WAV for as long as its file is.
-        declared = int.from_bytes(head[4:8], "little") + 8
-        # Recorders that write to a pipe leave the largest number.
-        if size < COMPLETE * declared and declared < 0xFFFFFF00:
-            raise MediaError("truncated", f"{size:,} of {declared:,} bytes are there")
+CLOCK = 2e-3
+"""Seconds by which the time of a frame may be off: streams round it, often to milliseconds."""
 
 
 def read_audio(
     path: str | Path, rate: int, start: float | None = None, duration: float | None = None
 ) -> NDArray[np.float32]:
-    """Decode and resample the first audio stream of a file, to the mean of its channels.
+    """Decode the first audio stream of a file, resampled, as the mean of its channels.
 
     Args:
-        path: Any file that FFmpeg reads, a video too.
-        rate: Samples per second of what is returned, whatever the file's.
-        start: Where the segment begins, seconds after the first sample; None: 0.
-        duration: Its length, seconds; what the file lacks of it is left out. None: to the end.
+        path: Any audio or video file that FFmpeg can read.
+        rate: Sampling rate of the output, Hz.
+        start: Start of the segment, seconds after the first sample; None: 0.
+        duration: Length of the segment, seconds; a file that ends before yields a shorter output.
+            None: to the end of the file.
 
     Shape:
-        - output: [S], full scale is 1
+        - output: [S] float32, full scale is 1
 
     Raises:
-        MediaError: If the file gives no sound.
+        MediaError: If no audio can be decoded from the file.
 
     Example:
         >>> read_audio("absent.wav", rate=16000)
         Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media.MediaError: missing: there is no such file
+        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     first, last = _segment(start, duration)
     begin = round(first * rate)
     end = None if last is None else round(last * rate)
     parts: list[NDArray[np.float32]] = []
-    heard, resampler = 0, None
+    decoded, resampler = 0, None
     for frame in _frames(Path(path), "audio"):
         if resampler is None:
-            # Same layout: FFmpeg's mix of floating-point channels would be louder than their mean.
-            resampler = av.AudioResampler("fltp", frame.layout, rate)
+            # Keep the layout: FFmpeg's own downmix would be louder than the mean of the channels.
+            resampler = _pyav().AudioResampler("fltp", frame.layout, rate)
         for resampled in resampler.resample(frame):
             parts.append(resampled.to_ndarray().mean(0, dtype=np.float32))
-            heard += len(parts[-1])
-        if end is not None and heard >= end:
+            decoded += len(parts[-1])
+        if end is not None and decoded >= end:
             break
     else:
         if resampler is not None:
             rest = resampler.resample(None)
             parts += [part.to_ndarray().mean(0, dtype=np.float32) for part in rest]
     sound = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    found = sound[begin:end]
-    if not len(found):
+    segment = sound[begin:end]
+    if not len(segment):
         raise MediaError(
-            "zero-length", f"no sound after {first:g} s: there are {len(sound) / rate:.2f} s"
+            "zero-length", f"no audio after {first:g} s: the file has {len(sound) / rate:.2f} s"
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(segment).all():
         raise MediaError("undecodable", "some samples are NaN or infinite")
-    return found
+    return segment
 
 
 def read_frames(
@@ -129,111 +83,95 @@ def read_frames(
     start: float | None = None,
     duration: float | None = None,
 ) -> list[Image.Image]:
-    """Decode a video from its beginning and keep some of its frames.
+    """Decode a video and return some of its frames.
 
-    Nothing is sought: seeking in FLV is not reliable, and clips are short.
+    The video is decoded from its beginning: seeking in FLV is not reliable, and clips are short.
 
     Args:
-        path: Any video that FFmpeg reads.
-        fps: Keep the frames at 0, 1/fps, 2/fps, ... seconds; this or ``count`` is to be given.
-        count: Keep the middle frames of so many equal parts; a frame is repeated where the video
-            has fewer.
-        least: Where ``fps`` gives fewer, keep so many as ``count`` does, but none twice.
-        start: Where the segment begins, seconds after the first frame; None: 0.
-        duration: Its length, seconds; None: to the end.
+        path: Any video that FFmpeg can read.
+        fps: Return the frames at 0, 1/fps, 2/fps, ... seconds. Pass either this or ``count``.
+        count: Return the middle frames of this number of equal segments; frames repeat where the
+            video has fewer.
+        least: Smallest number of frames with ``fps``: where there would be fewer, this number is
+            chosen as with ``count``, but no frame twice.
+        start: Start of the segment, seconds after the first frame; None: 0.
+        duration: Length of the segment, seconds; None: to the end of the file.
 
     Returns:
-        RGB pictures, in their order.
+        RGB images in temporal order.
 
     Raises:
-        MediaError: If the file gives no frames.
-        ValueError: If not one of ``fps`` and ``count`` is given.
+        MediaError: If no frame can be decoded from the file.
+        ValueError: If both or neither of ``fps`` and ``count`` are given, or one is out of range.
 
     Example:
         >>> read_frames("absent.flv", fps=1)
         Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media.MediaError: missing: there is no such file
+        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     if (fps is None) == (count is None):
-        raise ValueError(f"fps={fps} and count={count}: give one of the two")
+        raise ValueError(f"fps={fps} and count={count}: pass one of the two")
+    if fps is not None:
+        check_range("fps", fps, above=0)
+    if count is not None:
+        check_range("count", count, 1)
     first, last = _segment(start, duration)
     path = Path(path)
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     total, due = 0, 0.0
     for time, frame in _timed(path, first, last):
         total += 1
-        # Times are rounded to the stream's clock, often milliseconds.
-        if fps is not None and time - first >= due - 2e-3:
-            found.append(_picture(frame))
-            while due <= time - first + 2e-3:
+        if fps is not None and time - first >= due - CLOCK:
+            images.append(frame.to_image())
+            while due <= time - first + CLOCK:
                 due += 1 / fps
     if not total:
         raise MediaError("zero-length", f"no frames after {first:g} s")
     if count is None:
         count = min(least, total)
-        if len(found) >= count:
-            return found
-    # How many there are is known only now: once more, rather than with all of them in memory.
+        if len(images) >= count:
+            return images
+    # The number of frames is known only now: decode again rather than keep all in memory.
     wanted = [(2 * i + 1) * total // (2 * count) for i in range(count)]
     kept = {}
     for number, (_, frame) in enumerate(_timed(path, first, last)):
         if number in wanted:
-            kept[number] = _picture(frame)
+            kept[number] = frame.to_image()
     return [kept[number] for number in wanted]
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """Decode a picture, in the mode that it is stored in (8-bit ``RGB``, 16-bit ``I;16``, ...).
-
-    Raises:
-        MediaError: If the file gives no picture.
-
-    Example:
-        >>> read_image("absent.jpg")
-        Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media.MediaError: missing: there is no such file
-    """
-    path = Path(path)
-    check_file(path)
-    try:
-        with Image.open(path, formats=PICTURES) as image:
-            image.load()
-            return image.copy()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        # Pillow has no class of its own for this.
-        truncated = "truncated" in str(error).lower()
-        status = "truncated" if truncated else "undecodable"
-        reason = str(error).replace(f" {str(path)!r}", "")  # it says where the folder is
-        raise MediaError(status, reason) from error
+def _pyav() -> Any:
+    return require("av", extra="media", purpose="decoding audio and video")
 
 
 def _frames(path: Path, kind: str) -> Iterator[Any]:
-    """The decoded frames of the first stream of a kind; checks the file's end if it gets there."""
+    """Decode the first stream of a kind; check for truncation when the end is reached."""
     check_file(path)
+    av = _pyav()
     try:
         container = av.open(str(path), options={"format_whitelist": CONTAINERS})
-    except FFmpegError as error:
+    except av.FFmpegError as error:
         with path.open("rb") as file:
             mp4 = file.read(8)[4:] == b"ftyp"
         if mp4:
-            raise MediaError("truncated", "its index, written last, is missing") from error
+            raise MediaError("truncated", "the index at the end of the file is missing") from error
         if error.errno == errno.EINVAL:
-            reason = f"none of the formats {CONTAINERS.replace(',', ', ')}"
+            reason = f"the file has none of the formats {CONTAINERS.replace(',', ', ')}"
             raise MediaError("undecodable", reason) from error
         raise MediaError("undecodable", f"FFmpeg: {error.strerror}") from error
     with container:
         stream = next((stream for stream in container.streams if stream.type == kind), None)
         if stream is None:
             kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-            raise MediaError("no-stream", f"no {kind} in it, only: {kinds}")
-        stream.codec_context.thread_count = 1  # prepare runs one process per core
+            raise MediaError("no-stream", f"the file has no {kind} stream, only: {kinds}")
+        stream.codec_context.thread_count = 1  # prepare runs one process per CPU
         end, decoded = 0.0, 0
-        failure: FFmpegError | None = None
+        failure: Any = None
         packets = container.demux()
         while True:
             try:
                 packet = next(packets, None)
-            except FFmpegError as error:
+            except av.FFmpegError as error:
                 failure = error
                 break
             if packet is None:
@@ -244,8 +182,8 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
                 continue
             try:
                 frames = packet.decode()
-            except FFmpegError as error:
-                # One bad packet is no bad file: clips cut elsewhere begin between two key frames.
+            except av.FFmpegError as error:
+                # A bad packet does not make a bad file: clips may begin between two key frames.
                 failure = error
                 continue
             decoded += len(frames)
@@ -258,34 +196,30 @@ def _frames(path: Path, kind: str) -> Iterator[Any]:
 def _check_end(container: Any, end: float) -> None:
     if not container.format.name.startswith(DECLARING) or container.duration is None:
         return
-    declared = container.duration / av.time_base
-    end -= (container.start_time or 0) / av.time_base
+    time_base = _pyav().time_base
+    declared = container.duration / time_base
+    end -= (container.start_time or 0) / time_base
     if end < COMPLETE * declared:
-        raise MediaError("truncated", f"it ends after {end:.2f} of {declared:.2f} s")
+        raise MediaError("truncated", f"the file ends after {end:.2f} of {declared:.2f} s")
 
 
 def _timed(path: Path, first: float, last: float | None) -> Iterator[tuple[float, Any]]:
-    """Seconds since the first frame, and frame, within a segment."""
+    """Yield the frames of a segment, each with its time in seconds after the first frame."""
     origin: float | None = None
     for number, frame in enumerate(_frames(path, "video")):
         time: float = number / 25 if frame.time is None else frame.time
         origin = time if origin is None else origin
         time -= origin
-        if last is not None and time >= last - 2e-3:
+        if last is not None and time >= last - CLOCK:
             return
-        if time >= first - 2e-3:
+        if time >= first - CLOCK:
             yield time, frame
-
-
-def _picture(frame: Any) -> Image.Image:
-    picture: Image.Image = frame.to_image()
-    return picture
 
 
 def _segment(start: float | None, duration: float | None) -> tuple[float, float | None]:
     first = 0.0 if start is None else float(start)
     if first < 0:
-        raise MediaError("zero-length", f"the segment begins at {first:g} s, before the file")
+        raise MediaError("zero-length", f"the segment starts at {first:g} s, before the file")
     if duration is None:
         return first, None
     if not duration > 0:

@@ -1,4 +1,4 @@
-"""Arrays that were made once, kept in one file."""
+"""Write files atomically, and store arrays in one file."""
 
 import os
 import uuid
@@ -16,10 +16,13 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def require_folder(folder: Path) -> None:
-    """Make a folder and see that it can be written, before work is spent on its contents.
+    """Create a folder and check that it is writable, before its contents are computed.
+
+    Args:
+        folder: The folder; parents are created too.
 
     Raises:
-        OSError: If it cannot; of the kind that the system gave.
+        OSError: If the folder cannot be written; of the class that the system raised.
     """
     probe = folder / f".{uuid.uuid4().hex}.tmp"
     try:
@@ -28,20 +31,20 @@ def require_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise type(error)(
-            f"root: cannot write to {folder} ({error.strerror}). Give root another folder, or "
-            "one in which the data lies already"
+            f"root: cannot write to {folder} ({error.strerror}). Set root to another folder, or "
+            "to one that already holds the data"
         ) from error
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is there in whole or not at all: it gets its name when the block is left.
+    """Open a file for atomic writing: it appears under its name, complete, on leaving the block.
 
-    Several processes may write the same file: the last one's stays. A process that is killed
-    leaves a file ``.<name>.<random>.tmp`` behind.
+    If several processes write the same file, the last one wins. A process that is killed leaves a
+    file ``.<name>.<random>.tmp`` behind.
 
     Args:
-        path: The file, in a folder that exists.
+        path: The file, in an existing folder.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -53,38 +56,39 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a file that is there in whole or not at all; equal arrays give equal bytes.
+    """Write arrays to one file, atomically; equal arrays give equal bytes.
 
     Args:
-        path: The file, in a folder that exists.
+        path: The file, in an existing folder.
         arrays: Name -> array.
     """
     with whole_file(path) as file:
-        # NumPy dates all members 1980, so that no clock gets into the bytes.
+        # NumPy dates all members 1980: the bytes do not depend on the time.
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
-    """Read some of a file's arrays, and no other.
+    """Read some of the arrays of a file.
 
-    A damaged file is reported, not made anew: as it was written in whole, the disk is suspect.
+    A damaged file is an error and is not rebuilt: it was written atomically, so the disk is
+    suspect.
 
     Args:
-        path: The file.
-        names: The arrays to read.
+        path: A file of :func:`write_arrays`.
+        names: Names of the arrays to read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged.
+        RuntimeError: If the file is damaged or lacks one of the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path} is not there: call prepare_data() first, or give the root that holds it"
+            f"{path} does not exist: call prepare_data() first, or set root to the folder with it"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise RuntimeError(
-            f"{path} is damaged ({error}): delete it, and prepare_data() makes it anew"
+            f"{path} is damaged ({error}): delete it, and call prepare_data() to rebuild it"
         ) from error

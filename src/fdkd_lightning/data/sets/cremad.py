@@ -8,6 +8,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
+from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -15,7 +16,8 @@ from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
     Recipe,
 )
-from fdkd_lightning.data.preparation.table import Sample, draw_validation, within
+from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.validation_split import draw_validation
 from fdkd_lightning.data.transforms.published_audio import FDCMKDSpectrogram
 
 LISTS = {"train": "train.csv", "test": "test.csv"}

@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
+from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -14,7 +15,7 @@ from fdkd_lightning.data.preparation.recipe import (
     Recipe,
     TextRecipe,
 )
-from fdkd_lightning.data.preparation.table import Sample, within
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.transforms.tokenize import Tokenize
 
 LISTS = {"train": "train", "val": "dev", "test": "test"}

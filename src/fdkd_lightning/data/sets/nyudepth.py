@@ -14,7 +14,7 @@ from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN, IMAGENET
 from fdkd_lightning.data.preparation.recipe.label_map import LabelMapRecipe
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
 from fdkd_lightning.data.preparation.recipe.scene_image import SceneImageRecipe
-from fdkd_lightning.data.preparation.table import Sample
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.nyu_classes import NYU_13, NYU_40, coarse_class
 from fdkd_lightning.data.sets.nyu_layouts import Layout, find_layout
 from fdkd_lightning.data.transforms.normalize_depth import NormalizeDepth

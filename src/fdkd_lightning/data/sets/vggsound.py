@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
+from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -17,7 +18,7 @@ from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
     Recipe,
 )
-from fdkd_lightning.data.preparation.table import Sample, within
+from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.transforms.published_audio import OGMVGGSoundSpectrogram
 
 C2KD_LISTS = {"train": "train_tiny.csv", "test": "test_tiny.csv"}

@@ -1,1 +1,1 @@
-"""Transforms that run on the device, on whole batches."""
+"""Transforms of whole batches, run on the device."""

@@ -1,29 +1,32 @@
-"""Depth maps of whole batches, as a network takes them."""
+"""Normalization of depth maps."""
 
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_range
+
 
 class NormalizeDepth(nn.Module):
-    r"""Distances less their mean, over their deviation; holes stay 0.
+    r"""Standardize the distances of depth maps; pixels without a measurement stay 0.
 
     .. math::
         y = \begin{cases} (d - \mathrm{mean}) / \mathrm{std} & d > 0 \\ 0 & d = 0 \end{cases}
 
     Args:
-        mean: Metres; the default is that of the in-painted maps of NYU Depth V2, which ESANet takes
-            for the raw ones too (theirs are 2.7690 and 1.3504, without their holes).
-        std: Likewise.
+        mean: Mean distance, metres. The default is the mean of the in-painted maps of NYU Depth
+            V2. ESANet uses it for the raw maps too, whose statistics without missing pixels are
+            2.7690 and 1.3504.
+        std: Standard deviation of the distances, metres; the default has the same source.
 
     Shape:
-        - depth: [N, 1, H, W], metres
-        - output: the same
+        - depth: [N, 1, H, W], metres; 0 where there is no measurement
+        - output: [N, 1, H, W]
 
     Raises:
-        ValueError: If ``std`` is not above 0.
+        ValueError: If ``mean`` is NaN or ``std`` is not above 0.
 
     Reference:
         Seichter et al., "Efficient RGB-D Semantic Segmentation" (arXiv:2011.06961), TUI-NICR/ESANet
-        src/datasets/nyuv2/pytorch_dataset.py (the numbers), src/preprocessing.py (the holes).
+        src/datasets/nyuv2/pytorch_dataset.py (the numbers), src/preprocessing.py (missing pixels).
 
     Example:
         >>> import torch
@@ -34,11 +37,11 @@ class NormalizeDepth(nn.Module):
 
     def __init__(self, mean: float = 2.84195, std: float = 1.41726) -> None:
         super().__init__()
-        if not std > 0:
-            raise ValueError(f"std={std} must be above 0")
+        check_range("mean", mean)
+        check_range("std", std, above=0)
         self.mean = mean
         self.std = std
 
     def forward(self, depth: Tensor) -> Tensor:
-        """The maps, normalised."""
+        """Standardize the maps."""
         return ((depth - self.mean) / self.std).masked_fill(depth == 0, 0.0)

@@ -1,8 +1,8 @@
-"""The audio inputs of the published codes, by name.
+"""Audio inputs of published codes.
 
-Each takes waveforms at ``sample_rate`` and brings them to the recipe's own rate first, so that one
-prepared form of a data set serves them all. Clips of different lengths come as a list. A recipe is
-a class so that YAML can name it::
+Each class takes waveforms at ``sample_rate`` and first resamples them to the rate of its published
+code, so that one prepared form of a data set serves all of them. Clips of different lengths arrive
+as a list. Each input is a class, so that YAML can name it::
 
     transforms:
       audio:
@@ -10,32 +10,35 @@ a class so that YAML can name it::
         init_args: {evaluation: center}
 """
 
-from typing import Literal
-
 from torch import nn
 
-from fdkd_lightning.data.transforms.fbank import KaldiFbank
+from fdkd_lightning.data.transforms.kaldi_fbank import KaldiFbank
 from fdkd_lightning.data.transforms.spectrograms import (
     LogDensitySpectrogram,
     LogMagnitudeSpectrogram,
+    PadMode,
 )
-from fdkd_lightning.data.transforms.waveforms import Excerpt, Resample, Tile
+from fdkd_lightning.data.transforms.waveforms import Excerpt, Position, Resample, Tile
 
 
 class OGMCREMADSpectrogram(nn.Sequential):
-    """OGM-GE's and C2KD's input for CREMA-D.
+    """Audio input of OGM-GE and C2KD for CREMA-D.
 
-    3 s at 22,050 Hz, the clip repeated to fill them; magnitude of an STFT with windows of 512
-    samples every 353; natural logarithm.
+    The clip is repeated to 3 s at 22,050 Hz. The spectrogram is the natural logarithm of the
+    magnitude of an STFT with windows of 512 samples every 353.
 
     Args:
-        sample_rate: Samples per second of what comes.
-        pad_mode: See :class:`~fdkd_lightning.data.LogMagnitudeSpectrogram`. C2KD names
-            librosa 0.10.1, hence ``"constant"``; OGM-GE names no version.
+        sample_rate: Sampling rate of the waveforms, Hz.
+        pad_mode: Padding at both ends of the clip, see
+            :class:`~fdkd_lightning.data.LogMagnitudeSpectrogram`. C2KD names librosa 0.10.1, hence
+            ``"constant"``; OGM-GE names no version.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, 1, 257, 188]
+
+    Raises:
+        ValueError: If an argument is out of range, or a clip has no samples.
 
     Reference:
         Peng et al., "Balanced Multimodal Learning via On-the-fly Gradient Modulation"
@@ -51,7 +54,7 @@ class OGMCREMADSpectrogram(nn.Sequential):
     def __init__(
         self,
         sample_rate: int = 22_050,
-        pad_mode: Literal["constant", "reflect"] = "constant",
+        pad_mode: PadMode = "constant",
     ) -> None:
         super().__init__(
             Resample(sample_rate, 22_050),
@@ -61,20 +64,24 @@ class OGMCREMADSpectrogram(nn.Sequential):
 
 
 class OGMVGGSoundSpectrogram(nn.Sequential):
-    """OGM-GE's and C2KD's input for VGGSound.
+    """Audio input of OGM-GE and C2KD for VGGSound.
 
-    5 s at 16,000 Hz from a random place within the first 10, which a shorter clip is repeated to
-    fill; magnitude of an STFT with windows of 256 samples every 128; natural logarithm.
+    An excerpt of 5 s at 16,000 Hz starts at a random position within the first 10 s; a shorter clip
+    is repeated to 10 s. The spectrogram is the natural logarithm of the magnitude of an STFT with
+    windows of 256 samples every 128.
 
     Args:
-        sample_rate: Samples per second of what comes.
-        evaluation: Where the 5 s lie when nothing is trained. ``"random"`` is what both codes do,
-            on test data too; ``"center"`` gives the same score twice.
-        pad_mode: As in :class:`OGMCREMADSpectrogram`.
+        sample_rate: Sampling rate of the waveforms, Hz.
+        evaluation: Position of the excerpt in evaluation. ``"random"`` is what both codes do, on
+            test data too; ``"center"`` makes scores reproducible.
+        pad_mode: Padding at both ends of the excerpt, see :class:`OGMCREMADSpectrogram`.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, 1, 129, 626]
+
+    Raises:
+        ValueError: If an argument is out of range, or a clip has no samples.
 
     Reference:
         GeWu-Lab/OGM-GE_CVPR2022 dataset/VGGSoundDataset.py; huofushuo/C2KD
@@ -89,8 +96,8 @@ class OGMVGGSoundSpectrogram(nn.Sequential):
     def __init__(
         self,
         sample_rate: int = 16_000,
-        evaluation: Literal["random", "center"] = "random",
-        pad_mode: Literal["constant", "reflect"] = "constant",
+        evaluation: Position = "random",
+        pad_mode: PadMode = "constant",
     ) -> None:
         super().__init__(
             Resample(sample_rate, 16_000),
@@ -101,17 +108,21 @@ class OGMVGGSoundSpectrogram(nn.Sequential):
 
 
 class FDCMKDSpectrogram(nn.Sequential):
-    """The input for CREMA-D that the reproduction of FD-CMKD computes.
+    """Audio input that the reproduction of FD-CMKD computes for CREMA-D.
 
-    The clip at 22,050 Hz, repeated to fill 160,000 samples (7.26 s); power spectral density with
-    windows of 512 samples that overlap by 353; natural logarithm; each clip standardised.
+    The clip is repeated to 160,000 samples (7.26 s) at 22,050 Hz. The spectrogram is the natural
+    logarithm of the power spectral density with windows of 512 samples that overlap by 353,
+    standardized for each clip.
 
     Args:
-        sample_rate: Samples per second of what comes.
+        sample_rate: Sampling rate of the waveforms, Hz.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, 1, 257, 1004]
+
+    Raises:
+        ValueError: If ``sample_rate`` is below 1, or a clip has no samples.
 
     Reference:
         zxn0710/re-FD-CMKD-main data/CREMAD/audio_preprocessing.py.
@@ -131,18 +142,22 @@ class FDCMKDSpectrogram(nn.Sequential):
 
 
 class FDCMKDShortSpectrogram(nn.Sequential):
-    """The input for CREMA-D that the reproduction of FD-CMKD names, but does not compute.
+    """Audio input that the reproduction of FD-CMKD names for CREMA-D, but does not compute.
 
-    3 s at 16,000 Hz, the clip repeated to fill them; else as :class:`FDCMKDSpectrogram`, but not
-    standardised. The code for it is there and never called; the folder that the loader reads is
-    named after its 299 frames, while what is run fills it with 1,004.
+    The clip is repeated to 3 s at 16,000 Hz. The spectrogram is that of
+    :class:`FDCMKDSpectrogram`, but not standardized. The reproduction contains code for it that is
+    never called: the folder which its loader reads is named after the 299 frames, but the script
+    that is run writes files of 1,004 frames into it.
 
     Args:
-        sample_rate: Samples per second of what comes.
+        sample_rate: Sampling rate of the waveforms, Hz.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, 1, 257, 299]
+
+    Raises:
+        ValueError: If ``sample_rate`` is below 1, or a clip has no samples.
 
     Reference:
         zxn0710/re-FD-CMKD-main data/CREMAD/video_preprocessing.py, dataset/CremadDataset.py.
@@ -162,24 +177,27 @@ class FDCMKDShortSpectrogram(nn.Sequential):
 
 
 class C2KDAVESpectrogram(nn.Sequential):
-    """C2KD's input for AVE, as far as its grid of times and frequencies is whole.
+    """Audio input of C2KD for AVE, up to the step that breaks the grid of times and frequencies.
 
-    The event alone, which the data set is to cut out, at 16,000 Hz, repeated to fill 10 s; else as
-    :class:`FDCMKDSpectrogram`. C2KD ships the loader, which reads such spectrograms from files, not
-    what wrote them: rate and length are those that the files' names and shape fit.
+    The data set must cut out the event. The event is repeated to 10 s at 16,000 Hz; the spectrogram
+    is that of :class:`FDCMKDSpectrogram`. C2KD publishes the loader of such spectrograms, but not
+    the script that wrote them: rate and length are those that file names and shape imply.
 
-    Its loader then calls ``np.resize(spectrogram, (257, 1024))``, which stretches nothing: it
-    writes the 257 rows of 1,004 values one after the other into rows of 1,024. So each row begins
-    20 frames further into the next frequency's values than the row above, a column no longer holds
-    one moment, nor a row one frequency, and the last five rows repeat the first. That is not
-    offered here: a convolutional network takes 1,004 frames as well.
+    The loader then calls ``np.resize(spectrogram, (257, 1024))``. This does not interpolate: it
+    writes the 257 rows of 1,004 values one after the other into rows of 1,024. Each row therefore
+    begins 20 frames further into the values of the next frequency than the row above, a column no
+    longer holds one time nor a row one frequency, and the last five rows repeat the first. This
+    class leaves that step out: a convolutional network accepts 1,004 frames as well.
 
     Args:
-        sample_rate: Samples per second of what comes.
+        sample_rate: Sampling rate of the waveforms, Hz.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, 1, 257, 1004]
+
+    Raises:
+        ValueError: If ``sample_rate`` is below 1, or a clip has no samples.
 
     Reference:
         Huo et al., "C2KD: Bridging the Modality Gap for Cross-Modal Knowledge Distillation" (CVPR
@@ -200,18 +218,22 @@ class C2KDAVESpectrogram(nn.Sequential):
 
 
 class MMParetoFbank(KaldiFbank):
-    """MMPareto's input for CREMA-D and Kinetics Sounds: Kaldi's filter bank, 10.24 s.
+    """Audio input of MMPareto for CREMA-D and Kinetics Sounds: Kaldi filter bank, 10.24 s.
 
-    128 mel bands every 10 ms at the recording's own rate, filled up or cut to 1,024 frames, less
-    -4.503877, over twice 5.141276. MMPareto reads such features from files; OGM-GE's repository, by
-    the same group, holds the script that writes them. Both keep time before frequency.
+    128 mel bins every 10 ms at the rate of the recording, padded or truncated to 1,024 frames, and
+    normalized with mean -4.503877 and twice the standard deviation 5.141276. MMPareto reads such
+    features from files; the repository of OGM-GE, by the same group, holds the script that writes
+    them. Both keep time before frequency.
 
     Args:
-        sample_rate: Samples per second of what comes.
+        sample_rate: Sampling rate of the waveforms, Hz.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length; each of 25 ms or more
+        - waveform: [N, S], or a list of [S] of different lengths; each of 25 ms or more
         - output: [N, 1, 128, 1024]
+
+    Raises:
+        ValueError: If ``sample_rate`` is below 1, or a clip is shorter than 25 ms.
 
     Reference:
         Wei and Hu, "MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance"

@@ -1,38 +1,41 @@
-"""Spectrograms of whole batches of waveforms, on the device, in float32 whatever autocast says."""
+"""Log spectrograms of whole batches of waveforms, in float32 even under autocast."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from scipy.signal import get_window
 from torch import Tensor, nn
-from torchaudio.transforms import MelSpectrogram
+from torchaudio.transforms import MelSpectrogram, Spectrogram
 
 from fdkd_lightning.data.transforms.waveforms import full_scale
+from fdkd_lightning.ops.checks import check_choice, check_range
+
+PadMode = Literal["constant", "reflect"]
 
 
 class LogMelSpectrogram(nn.Module):
-    r"""The logarithm of a mel spectrogram.
+    r"""Logarithm of a mel spectrogram.
 
     .. math::
         y = \log(\mathrm{mel}(x) + \mathrm{floor})
 
-    with ``standardize`` followed by :math:`(y - \mathrm{mean}(y)) / \mathrm{std}(y)` over each
-    clip, which makes the result independent of the recording's level.
+    With ``standardize`` this is followed by :math:`(y - \mathrm{mean}(y)) / \mathrm{std}(y)` over
+    each clip, which makes the result independent of the recording level.
 
     Args:
-        sample_rate: Samples per second.
-        n_fft: Samples of a window.
-        hop_length: Samples from one frame to the next.
-        n_mels: F.
-        floor: Power added before the logarithm, where full scale is 1.
-        standardize: Give each clip mean 0 and standard deviation 1.
+        sample_rate: Sampling rate of the waveforms, Hz.
+        n_fft: Window length, samples.
+        hop_length: Step between frames, samples.
+        n_mels: F, the number of mel bins.
+        floor: Power added before the logarithm, relative to full scale.
+        standardize: Scale each clip to mean 0 and standard deviation 1.
 
     Shape:
         - waveform: [N, S] or [S]
         - output: [N, 1, F, T] or [1, F, T], T = S // hop_length + 1
 
     Raises:
-        ValueError: If the waveform has neither of these shapes.
+        ValueError: If an argument is out of range, or the waveform has another shape.
 
     Example:
         >>> LogMelSpectrogram()(torch.randn(2, 8000)).shape
@@ -49,6 +52,9 @@ class LogMelSpectrogram(nn.Module):
         standardize: bool = False,
     ) -> None:
         super().__init__()
+        _check_frames(n_fft, hop_length, floor)
+        check_range("sample_rate", sample_rate, 1)
+        check_range("n_mels", n_mels, 1)
         self.mel = MelSpectrogram(
             sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, power=2.0
         )
@@ -56,95 +62,88 @@ class LogMelSpectrogram(nn.Module):
         self.standardize = standardize
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """The spectrogram, with a channel axis."""
-        waveform = _one_channel(waveform)
-        # Inside autocast the mel matrix product gives bfloat16.
+        """Compute the log spectrogram, with a channel dimension."""
+        waveform = _single_channel(waveform)
+        # Under autocast the mel matrix product would give bfloat16.
         with torch.autocast(waveform.device.type, enabled=False):
             spectrogram: Tensor = (self.mel(waveform) + self.floor).log().unsqueeze(-3)
         return _standardize(spectrogram, correction=1) if self.standardize else spectrogram
 
 
 class LogMagnitudeSpectrogram(nn.Module):
-    r"""The logarithm of the magnitude of ``librosa.stft``.
+    r"""Logarithm of the magnitude of ``librosa.stft``.
 
     .. math::
         y = \ln(|\mathrm{stft}(x)| + \mathrm{floor})
 
-    with librosa's defaults: a periodic Hann window, frames centred on every ``hop_length``-th
-    sample of the clip.
+    with the defaults of librosa: a periodic Hann window, and frames centred on every
+    ``hop_length``-th sample of the clip.
 
     Args:
-        n_fft: Samples of a window.
-        hop_length: Samples from one frame to the next.
+        n_fft: Window length, samples.
+        hop_length: Step between frames, samples.
         floor: Magnitude added before the logarithm.
-        pad_mode: What lies beyond the clip's ends: ``"constant"``, zeros, librosa's default since
-            0.9, or ``"reflect"``, its default before; only the outermost frames differ.
+        pad_mode: Padding at both ends of the clip: ``"constant"`` (zeros, the default of librosa
+            since 0.9) or ``"reflect"`` (its default before). Only the outermost frames differ.
 
     Shape:
         - waveform: [N, S] or [S]
         - output: [N, 1, F, T] or [1, F, T], F = n_fft // 2 + 1, T = S // hop_length + 1
 
     Raises:
-        ValueError: If the waveform has neither of these shapes.
+        ValueError: If an argument is out of range, or the waveform has another shape.
 
     Example:
         >>> LogMagnitudeSpectrogram()(torch.randn(2, 66_150)).shape
         torch.Size([2, 1, 257, 188])
     """
 
-    window: Tensor
-
     def __init__(
         self,
         n_fft: int = 512,
         hop_length: int = 353,
         floor: float = 1e-7,
-        pad_mode: Literal["constant", "reflect"] = "constant",
+        pad_mode: PadMode = "constant",
     ) -> None:
         super().__init__()
-        self.n_fft = n_fft
-        self.hop_length = hop_length
+        _check_frames(n_fft, hop_length, floor)
+        check_choice("pad_mode", pad_mode, get_args(PadMode))
+        self.magnitude = Spectrogram(
+            n_fft, hop_length=hop_length, power=1.0, center=True, pad_mode=pad_mode
+        )
         self.floor = floor
-        self.pad_mode = pad_mode
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """The spectrogram, with a channel axis."""
-        stft = torch.stft(
-            _one_channel(waveform),
-            self.n_fft,
-            self.hop_length,
-            window=self.window,
-            pad_mode=self.pad_mode,
-            return_complex=True,
-        )
-        return (stft.abs() + self.floor).log().unsqueeze(-3)
+        """Compute the log spectrogram, with a channel dimension."""
+        magnitude: Tensor = self.magnitude(_single_channel(waveform))
+        return (magnitude + self.floor).log().unsqueeze(-3)
 
 
 class LogDensitySpectrogram(nn.Module):
-    r"""The logarithm of the power spectral density of ``scipy.signal.spectrogram``.
+    r"""Logarithm of the power spectral density of ``scipy.signal.spectrogram``.
 
     .. math::
         y_{ft} = \ln\Bigl(\frac{c_f\,|\mathrm{rfft}(w \cdot (x_t - \mathrm{mean}(x_t)))_f|^2}
         {\mathrm{sample\_rate}\,\sum w^2} + \mathrm{floor}\Bigr)
 
-    with scipy's defaults: w is a periodic Tukey window (0.25), each frame loses its mean, frames
-    lie wholly within the clip, and c is 2, but 1 at zero and at Nyquist's frequency. With
-    ``standardize`` each clip is then brought to mean 0 and (population) standard deviation 1.
+    with the defaults of scipy: w is a periodic Tukey window (0.25), each frame loses its mean,
+    frames lie wholly within the clip, and c is 2, except 1 at zero and at the Nyquist frequency.
+    With ``standardize`` each clip is then scaled to mean 0 and (population) standard deviation 1.
 
     Args:
-        sample_rate: Samples per second. The density is per Hz, and so is the floor.
-        n_fft: Samples of a window; scipy's ``nperseg``.
-        hop_length: Samples from one frame to the next; scipy's ``nperseg - noverlap``.
+        sample_rate: Sampling rate of the waveforms, Hz. The density and the floor are per Hz.
+        n_fft: Window length, samples; ``nperseg`` of scipy.
+        hop_length: Step between frames, samples; ``nperseg - noverlap`` of scipy.
         floor: Density added before the logarithm.
-        standardize: Give each clip mean 0 and standard deviation 1.
+        standardize: Scale each clip to mean 0 and standard deviation 1.
 
     Shape:
         - waveform: [N, S] or [S], S at least n_fft
         - output: [N, 1, F, T] or [1, F, T], F = n_fft // 2 + 1, T = (S - n_fft) // hop_length + 1
 
     Raises:
-        ValueError: If the waveform has neither of these shapes.
+        ValueError: If an argument is out of range, or the waveform has another shape or is shorter
+            than a window.
 
     Example:
         >>> LogDensitySpectrogram(sample_rate=22_050)(torch.randn(2, 160_000)).shape
@@ -163,6 +162,8 @@ class LogDensitySpectrogram(nn.Module):
         standardize: bool = False,
     ) -> None:
         super().__init__()
+        _check_frames(n_fft, hop_length, floor)
+        check_range("sample_rate", sample_rate, 1)
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.floor = floor
@@ -177,12 +178,14 @@ class LogDensitySpectrogram(nn.Module):
         self.register_buffer("scale", scale.float(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """The spectrogram, with a channel axis."""
-        waveform = _one_channel(waveform)
+        """Compute the log spectrogram, with a channel dimension."""
+        waveform = _single_channel(waveform)
         if waveform.shape[-1] < self.n_fft:
             raise ValueError(
-                f"waveform has {waveform.shape[-1]} samples: give at least n_fft={self.n_fft}"
+                f"waveform has {waveform.shape[-1]} samples: pass at least n_fft={self.n_fft}"
             )
+        # torchaudio's Spectrogram cannot serve: scipy subtracts the mean of each frame before the
+        # window is applied, and weights the two sides of the spectrum by frequency.
         frames = waveform.unfold(-1, self.n_fft, self.hop_length)
         frames = (frames - frames.mean(-1, keepdim=True)) * self.window
         density = torch.fft.rfft(frames).abs().square() * self.scale
@@ -190,15 +193,21 @@ class LogDensitySpectrogram(nn.Module):
         return _standardize(spectrogram, correction=0) if self.standardize else spectrogram
 
 
-def _one_channel(waveform: Tensor) -> Tensor:
+def _check_frames(n_fft: int, hop_length: int, floor: float) -> None:
+    check_range("n_fft", n_fft, 1)
+    check_range("hop_length", hop_length, 1)
+    check_range("floor", floor, 0)
+
+
+def _single_channel(waveform: Tensor) -> Tensor:
     if waveform.ndim not in (1, 2):
         raise ValueError(
-            f"waveform has shape {list(waveform.shape)}: give [N, S] or [S], one channel"
+            f"waveform has shape {list(waveform.shape)}: pass one channel, [N, S] or [S]"
         )
     return full_scale(waveform)
 
 
 def _standardize(spectrogram: Tensor, correction: int) -> Tensor:
     std, mean = torch.std_mean(spectrogram, dim=(-2, -1), correction=correction, keepdim=True)
-    # Silence stays 0 instead of rounding noise.
+    # Without the minimum a silent clip would become amplified rounding noise.
     return (spectrogram - mean) / std.clamp(min=1e-3)

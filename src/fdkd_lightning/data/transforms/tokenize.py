@@ -1,4 +1,4 @@
-"""Texts as tokens."""
+"""Tokenization with a tokenizer of the transformers library."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,28 +10,29 @@ from fdkd_lightning.ops.checks import check_range
 
 
 class Tokenize(nn.Module):
-    """Texts as the numbers of their tokens, filled up to the longest of the batch.
+    """Tokenize texts and pad them to the longest of the batch.
 
-    The tokenizer is read when the first text comes, so that a configuration can be read where the
-    hub cannot be reached. It must be that of the network that gets the tokens. Padding stands at
-    the end, whatever the tokenizer's own habit. A text without any token, such as the empty one of
-    some tokenizers, gets one of padding that counts: a network needs something to look at.
+    The tokenizer is loaded when the first text arrives, so that a configuration can be parsed
+    without access to the hub. It must be the tokenizer of the model that receives the tokens.
+    Padding is at the end, whatever the padding side of the tokenizer. A text without any token,
+    such as the empty text with some tokenizers, becomes one padding token with attention mask 1,
+    as a model needs at least one position to attend to.
 
     Args:
-        tokenizer: A name on the hub, such as ``google-bert/bert-base-uncased``, or a local folder
-            with the tokenizer's files.
-        max_length: Most tokens of a text, those of its beginning and end included; the rest is cut
-            off.
+        tokenizer: Name on the hub, such as ``google-bert/bert-base-uncased``, or a local folder
+            with the files of the tokenizer.
+        max_length: Largest number of tokens of a text, special tokens included; longer texts are
+            truncated.
 
     Shape:
         - texts: N strings
         - output["input_ids"]: [N, L] int64
-        - output["attention_mask"]: [N, L] int64, 0 where there is padding
+        - output["attention_mask"]: [N, L] int64, 0 at padding
 
     Raises:
         ValueError: If ``max_length`` is below 1.
-        TypeError: If it is given anything but a list of strings.
-        OSError: With the first text, if the tokenizer cannot be read.
+        TypeError: If the input is not a list of strings.
+        OSError: When the first text arrives, if the tokenizer cannot be loaded.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -46,7 +47,7 @@ class Tokenize(nn.Module):
         [[1, 2], [2, 0]]
     """
 
-    device: Tensor
+    device_marker: Tensor
 
     def __init__(self, tokenizer: str, max_length: int = 128) -> None:
         super().__init__()
@@ -54,37 +55,38 @@ class Tokenize(nn.Module):
         self.tokenizer = tokenizer
         self.max_length = max_length
         self._tokenizer: Any = None
-        # Tells where the batch is.
-        self.register_buffer("device", torch.empty(0), persistent=False)
+        # Strings have no device: this buffer moves with the module and shows where it is.
+        self.register_buffer("device_marker", torch.empty(0), persistent=False)
 
     def forward(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """The tokens' numbers, and which are tokens."""
+        """Return token ids and attention mask."""
         if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
             raise TypeError(
                 f"Tokenize takes a list of strings, but got {type(texts).__name__}"
                 + (f" of {type(texts[0]).__name__}" if isinstance(texts, list | tuple) else "")
-                + ": let the data load texts (TextRecipe) for this modality"
+                + ": load this modality as text (TextRecipe)"
             )
         if self._tokenizer is None:
-            self._tokenizer = self._read()
+            self._tokenizer = self._load()
         encoded = self._tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        # The tokenizer's own padding would need a padding token, and pads on its own side.
         padding = self._tokenizer.pad_token_id or 0
         rows = [torch.tensor(ids or [padding]) for ids in encoded["input_ids"]]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding)
         length = torch.tensor([len(row) for row in rows]).unsqueeze(1)
         mask = (torch.arange(ids.shape[1]) < length).long()
-        device = self.device.device
+        device = self.device_marker.device
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
-    def _read(self) -> Any:
-        # Heavy, and for texts alone.
+    def _load(self) -> Any:
+        # transformers is slow to import and needed for texts alone.
         from transformers import AutoTokenizer
 
         try:
             return AutoTokenizer.from_pretrained(self.tokenizer, trust_remote_code=False)
         except OSError as error:
             raise OSError(
-                f"tokenizer={self.tokenizer!r} cannot be read ({error}): give a folder with its "
-                "files, or a name on the hub; run once where the hub can be reached, and it is "
-                "kept in its cache (HF_HOME)"
+                f"tokenizer={self.tokenizer!r} cannot be loaded ({error}): pass a folder with its "
+                "files or a name on the hub. A tokenizer that was loaded once with access to the "
+                "hub stays in its cache (HF_HOME)"
             ) from error

@@ -1,29 +1,33 @@
-"""Waveforms brought to one rate and one length.
+"""Waveforms: resampling, tiling and excerpts.
 
-Clips of one length come as a tensor [N, S]; clips of different lengths come as a list of [S], on
-which these modules work clip by clip.
+Clips of equal length arrive as one tensor [N, S]. Clips of different lengths arrive as a list of
+[S], which these modules process clip by clip.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torchaudio
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_choice, check_range
+
+Position = Literal["random", "center"]
+
 
 def full_scale(waveform: Tensor) -> Tensor:
-    """Samples as float32 with full scale 1.
+    """Convert samples to float32 with full scale 1.
 
     Args:
-        waveform: Floats, which keep their values, or int16, whose full scale is 32,768.
+        waveform: Floating-point samples, whose values are kept, or int16, whose full scale is
+            32,768.
 
     Shape:
-        - waveform: [...]
-        - output: the same
+        - waveform, output: any shape
 
     Raises:
-        ValueError: If the samples are integers of another size.
+        ValueError: If the samples are integers of another dtype.
 
     Example:
         >>> full_scale(torch.tensor([-32768, 16384], dtype=torch.int16))
@@ -33,24 +37,28 @@ def full_scale(waveform: Tensor) -> Tensor:
         return waveform.float() / 32768
     if not waveform.is_floating_point():
         raise ValueError(
-            f"waveform is {waveform.dtype}: give floats with full scale 1, or torch.int16"
+            f"waveform is {waveform.dtype}: pass floating point with full scale 1, or torch.int16"
         )
     return waveform.float()
 
 
 class Resample(nn.Module):
-    """Waveforms at another rate, as librosa's ``kaiser_best`` makes them.
+    """Resample waveforms with the ``kaiser_best`` filter of librosa.
 
-    librosa 0.10 and later take soxr's filter by default. The two differ near the lower of both
-    Nyquist frequencies, and above it in what little they let through, which logarithms show.
+    librosa 0.10 and later use soxr's filter by default. The two differ near the lower of both
+    Nyquist frequencies, and in the little energy they pass above it, which a logarithm makes
+    visible.
 
     Args:
-        sample_rate: Samples per second of what comes.
-        new_rate: Samples per second of what goes; the same: nothing is done.
+        sample_rate: Sampling rate of the input, Hz.
+        new_rate: Sampling rate of the output, Hz; an equal rate leaves the input unchanged.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: the same with S -> ceil(S * new_rate / sample_rate)
+
+    Raises:
+        ValueError: If a rate is below 1.
 
     Example:
         >>> Resample(16_000, 22_050)(torch.zeros(2, 16_000)).shape
@@ -59,43 +67,45 @@ class Resample(nn.Module):
 
     def __init__(self, sample_rate: int, new_rate: int) -> None:
         super().__init__()
+        check_range("sample_rate", sample_rate, 1)
+        check_range("new_rate", new_rate, 1)
         self.filter: nn.Module = nn.Identity()
         if sample_rate != new_rate:
             self.filter = torchaudio.transforms.Resample(
                 sample_rate,
                 new_rate,
                 resampling_method="sinc_interp_kaiser",
-                # librosa's kaiser_best in torchaudio's words.
+                # kaiser_best of librosa, in the parameters of torchaudio.
                 lowpass_filter_width=64,
                 rolloff=0.9475937167399596,
                 beta=14.769656459379492,
             )
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """The waveforms at the new rate."""
+        """Resample the waveforms."""
         if not isinstance(waveform, Tensor):
             return [self._resample(clip) for clip in waveform]
         return self._resample(waveform)
 
     def _resample(self, waveform: Tensor) -> Tensor:
-        # Inside autocast the convolution gives bfloat16.
+        # Under autocast the convolution would give bfloat16.
         with torch.autocast(waveform.device.type, enabled=False):
             resampled: Tensor = self.filter(full_scale(waveform))
         return resampled
 
 
 class Tile(nn.Module):
-    """Each clip repeated until it is long enough, cut to one length and limited to [-1, 1].
+    """Repeat each clip up to a fixed length, truncate it there and clamp it to [-1, 1].
 
-    The published codes write ``np.tile(samples, 3)`` or 10, which is the same for every clip that
-    these copies suffice for; for a shorter one they stop with an error. The limit meets what
-    resampling overshoots.
+    The published codes write ``np.tile(samples, 3)`` or 10. The result is the same for every clip
+    that these copies fill; for a shorter one they stop with an error. The clamp removes the
+    overshoot of resampling.
 
     Args:
-        length: Samples of the output.
+        length: Length of the output, samples.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length
+        - waveform: [N, S], or a list of [S] of different lengths
         - output: [N, length]
 
     Raises:
@@ -109,12 +119,11 @@ class Tile(nn.Module):
 
     def __init__(self, length: int) -> None:
         super().__init__()
-        if length < 1:
-            raise ValueError(f"length={length} must be at least 1")
+        check_range("length", length, 1)
         self.length = length
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor:
-        """The waveforms, all of one length."""
+        """Return the waveforms at the fixed length."""
         if not isinstance(waveform, Tensor):
             return torch.stack([self._tile(clip) for clip in waveform])
         return self._tile(waveform)
@@ -123,49 +132,49 @@ class Tile(nn.Module):
         samples = waveform.shape[-1]
         if not samples:
             raise ValueError(
-                f"waveform has shape {list(waveform.shape)}, no samples: leave such clips out"
+                f"waveform has shape {list(waveform.shape)}, without samples: leave out such clips"
             )
-        # Cut first: of a long clip only what is kept is converted.
+        # Truncate first: only the samples that are kept need to be converted.
         waveform = full_scale(waveform[..., : self.length])
         copies = -(-self.length // samples)
         return torch.cat([waveform] * copies, dim=-1)[..., : self.length].clamp(-1, 1)
 
 
 class Excerpt(nn.Module):
-    """A stretch of each clip: from a random place of its own in training.
+    """Cut an excerpt out of each clip, in training from a random position of its own.
 
     Args:
-        length: Samples of the output.
-        evaluation: Where the stretch lies when nothing is trained: ``"random"``, with which
-            scores vary from run to run, or ``"center"``.
+        length: Length of the output, samples.
+        evaluation: Position of the excerpt in evaluation: ``"random"``, with which scores vary
+            between runs, or ``"center"``.
 
     Shape:
         - waveform: [N, S], S at least ``length``
         - output: [N, length]
 
     Raises:
-        ValueError: If ``evaluation`` is neither of the two, or the clips are too short.
+        ValueError: If ``length`` is below 1, ``evaluation`` is unknown, or the clips are too short.
 
     Example:
         >>> Excerpt(2, evaluation="center").eval()(torch.arange(6.0).expand(1, 6))
         tensor([[2., 3.]])
     """
 
-    def __init__(self, length: int, evaluation: Literal["random", "center"] = "random") -> None:
+    def __init__(self, length: int, evaluation: Position = "random") -> None:
         super().__init__()
-        if evaluation not in ("random", "center"):
-            raise ValueError(f"evaluation={evaluation!r} must be 'random' or 'center'")
+        check_range("length", length, 1)
+        check_choice("evaluation", evaluation, get_args(Position))
         self.length = length
         self.evaluation = evaluation
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """The stretches."""
+        """Cut out the excerpts."""
         clips, samples = waveform.shape
         latest = samples - self.length
         if latest < 0:
-            raise ValueError(f"waveform has {samples} samples: give at least length={self.length}")
+            raise ValueError(f"waveform has {samples} samples: pass at least length={self.length}")
         if not self.training and self.evaluation == "center":
             return waveform[:, latest // 2 : latest // 2 + self.length]
-        # Drawn on the CPU: the same positions whatever the device. The last place counts too.
+        # Drawn on the CPU: the same positions on every device. The last position counts too.
         starts = torch.randint(latest + 1, (clips, 1)).to(waveform.device)
         return waveform.gather(1, starts + torch.arange(self.length, device=waveform.device))

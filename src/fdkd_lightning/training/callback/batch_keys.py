@@ -1,20 +1,26 @@
-"""Finding an input or a label in a batch of any form."""
+"""Find inputs, labels and ids in a batch of any form."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import torch
+
+from fdkd_lightning.training.probe import check_target
+from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+
 BatchKey = str | int | Callable[[Any], Any]
-"""A key or index, a path of them with dots (``inputs.audio``, ``0.image``), or a function."""
+"""A key or index, a dotted path of them (``inputs.audio``, ``0.image``), or a function."""
 
 
 def entry(batch: Any, key: BatchKey, argument: str) -> Any:
-    """What a batch holds under a key.
+    """Return the entry of a batch under a key.
 
     Args:
         batch: A dict, a tuple or list, an object with attributes, or any nesting of these.
-        key: A string is looked up whole in a dict first, and then part by part: as a key in a
-            dict, as an index or a named tuple's field, as an attribute else.
-        argument: What an error calls the key.
+        key: A function is called with the batch. A string is looked up whole in a dict first, then
+            part by part: as a key of a dict, as an index or a field of a (named) tuple, or as an
+            attribute.
+        argument: Name of the key in an error.
 
     Raises:
         KeyError: If there is no such entry.
@@ -30,32 +36,131 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
         return key(batch)
     found, rest = batch, str(key)
     while rest:
-        found, rest = _step(found, rest, f"{argument}={key!r}")
+        found, rest = _descend(found, rest, f"{argument}={key!r}")
     return found
 
 
-def _step(value: Any, path: str, said: str) -> tuple[Any, str]:
-    """What the path's first part leads to, and the rest of the path."""
+class BatchInputs:
+    """The keys under which a batch holds the teachers' inputs, the labels and the samples' ids.
+
+    Args:
+        teachers: The teachers' modalities.
+        inputs: Modality -> key of that teacher's input; a modality that is not named is the key
+            itself.
+        target: Key of the labels; None: the batch has none.
+        index: Key of the samples' ids; None: the batch has none.
+
+    Raises:
+        ValueError: If ``inputs`` names a modality without a teacher.
+
+    Example:
+        >>> inputs = BatchInputs(["audio"], {"audio": 1}, target=2)
+        >>> inputs.read(["image", "sound", "label"])
+        {'audio': 'sound', 'label': 'label'}
+    """
+
+    def __init__(
+        self,
+        teachers: Collection[str],
+        inputs: Mapping[str, BatchKey],
+        target: BatchKey | None,
+        index: BatchKey | None = None,
+    ) -> None:
+        unknown = sorted(inputs.keys() - set(teachers))
+        if unknown:
+            raise ValueError(
+                f"teacher_inputs names {unknown[0]!r}, but the teachers are "
+                f"{', '.join(teachers) or 'none'}: use the name of a teacher"
+            )
+        self.inputs = {modality: modality for modality in teachers} | dict(inputs)
+        self.target = target
+        self.index = index
+
+    def teacher_inputs(self, batch: Any) -> Batch:
+        """Return modality -> input of each teacher.
+
+        Raises:
+            KeyError: If the batch lacks one.
+        """
+        return {
+            modality: entry(batch, key, f"teacher_inputs[{modality!r}]")
+            for modality, key in self.inputs.items()
+        }
+
+    def read(self, batch: Any) -> Batch:
+        """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key.
+
+        Raises:
+            KeyError: If the batch lacks an entry.
+        """
+        found = self.teacher_inputs(batch)
+        if self.index is not None:
+            found["index"] = entry(batch, self.index, "index")
+        if self.target is not None:
+            try:
+                found["label"] = entry(batch, self.target, "target")
+            except KeyError as error:
+                message = f"{error.args[0]}; or set target=None, if it has no labels"
+                raise KeyError(message) from None
+        return found
+
+    def read_for(self, student: Output, batch: Any) -> Batch:
+        """Return what :meth:`read` does for the samples of an output; no labels are -100.
+
+        Raises:
+            KeyError: If the batch lacks an entry.
+            ValueError: If there are labels for another number of samples.
+        """
+        found, size = self.read(batch), len(student.features)
+        if self.target is None:
+            found["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
+        elif len(found["label"]) != size:
+            raise ValueError(
+                f"the student last ran on {size} samples, but target={self.target!r} has "
+                f"{len(found['label'])}: training_step must run it on the whole batch in its "
+                "order, and on nothing else with a gradient after that"
+            )
+        return found
+
+    def check_labels(self, found: Batch, student: Output) -> None:
+        """Raise if a label is not a class of the student's logits.
+
+        Raises:
+            TypeError: If the labels are not an int64 tensor.
+            ValueError: If their shape does not fit the logits, or a label is no class.
+        """
+        if self.target is None:
+            return
+        try:
+            check_target(found["label"], student.logits)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"target={self.target!r}: {error}; or set target=None to train without labels"
+            ) from error
+
+
+def _descend(value: Any, path: str, key: str) -> tuple[Any, str]:
+    """Return the entry under the first part of a path, and the rest of the path."""
     first, _, rest = path.partition(".")
     if isinstance(value, Mapping):
-        # A key may itself hold dots, or be a number.
-        for key, left in ((path, ""), (first, rest)):
-            if key in value:
-                return value[key], left
-            if key.isdecimal() and int(key) in value:
-                return value[int(key)], left
+        # A key may itself contain dots, or be a number.
+        for name, left in ((path, ""), (first, rest)):
+            if name in value:
+                return value[name], left
+            if name.isdecimal() and int(name) in value:
+                return value[int(name)], left
         have = f"a dict with {', '.join(map(str, value)) or 'nothing'}"
     elif isinstance(value, Sequence) and not isinstance(value, str):
         if first.isdecimal() and int(first) < len(value):
             return value[int(first)], rest
         if first in getattr(value, "_fields", ()):  # of a named tuple
             return getattr(value, first), rest
-        have = f"a {type(value).__name__} of {len(value)}, whose entries are 0 to {len(value) - 1}"
+        have = f"a {type(value).__name__} with entries 0 to {len(value) - 1}"
     elif hasattr(value, first):
         return getattr(value, first), rest
     else:
         have = f"a {type(value).__name__}"
     raise KeyError(
-        f"{said}: there is no {first!r} in the batch's {have}: name what is there, a path with "
-        "dots such as '0.image', or a function of the batch"
+        f"{key}: no entry {first!r} in {have}: give a key of the batch, a dotted path such as "
+        "'0.image', or a function of the batch"
     )

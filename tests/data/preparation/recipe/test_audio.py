@@ -7,21 +7,10 @@ import pytest
 import torch
 
 from fdkd_lightning.data.preparation.media import read_audio
-from fdkd_lightning.data.preparation.recipe import AudioRecipe, MediaRecipe, Part
-from fdkd_lightning.data.preparation.recipe.base import WHOLE
+from fdkd_lightning.data.preparation.recipe import AudioRecipe, Part
 
 Write = Callable[..., Path]
-
-
-def store(recipe: MediaRecipe, path: Path, part: Part = WHOLE) -> Path:
-    """The compact form, beside its source."""
-    compact = path.with_name(f"{path.name}{recipe.suffix}")
-    compact.write_bytes(recipe.encode(path, part))
-    return compact
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
+Store = Callable[..., Path]
 
 
 def ramp(path: Path, samples: int) -> Path:
@@ -34,7 +23,9 @@ def values(recipe: AudioRecipe, path: Path, generator: np.random.Generator | Non
     return (recipe.load(path, generator) * 32768).int().tolist()
 
 
-def test_audio_is_kept_in_16_bits_at_the_recipes_rate(tmp_path: Path, write_wav: Write) -> None:
+def test_audio_is_kept_in_16_bits_at_the_recipes_rate(
+    tmp_path: Path, write_wav: Write, store: Store
+) -> None:
     path = write_wav(tmp_path / "a.wav", 1, 44_100)
     compact = store(AudioRecipe(16_000), path)
     kept = np.load(compact)
@@ -44,7 +35,7 @@ def test_audio_is_kept_in_16_bits_at_the_recipes_rate(tmp_path: Path, write_wav:
     np.testing.assert_array_equal(segment, kept[4000:12_000])
 
 
-def test_a_16_bit_wav_is_kept_as_it_is(tmp_path: Path, write_wav: Write) -> None:
+def test_a_16_bit_wav_is_kept_as_it_is(tmp_path: Path, write_wav: Write, store: Store) -> None:
     path = write_wav(tmp_path / "a.wav", 1, 16_000)
     stored = np.frombuffer(path.read_bytes()[44:], "<i2")
     np.testing.assert_array_equal(np.load(store(AudioRecipe(16_000), path)), stored)
@@ -57,18 +48,22 @@ def test_a_16_bit_wav_is_kept_as_it_is(tmp_path: Path, write_wav: Write) -> None
 def test_a_short_sound_is_filled(tmp_path: Path, fill: Any, expected: list[int]) -> None:
     recipe = AudioRecipe(10, seconds=1, fill=fill)
     path = ramp(tmp_path / "a.npy", 4)
-    assert values(recipe, path, None) == values(recipe, path, rng()) == expected
+    assert values(recipe, path, None) == values(recipe, path, np.random.default_rng(0)) == expected
 
 
 def test_a_long_sound_is_cropped(tmp_path: Path) -> None:
     path = ramp(tmp_path / "a.npy", 24)
     start = AudioRecipe(10, seconds=2)
-    assert values(start, path, None) == values(start, path, rng()) == list(range(20))
+    assert (
+        values(start, path, None)
+        == values(start, path, np.random.default_rng(0))
+        == list(range(20))
+    )
     anywhere = AudioRecipe(10, seconds=2, crop="random")
     assert values(anywhere, path, None) == list(range(2, 22))
     firsts = set()
     for seed in range(100):
-        sound = values(anywhere, path, rng(seed))
+        sound = values(anywhere, path, np.random.default_rng(seed))
         assert sound == list(range(sound[0], sound[0] + 20))
         firsts.add(sound[0])
     assert firsts == {0, 1, 2, 3, 4}
@@ -77,14 +72,20 @@ def test_a_long_sound_is_cropped(tmp_path: Path) -> None:
 def test_a_sound_of_just_that_length(tmp_path: Path) -> None:
     path = ramp(tmp_path / "a.npy", 10)
     for crop in ("start", "random"):
-        assert values(AudioRecipe(10, 1, "zeros", crop), path, rng()) == list(range(10))  # type: ignore[arg-type]
+        assert values(AudioRecipe(10, 1, "zeros", crop), path, np.random.default_rng(0)) == list(
+            range(10)
+        )  # type: ignore[arg-type]
 
 
 def test_a_clip_may_keep_its_own_length(tmp_path: Path) -> None:
     recipe = AudioRecipe(10, seconds=None)
     for samples in (4, 24):
         path = ramp(tmp_path / "a.npy", samples)
-        assert values(recipe, path, None) == values(recipe, path, rng()) == list(range(samples))
+        assert (
+            values(recipe, path, None)
+            == values(recipe, path, np.random.default_rng(0))
+            == list(range(samples))
+        )
     assert recipe.blank().shape == (10,)
 
 
@@ -104,8 +105,8 @@ def test_the_rate_alone_tells_compact_forms_apart() -> None:
     [
         (lambda: AudioRecipe(rate=0), "rate=0 must be at least 1"),
         (lambda: AudioRecipe(seconds=0), "seconds=0 must be at least"),
-        (lambda: AudioRecipe(fill="none"), "fill='none' must be 'tile' or 'zeros'"),  # type: ignore[arg-type]
-        (lambda: AudioRecipe(crop="end"), "crop='end' must be 'start' or 'random'"),  # type: ignore[arg-type]
+        (lambda: AudioRecipe(fill="none"), "fill='none' is unknown: choose 'tile' or 'zeros'"),  # type: ignore[arg-type]
+        (lambda: AudioRecipe(crop="end"), "crop='end' is unknown: choose 'start' or 'random'"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_arguments_are_named(make: Callable[[], object], message: str) -> None:

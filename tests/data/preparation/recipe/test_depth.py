@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Part
 from fdkd_lightning.data.preparation.recipe.depth import DepthRecipe
 
@@ -55,7 +55,7 @@ def test_all_16_bits_of_millimetres_come_back(tmp_path: Path) -> None:
     assert np.array_equal(np.rint(found[0].numpy() * 1000), steps)
 
 
-def test_what_a_sensor_did_not_see_is_a_hole(tmp_path: Path) -> None:
+def test_what_a_sensor_did_not_see_is_0(tmp_path: Path) -> None:
     metres = np.array([[np.nan, np.inf, -1.0, 0.0, 2.0]], np.float32)
     recipe = DepthRecipe(size=(1, 5))
     found = recipe.load(kept(tmp_path, recipe, write(tmp_path / "a.tiff", metres)), None)
@@ -75,13 +75,18 @@ def test_no_distance_is_in_a_view_that_is_not_in_the_map(tmp_path: Path) -> None
 def test_what_is_no_depth_map_is_refused(tmp_path: Path) -> None:
     for name, values, message in (
         ("8.png", np.zeros((48, 64), np.uint8), "mode L: 8 bits cannot hold a distance"),
-        ("far.tiff", np.full((48, 64), 70.0, np.float32), "70.000 m is beyond the 65.535 m"),
+        (
+            "far.tiff",
+            np.full((48, 64), 70.0, np.float32),
+            "70.000 m exceeds the largest distance, 65.535 m",
+        ),
         ("size.png", np.zeros((48, 60), np.uint16), "48 x 60 pixels"),
     ):
         with pytest.raises(MediaError, match=message):
             DepthRecipe(size=(48, 64)).encode(write(tmp_path / name, values))
-    with pytest.raises(ValueError, match="unit=0 must be above 0"):
-        DepthRecipe(unit=0)
+    for unit in (0, float("nan")):
+        with pytest.raises(ValueError, match=f"unit={unit} must be above 0"):
+            DepthRecipe(unit=unit)
 
 
 def test_another_unit_is_another_compact_form() -> None:

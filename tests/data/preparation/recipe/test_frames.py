@@ -11,33 +11,11 @@ from PIL import Image
 
 from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
-    MediaRecipe,
-    Part,
 )
-from fdkd_lightning.data.preparation.recipe.base import WHOLE
 from fdkd_lightning.data.preparation.recipe.frames import choose_frames
 
 Write = Callable[..., Path]
-
-
-def store(recipe: MediaRecipe, path: Path, part: Part = WHOLE) -> Path:
-    """The compact form, beside its source."""
-    compact = path.with_name(f"{path.name}{recipe.suffix}")
-    compact.write_bytes(recipe.encode(path, part))
-    return compact
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def gradient(path: Path, size: tuple[int, int] = (64, 48)) -> Path:
-    """Red is the column, green the row, from 0 to 255."""
-    width, height = size
-    x = np.linspace(0, 255, width)[None].repeat(height, 0)
-    y = np.linspace(0, 255, height)[:, None].repeat(width, 1)
-    Image.fromarray(np.stack([x, y, 0 * x], 2).astype(np.uint8)).save(path)
-    return path
+Store = Callable[..., Path]
 
 
 @pytest.mark.parametrize("name", ["a.flv", "a.mp4"])
@@ -57,6 +35,7 @@ def test_frames_are_jpeg_files_in_a_zip_file(
     name: str,
     arguments: dict[str, Any],
     kept: list[int],
+    store: Store,
 ) -> None:
     compact = store(FramesRecipe(**arguments, bound=24), write_clip(tmp_path / name))
     with zipfile.ZipFile(compact) as archive:
@@ -74,30 +53,34 @@ def grays(recipe: FramesRecipe, compact: Path, generator: np.random.Generator | 
 
 
 def test_frames_are_random_in_training_and_fixed_in_evaluation(
-    tmp_path: Path, write_clip: Write
+    tmp_path: Path, write_clip: Write, store: Store
 ) -> None:
     compact = store(FramesRecipe(fps=10), write_clip(tmp_path / "a.mp4"))
     one, three = FramesRecipe(size=8), FramesRecipe(count=3, size=8)
     assert grays(one, compact, None) == [15]
     assert grays(three, compact, None) == [5, 15, 25]
-    assert len({grays(one, compact, rng(seed))[0] for seed in range(60)}) > 20
+    assert len({grays(one, compact, np.random.default_rng(seed))[0] for seed in range(60)}) > 20
     for seed in range(10):
-        for part, number in enumerate(grays(three, compact, rng(seed))):
+        for part, number in enumerate(grays(three, compact, np.random.default_rng(seed))):
             assert 10 * part <= number < 10 * (part + 1)
     assert grays(FramesRecipe(count=60, size=8), compact, None) == [i // 2 for i in range(60)]
 
 
-def test_frames_of_a_clip_get_one_view_or_each_its_own(tmp_path: Path) -> None:
-    still = gradient(tmp_path / "a.png").read_bytes()
+def test_frames_of_a_clip_get_one_view_or_each_its_own(
+    tmp_path: Path, write_gradient: Write
+) -> None:
+    still = write_gradient(tmp_path / "a.png").read_bytes()
     with Image.open(io.BytesIO(still)) as image:
         image.save(tmp_path / "a.jpg", quality=95)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i in range(2):
             archive.write(tmp_path / "a.jpg", f"{i}.jpg")
-    first, second = FramesRecipe(count=2, size=16).load(tmp_path / "a.zip", rng())
+    first, second = FramesRecipe(count=2, size=16).load(
+        tmp_path / "a.zip", np.random.default_rng(0)
+    )
     torch.testing.assert_close(first, second)
     apart = FramesRecipe(count=2, size=16, per_frame=True)
-    first, second = apart.load(tmp_path / "a.zip", rng())
+    first, second = apart.load(tmp_path / "a.zip", np.random.default_rng(0))
     assert not torch.allclose(first, second, atol=0.05)
     first, second = apart.load(tmp_path / "a.zip", None)
     torch.testing.assert_close(first, second)
@@ -135,7 +118,8 @@ def test_what_is_stored_tells_compact_forms_apart_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FramesRecipe(fps=0), "fps=0 must be above 0, or None"),
+        (lambda: FramesRecipe(fps=0), "fps=0 must be above 0"),
+        (lambda: FramesRecipe(fps=float("nan")), "fps=nan must be above 0"),
         (lambda: FramesRecipe(least=0), "least=0 must be at least 1"),
         (lambda: FramesRecipe(count=0), "count=0 must be at least 1"),
         (lambda: FramesRecipe(bound=0), "bound=0 must be at least 1"),

@@ -6,25 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
-from fdkd_lightning.data.preparation.recipe import ImageRecipe, MediaRecipe, Part
-from fdkd_lightning.data.preparation.recipe.base import WHOLE
+from fdkd_lightning.data.preparation.media_error import MediaError
+from fdkd_lightning.data.preparation.recipe import ImageRecipe
 
 Write = Callable[..., Path]
+Store = Callable[..., Path]
 
 
-def store(recipe: MediaRecipe, path: Path, part: Part = WHOLE) -> Path:
-    """The compact form, beside its source."""
-    compact = path.with_name(f"{path.name}{recipe.suffix}")
-    compact.write_bytes(recipe.encode(path, part))
-    return compact
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def test_a_picture_is_bounded_and_scaled_to_one(tmp_path: Path, write_picture: Write) -> None:
+def test_a_picture_is_bounded_and_scaled_to_one(
+    tmp_path: Path, write_picture: Write, store: Store
+) -> None:
     path = write_picture(tmp_path / "a.png", (100, 60))
     recipe = ImageRecipe(size=16, bound=30)
     compact = store(recipe, path)
@@ -36,25 +27,21 @@ def test_a_picture_is_bounded_and_scaled_to_one(tmp_path: Path, write_picture: W
     torch.testing.assert_close(picture, expected.expand(3, 16, 16), atol=0.02, rtol=0)
 
 
-def gradient(path: Path, size: tuple[int, int] = (64, 48)) -> Path:
-    """Red is the column, green the row, from 0 to 255."""
-    width, height = size
-    x = np.linspace(0, 255, width)[None].repeat(height, 0)
-    y = np.linspace(0, 255, height)[:, None].repeat(width, 1)
-    Image.fromarray(np.stack([x, y, 0 * x], 2).astype(np.uint8)).save(path)
-    return path
-
-
-def test_training_views_differ_and_evaluation_sees_the_whole(tmp_path: Path) -> None:
+def test_training_views_differ_and_evaluation_sees_the_whole(
+    tmp_path: Path, store: Store, write_gradient: Write
+) -> None:
     recipe = ImageRecipe(size=32)
-    compact = store(recipe, gradient(tmp_path / "a.png"))
+    compact = store(recipe, write_gradient(tmp_path / "a.png"))
     whole = recipe.load(compact, None)
     assert whole[0, :, 0].max() < 0.05
     assert whole[0, :, -1].min() > 0.95
-    torch.testing.assert_close(recipe.load(compact, rng(5)), recipe.load(compact, rng(5)))
+    torch.testing.assert_close(
+        recipe.load(compact, np.random.default_rng(5)),
+        recipe.load(compact, np.random.default_rng(5)),
+    )
     areas, mirrored = [], 0
     for seed in range(200):
-        view = recipe.load(compact, rng(seed))
+        view = recipe.load(compact, np.random.default_rng(seed))
         width = float(view[0, :, -1].mean() - view[0, :, 0].mean())
         height = float(view[1, -1].mean() - view[1, 0].mean())
         mirrored += width < 0
@@ -65,16 +52,22 @@ def test_training_views_differ_and_evaluation_sees_the_whole(tmp_path: Path) -> 
     assert 0.05 < min(areas) < 0.2
     assert 0.8 < max(areas) <= 1
     still = ImageRecipe(size=32, augment=False)
-    torch.testing.assert_close(still.load(compact, rng()), whole)
+    torch.testing.assert_close(still.load(compact, np.random.default_rng(0)), whole)
 
 
-def test_a_very_long_picture_has_a_view(tmp_path: Path) -> None:
+def test_a_very_long_picture_has_a_view(
+    tmp_path: Path, store: Store, write_gradient: Write
+) -> None:
     recipe = ImageRecipe(size=8)
-    compact = store(recipe, gradient(tmp_path / "a.png", (2000, 4)))
-    assert {recipe.load(compact, rng(seed)).shape for seed in range(20)} == {(3, 8, 8)}
+    compact = store(recipe, write_gradient(tmp_path / "a.png", (2000, 4)))
+    assert {recipe.load(compact, np.random.default_rng(seed)).shape for seed in range(20)} == {
+        (3, 8, 8)
+    }
 
 
-def test_gray_and_transparent_pictures_become_rgb_but_16_bits_are_refused(tmp_path: Path) -> None:
+def test_gray_and_transparent_pictures_become_rgb_but_16_bits_are_refused(
+    tmp_path: Path, store: Store
+) -> None:
     recipe = ImageRecipe(size=8)
     for mode in ("L", "P", "RGBA", "CMYK", "1"):
         path = tmp_path / f"{mode}.tiff"

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Part
 from fdkd_lightning.data.preparation.recipe.label_map import LabelMapRecipe
 from fdkd_lightning.data.sets.nyu_classes import classes_of_894
@@ -38,13 +38,13 @@ def test_a_matlab_member_of_16_bits_is_read(tmp_path: Path, write_nyu: Callable[
 def test_a_smaller_map_lies_in_the_middle_of_void(tmp_path: Path) -> None:
     recipe = LabelMapRecipe(classes=(0, 1), size=(6, 7))
     found = loaded(tmp_path, recipe, np.ones((3, 3), np.uint8))
-    # Three rows more: one above and two below, as TokenFusion crops its pictures.
+    # Three rows more: one above and two below, as TokenFusion crops its images.
     assert torch.nonzero(found == 1).min(0).values.tolist() == [1, 2]
     assert (found == 1).sum() == 9
     assert (found == -100).sum() == 33
 
 
-def test_beyond_a_picture_is_void(tmp_path: Path) -> None:
+def test_beyond_an_image_is_void(tmp_path: Path) -> None:
     recipe = LabelMapRecipe(classes=(0,), size=(8, 8), scales=(0.5,))
     loaded(tmp_path, recipe, np.zeros((8, 8), np.uint8))
     view = recipe.load(tmp_path / "kept.png", np.random.default_rng(0))
@@ -58,10 +58,10 @@ def test_what_is_no_such_map_is_refused(tmp_path: Path) -> None:
     for values, message in (
         (
             np.full((4, 4), 41, np.uint8),
-            "values from 41 to 41, where the source is to have 0 to 40",
+            "values from 41 to 41, but classes covers 0 to 40",
         ),
         (np.zeros((5, 4), np.uint8), "5 x 4 pixels"),
-        (np.zeros((4, 4, 3), np.uint8), "mode RGB, no numbers"),
+        (np.zeros((4, 4, 3), np.uint8), "mode RGB are not integers"),
     ):
         with pytest.raises(MediaError, match=message):
             loaded(tmp_path, recipe, values)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Part
 from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
 from fdkd_lightning.data.preparation.recipe.scene_image import SceneImageRecipe
@@ -15,9 +15,7 @@ from fdkd_lightning.data.preparation.recipe.scene_image import SceneImageRecipe
 SIZE = (48, 64)
 
 
-def test_a_matlab_member_is_the_picture_it_was(
-    tmp_path: Path, write_nyu: Callable[..., Any]
-) -> None:
+def test_a_matlab_member_is_the_image_it_was(tmp_path: Path, write_nyu: Callable[..., Any]) -> None:
     write_nyu(tmp_path, "labeled", count=2, split=1)
     recipe = SceneImageRecipe(size=SIZE)
     part = Part(member="images/1")
@@ -26,11 +24,11 @@ def test_a_matlab_member_is_the_picture_it_was(
     found = recipe.load(stored, None)
     assert found.shape == (3, *SIZE)
     assert found.dtype == torch.float32
-    for place, color in {(10, 60): (250, 240, 20), (44, 60): (20, 200, 60)}.items():
-        assert (255 * found[:, place[0], place[1]]).tolist() == pytest.approx(color, abs=4)
+    for (row, column), color in {(10, 60): (250, 240, 20), (44, 60): (20, 200, 60)}.items():
+        assert (255 * found[:, row, column]).tolist() == pytest.approx(color, abs=4)
 
 
-def test_training_fills_with_the_mean_color(tmp_path: Path) -> None:
+def test_training_fills_with_the_mean_colour(tmp_path: Path) -> None:
     recipe = SceneImageRecipe(size=SIZE, scales=(0.5,))
     Image.new("RGB", (64, 48), (255, 255, 255)).save(tmp_path / "white.png")
     (tmp_path / "a.jpg").write_bytes(recipe.encode(tmp_path / "white.png"))
@@ -51,13 +49,13 @@ def test_the_size_of_training_is_that_of_the_crop(tmp_path: Path) -> None:
     assert recipe.load(tmp_path / "a.jpg", None).shape == (3, *SIZE)
 
 
-def test_what_is_no_such_picture_is_refused(tmp_path: Path, write_nyu: Callable[..., Any]) -> None:
+def test_what_is_no_such_image_is_refused(tmp_path: Path, write_nyu: Callable[..., Any]) -> None:
     write_nyu(tmp_path, "labeled", count=2, split=1)
     Image.fromarray(np.zeros(SIZE, np.uint16)).save(tmp_path / "deep.png")
     Image.new("RGB", (40, 30)).save(tmp_path / "small.png")
     recipe = SceneImageRecipe(size=SIZE)
     for name, part, message in (
-        ("nyu_depth_v2_labeled.mat", Part(member="depths/0"), "float32 .*no colours"),
+        ("nyu_depth_v2_labeled.mat", Part(member="depths/0"), "float32 .*not RGB"),
         ("deep.png", Part(), "not 8 bits each"),
         ("small.png", Part(), "30 x 40 pixels"),
     ):

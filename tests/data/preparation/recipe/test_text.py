@@ -8,10 +8,6 @@ from fdkd_lightning.data.preparation.recipe import TextRecipe
 Write = Callable[..., Path]
 
 
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
 def test_a_text_is_loaded_as_it_is() -> None:
-    assert TextRecipe().load("a dog", rng()) == "a dog"
+    assert TextRecipe().load("a dog", np.random.default_rng(0)) == "a dog"
     assert TextRecipe().blank() == ""

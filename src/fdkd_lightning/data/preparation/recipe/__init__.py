@@ -1,4 +1,4 @@
-"""How each modality is decoded, kept and loaded."""
+"""Recipes: how each modality is decoded, stored and loaded."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Sound: a waveform."""
+"""Recipe of audio."""
 
 import io
 from pathlib import Path
@@ -10,25 +10,25 @@ from torch import Tensor
 
 from fdkd_lightning.data.preparation.media import read_audio
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_choice, check_range
 
 
 class AudioRecipe(MediaRecipe):
-    """A waveform, kept as 16-bit samples.
+    """Audio as a waveform, stored as 16-bit samples.
 
     Args:
-        rate: Samples per second; other rates are resampled.
-        seconds: Length of what is loaded; None: all there is, so that a batch of clips that differ
-            is a list, as the published spectrograms take it.
-        fill: What follows a shorter sound: ``"tile"`` the sound again, ``"zeros"`` silence.
-        crop: Which part of a longer sound is loaded: ``"start"`` the first, ``"random"`` any in
+        rate: Sampling rate, Hz; files with another rate are resampled.
+        seconds: Length of the loaded waveform; None: the whole clip, so that a batch of clips of
+            different lengths is a list, which the published spectrograms accept.
+        fill: Continuation of a shorter clip: ``"tile"`` repeats it, ``"zeros"`` adds silence.
+        crop: Part of a longer clip: ``"start"`` takes its beginning, ``"random"`` a random part in
             training and the middle in evaluation.
 
     Shape:
-        - output: [S] float32, full scale is 1; S = round(seconds * rate), or the clip's own
+        - output: [S] float32, full scale is 1; S = round(seconds * rate), or the length of the clip
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range or unknown.
 
     Example:
         >>> AudioRecipe(rate=16000, seconds=3).blank().shape
@@ -47,28 +47,26 @@ class AudioRecipe(MediaRecipe):
         check_range("rate", rate, 1)
         if seconds is not None:
             check_range("seconds", seconds, 1 / rate)
-        if fill not in ("tile", "zeros"):
-            raise ValueError(f"fill={fill!r} must be 'tile' or 'zeros'")
-        if crop not in ("start", "random"):
-            raise ValueError(f"crop={crop!r} must be 'start' or 'random'")
+        check_choice("fill", fill, ("tile", "zeros"))
+        check_choice("crop", crop, ("start", "random"))
         self.rate = rate
         self.samples = None if seconds is None else round(seconds * rate)
         self.fill = fill
         self.crop = crop
 
     def stored(self) -> dict[str, Any]:
-        """The rate."""
+        """Return the sampling rate."""
         return {"rate": self.rate}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The whole segment as int16, which leaves 16-bit files of that rate as they are."""
+        """Decode the segment as int16, which is lossless for 16-bit files of the same rate."""
         sound = read_audio(path, self.rate, part.start, part.duration)
         file = io.BytesIO()
         np.save(file, np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2"))
         return file.getvalue()
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """A waveform."""
+        """Load a waveform."""
         sound = np.load(source, allow_pickle=False)
         samples = len(sound) if self.samples is None else self.samples
         rest = len(sound) - samples
@@ -84,5 +82,5 @@ class AudioRecipe(MediaRecipe):
         return torch.from_numpy(sound.astype(np.float32) / 32768)
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """Silence, a second of it where the length is the clip's own."""
+        """Return silence, of one second if ``seconds`` is None."""
         return torch.zeros(self.rate if self.samples is None else self.samples)

@@ -1,4 +1,4 @@
-"""What a modality's source becomes: its compact form on disk, and the tensor made from that."""
+"""Base classes of recipes: from the source of a modality to its compact form and its tensor."""
 
 import hashlib
 import json
@@ -10,18 +10,23 @@ import numpy as np
 from torch import Tensor
 
 FORMAT_VERSION = 1
-"""Of all compact forms; raise it whenever the same recipe would give other contents."""
+"""Version of all compact forms; increase it when a recipe with the same arguments changes them."""
 
 Generator = np.random.Generator | None
-"""Draws a training sample's view; None, in evaluation: the view is the same each time."""
+"""Random generator of a training view; None in evaluation, where the view is deterministic."""
 
 
 class Part(NamedTuple):
-    """What of a file is meant.
+    """The part of a file that belongs to a sample.
 
-    Shape:
-        - start, duration: a segment, seconds; None: from the file's beginning, to its end
-        - member: what a container of many samples calls it; empty: the file is one sample
+    Args:
+        start: Start of the segment, seconds; None: start of the file.
+        duration: Length of the segment, seconds; None: to the end of the file.
+        member: Name of the sample within a file of many samples; empty: the file is one sample.
+
+    Example:
+        >>> Part(start=2.5, duration=1.0)
+        Part(start=2.5, duration=1.0, member='')
     """
 
     start: float | None = None
@@ -33,45 +38,91 @@ WHOLE = Part()
 
 
 class Recipe(ABC):
-    """How one modality of a sample is loaded."""
+    """Base class of recipes, which load one modality of a sample.
+
+    Subclasses override :meth:`load` and :meth:`blank`.
+
+    Example:
+        >>> class Letters(Recipe):
+        ...     def load(self, source, rng):
+        ...         return list(source)
+        ...     def blank(self, rng=None):
+        ...         return []
+        >>> Letters().load("owl", rng=None)
+        ['o', 'w', 'l']
+    """
 
     @abstractmethod
     def load(self, source: Any, rng: Generator) -> Any:
-        """What goes into the batch; of the same shape for each sample."""
+        """Load an entry of the batch, of the same shape for each sample.
+
+        Args:
+            source: Text of the sample; for a :class:`MediaRecipe`, path of the compact form.
+            rng: Generator of the training view; None in evaluation.
+        """
 
     @abstractmethod
     def blank(self, rng: Generator = None) -> Any:
-        """The same for a sample that lacks the modality."""
+        """Return the entry for a sample without the modality.
+
+        Args:
+            rng: Generator of the training view; None in evaluation.
+        """
 
 
 class MediaRecipe(Recipe):
-    """How one modality is decoded once, and how the compact form is loaded.
+    """Base class of recipes that decode a file once into a compact form and load that.
 
-    Arguments that :meth:`stored` does not name only change how the compact form is loaded: recipes
-    that differ in nothing else share it.
+    Subclasses set ``suffix``, the file extension of the compact form, and override :meth:`stored`,
+    :meth:`encode`, :meth:`load` and :meth:`blank`. Arguments that :meth:`stored` does not return
+    only affect loading: recipes that differ in nothing else share their compact forms.
+
+    Example:
+        >>> import torch
+        >>> class Bytes(MediaRecipe):
+        ...     suffix = ".bin"
+        ...     def stored(self):
+        ...         return {}
+        ...     def encode(self, path, part=WHOLE):
+        ...         return path.read_bytes()
+        ...     def load(self, source, rng):
+        ...         return torch.frombuffer(bytearray(source.read_bytes()), dtype=torch.uint8)
+        ...     def blank(self, rng=None):
+        ...         return torch.zeros(1, dtype=torch.uint8)
+        >>> Bytes().fingerprint == Bytes().fingerprint
+        True
     """
 
     suffix: ClassVar[str]
 
     @abstractmethod
     def stored(self) -> dict[str, Any]:
-        """Name -> value of what decides the compact form's contents."""
+        """Return name -> value of the arguments that determine the compact form."""
 
     @abstractmethod
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The compact form of a file, or a part of it.
+        """Decode a file, or a part of it, into its compact form.
+
+        Args:
+            path: Source file.
+            part: Part of the file to decode.
 
         Raises:
-            MediaError: If the file does not give one.
+            MediaError: If the file cannot be decoded.
         """
 
     @abstractmethod
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """The tensor made from a compact form."""
+        """Load a compact form as a tensor.
+
+        Args:
+            source: Path of the compact form.
+            rng: Generator of the training view; None in evaluation.
+        """
 
     @property
     def fingerprint(self) -> str:
-        """Differs where the compact form does."""
-        named = {"recipe": type(self).__qualname__, "version": FORMAT_VERSION} | self.stored()
-        text = json.dumps(named, sort_keys=True)
+        """Hash of the class and of all arguments that determine the compact form."""
+        identity = {"recipe": type(self).__qualname__, "version": FORMAT_VERSION} | self.stored()
+        text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""How far away a scene is."""
+"""Recipe of depth maps."""
 
 import io
 from pathlib import Path
@@ -10,29 +10,32 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
-from fdkd_lightning.data.preparation.media import MediaError, read_image
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
+from fdkd_lightning.ops.checks import check_range
 
 FARTHEST = 65.535
-"""Metres that 16 bits of millimetres reach."""
+"""Largest distance in metres that 16-bit millimetres hold."""
 
 
 class DepthRecipe(SceneRecipe):
-    """A depth map, kept as 16-bit PNG of millimetres: up to 65.535 m, to half a millimetre.
+    """A depth map, stored as 16-bit PNG of millimetres: up to 65.535 m, to half a millimetre.
 
-    Views are drawn as :class:`SceneRecipe` says, of the nearest pixel: in between lie distances
-    where nothing is. The distances stay as they are where the picture is scaled. Holes, and what
-    lies beyond the picture, are 0.
+    Views are those of :class:`SceneRecipe`, by nearest neighbour, as interpolation at an edge would
+    invent distances. Scaling the image does not change the distances. Pixels without a measurement,
+    and pixels beyond the image, are 0.
 
     Args:
-        size: H and W of the maps.
-        scales: One is drawn for each view; the default is CMX's.
-        crop: H and W of what is loaded in training; None: ``size``, as CMX does.
-        mirror: Mirror left and right half of the time.
-        unit: Metres of one step of a source that holds whole numbers, such as a 16-bit PNG;
-            fractions are metres.
+        size: H and W of the stored maps, pixels.
+        scales: Scale factors, of which one is drawn for each training view; the default is that of
+            CMX.
+        crop: H and W of the training views, pixels; None: ``size``, as in CMX.
+        mirror: Flip half of the training views horizontally.
+        unit: Metres of one step of an integer source, such as a 16-bit PNG. Floating-point sources
+            are in metres.
 
     Shape:
         - output: [1, H, W] float32, metres
@@ -56,34 +59,35 @@ class DepthRecipe(SceneRecipe):
         unit: float = 0.001,
     ) -> None:
         super().__init__(size, scales, crop, mirror)
-        if not unit > 0:
-            raise ValueError(f"unit={unit} must be above 0: the metres of one step")
+        check_range("unit", unit, above=0)
         self.unit = unit
 
     def stored(self) -> dict[str, Any]:
-        """Size of the stored maps, and the unit of their source."""
+        """Return the size of the stored maps and the unit of their source."""
         return {"size": self.size, "unit": self.unit}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The depth map of a file, or of an array in a MATLAB file."""
+        """Decode the depth map of an image file, or of an array in a MATLAB file."""
         metres = self._metres(path, part.member)
         self.check_size(metres.shape)
         farthest = float(metres.max())
         if farthest > FARTHEST:
-            raise MediaError("undecodable", f"{farthest:.3f} m is beyond the {FARTHEST} m kept")
+            raise MediaError(
+                "undecodable", f"{farthest:.3f} m exceeds the largest distance, {FARTHEST} m"
+            )
         content = io.BytesIO()
         Image.fromarray(np.rint(metres * 1000).astype(np.uint16)).save(content, "PNG")
         return content.getvalue()
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """A view."""
+        """Load a view of the map."""
         with Image.open(source) as image:
             millimetres = self.draw(rng).nearest(np.asarray(image), 0)
         return torch.from_numpy(millimetres.astype(np.float32) / 1000)[None]
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """One hole."""
-        return torch.zeros(1, *self.seen(rng))
+        """Return a map without any measurement."""
+        return torch.zeros(1, *self.view_size(rng))
 
     def _metres(self, path: Path, member: str) -> NDArray[np.float64]:
         if member:
@@ -96,8 +100,8 @@ class DepthRecipe(SceneRecipe):
                 )
             values = np.asarray(image)
         if values.ndim != 2:
-            raise MediaError("undecodable", f"an array of shape {values.shape}, no depth map")
+            raise MediaError("undecodable", f"an array of shape {values.shape} is not a depth map")
         unit = self.unit if np.issubdtype(values.dtype, np.integer) else 1.0
         metres = values.astype(np.float64) * unit
-        # Sensors that see nothing say so in several ways.
+        # Sensors mark missing measurements as NaN, infinite, negative or 0.
         return np.where(np.isfinite(metres) & (metres > 0), metres, 0.0)

@@ -1,4 +1,4 @@
-"""Frames of a clip."""
+"""Recipe of video frames."""
 
 import io
 import zipfile
@@ -16,22 +16,23 @@ from fdkd_lightning.ops.checks import check_range
 
 
 class FramesRecipe(MediaRecipe):
-    """Some frames of a clip as square pictures, kept as JPEG files in one uncompressed ZIP file.
+    """Frames of a video as square images, stored as JPEG files in one uncompressed ZIP file.
 
-    The stored frames are cut into ``count`` equal parts, in time; one of each is loaded, any in
-    training and the middle one in evaluation. Views are drawn as :class:`ImageRecipe` draws them.
+    The stored frames are divided into ``count`` equal segments in time. One frame of each segment
+    is loaded: a random one in training, the middle one in evaluation. Crop and flip are drawn as in
+    :class:`ImageRecipe`.
 
     Args:
-        fps: Frames to store per second, the first at 0 s; None: ``least`` frames whatever the
-            length.
-        least: Store at least so many, spread over the clip, if it has them.
-        count: T, the frames to load.
-        size: Side of what is loaded, pixels.
-        augment: Draw a part and mirror it in training.
-        per_frame: Draw for each frame by itself, as OGM-GE, C2KD and the reproduction of FD-CMKD
-            do; otherwise all frames of a clip get the same view.
-        bound: The shorter side of the stored frames, pixels; smaller ones are kept as they are.
-        quality: JPEG's, from 1 to 95.
+        fps: Frames to store per second, the first at 0 s; None: ``least`` frames, whatever the
+            duration.
+        least: Smallest number of frames to store, spread over the clip, if it has so many.
+        count: T, the number of frames to load.
+        size: Side of the loaded images, pixels.
+        augment: Crop and flip at random in training.
+        per_frame: Draw crop and flip for each frame, as OGM-GE, C2KD and the reproduction of
+            FD-CMKD do; otherwise once for all frames of a clip.
+        bound: Length of the shorter side of a stored frame, pixels; smaller frames keep their size.
+        quality: Quality of the JPEG files, from 1 to 95.
 
     Shape:
         - output: [T, 3, H, W] float32 from 0 to 1, H = W = size
@@ -57,8 +58,8 @@ class FramesRecipe(MediaRecipe):
         bound: int = 256,
         quality: int = 95,
     ) -> None:
-        if fps is not None and not fps > 0:
-            raise ValueError(f"fps={fps} must be above 0, or None")
+        if fps is not None:
+            check_range("fps", fps, above=0)
         check_range("least", least, 1)
         check_range("count", count, 1)
         check_range("size", size, 1)
@@ -74,12 +75,12 @@ class FramesRecipe(MediaRecipe):
         self.quality = quality
 
     def stored(self) -> dict[str, Any]:
-        """Which frames are stored, and their size and quality."""
+        """Return which frames are stored, and their size and quality."""
         frames = {"fps": self.fps, "least": self.least}
         return frames | {"bound": self.bound, "quality": self.quality}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """Frames of the segment, named by their number."""
+        """Decode frames of the segment, stored under their numbers."""
         if self.fps is None:
             frames = read_frames(path, None, self.least, 1, part.start, part.duration)
         else:
@@ -87,31 +88,36 @@ class FramesRecipe(MediaRecipe):
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for number, frame in enumerate(frames, 1):
-                # A ZipInfo by itself is dated 1980: no clock gets into the bytes.
+                # A ZipInfo is dated 1980 by default: the bytes do not depend on the time.
                 name = zipfile.ZipInfo(f"{number:05d}.jpg")
                 archive.writestr(name, to_jpeg(frame, self.bound, self.quality))
         return content.getvalue()
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """One frame of each part."""
+        """Load one frame of each segment."""
         with zipfile.ZipFile(io.BytesIO(source.read_bytes())) as archive:
             names = archive.namelist()
             chosen = [names[i] for i in choose_frames(len(names), self.count, rng)]
-            pictures = [archive.read(name) for name in chosen]
-        return load_views(pictures, self.size, rng if self.augment else None, self.per_frame)
+            images = [archive.read(name) for name in chosen]
+        return load_views(images, self.size, rng if self.augment else None, self.per_frame)
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """Black."""
+        """Return black frames."""
         return torch.zeros(self.count, 3, self.size, self.size)
 
 
 def choose_frames(total: int, count: int, rng: Generator) -> list[int]:
-    """A frame of each of ``count`` equal parts of a clip: any, or without ``rng`` the middle one.
+    """Choose a frame of each of ``count`` equal segments of a clip.
+
+    Args:
+        total: Number of frames of the clip.
+        count: Number of segments.
+        rng: Generator of a random frame of each segment; None: the middle frame.
 
     Example:
         >>> choose_frames(total=9, count=3, rng=None)
         [1, 4, 7]
     """
     positions = np.full(count, 0.5) if rng is None else rng.random(count)
-    chosen = ((part + place) * total / count for part, place in enumerate(positions))
-    return [min(int(place), total - 1) for place in chosen]  # rounding may reach the end
+    frames = ((part + position) * total / count for part, position in enumerate(positions))
+    return [min(int(frame), total - 1) for frame in frames]  # rounding may reach the end

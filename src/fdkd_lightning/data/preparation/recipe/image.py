@@ -1,4 +1,4 @@
-"""Pictures, and what frames share with them."""
+"""Recipe of images, and functions shared with the recipe of frames."""
 
 import io
 import math
@@ -11,28 +11,30 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fdkd_lightning.data.preparation.media import MediaError, read_image
+from fdkd_lightning.data.preparation.image_file import read_image
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
 from fdkd_lightning.ops.checks import check_range
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Mean of each channel over ImageNet, where white is 1; what pictures are normalised by."""
+"""Mean of each channel over ImageNet, where white is 1, for the normalization of images."""
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Standard deviation, likewise."""
+"""Standard deviation of each channel over ImageNet, where white is 1."""
 
 
 class ImageRecipe(MediaRecipe):
-    """A square picture, kept as JPEG.
+    """A square image, stored as JPEG.
 
-    In training it is a random part of the stored picture (8 to 100 % of its area, ratio of the
-    sides 3/4 to 4/3), mirrored half of the time; in evaluation the whole picture, squeezed.
+    In training a random part of the stored image is loaded (8 to 100 % of its area, aspect ratio
+    3/4 to 4/3), flipped horizontally half of the time. In evaluation the whole image is resized to
+    the square.
 
     Args:
-        size: Side of what is loaded, pixels.
-        augment: Draw a part and mirror it in training.
-        bound: The shorter side of a stored picture, pixels; smaller ones are kept as they are.
-        quality: JPEG's, from 1 to 95.
+        size: Side of the loaded image, pixels.
+        augment: Crop and flip at random in training.
+        bound: Length of the shorter side of a stored image, pixels; smaller images keep their size.
+        quality: Quality of the JPEG, from 1 to 95.
 
     Shape:
         - output: [3, H, W] float32 from 0 to 1, H = W = size
@@ -59,28 +61,34 @@ class ImageRecipe(MediaRecipe):
         self.quality = quality
 
     def stored(self) -> dict[str, Any]:
-        """Size and quality of the stored pictures."""
+        """Return size and quality of the stored images."""
         return {"bound": self.bound, "quality": self.quality}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The picture; it has no segments."""
+        """Decode the whole image; ``part`` is ignored."""
         image = read_image(path)
         if image.mode.startswith(("I", "F")):
-            # Pillow would clip them at 255.
+            # Pillow would clip these values at 255.
             raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
         return to_jpeg(image, self.bound, self.quality)
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """A picture."""
+        """Load a view of the image."""
         return load_views([source.read_bytes()], self.size, rng if self.augment else None)[0]
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """Black."""
+        """Return a black image."""
         return torch.zeros(3, self.size, self.size)
 
 
 def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
-    """A picture as JPEG, its shorter side of at most ``bound`` pixels."""
+    """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels.
+
+    Args:
+        image: Image of any mode.
+        bound: Largest length of the shorter side, pixels.
+        quality: Quality of the JPEG, from 1 to 95.
+    """
     image = image.convert("RGB")
     scale = bound / min(image.size)
     if scale < 1:
@@ -91,22 +99,39 @@ def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
     return content.getvalue()
 
 
-def load_views(pictures: Sequence[bytes], size: int, rng: Generator, apart: bool = False) -> Tensor:
-    """JPEG pictures of one size, all seen alike unless ``apart``: [len(pictures), 3, H, W]."""
-    views = np.empty((len(pictures), size, size, 3), np.uint8)
+def load_views(
+    images: Sequence[bytes], size: int, rng: Generator, per_image: bool = False
+) -> Tensor:
+    """Decode JPEG images of equal size and load a view of each.
+
+    Args:
+        images: Contents of the JPEG files.
+        size: Side of the views, pixels.
+        rng: Generator of a random crop and flip; None: the whole images.
+        per_image: Draw for each image; else all images get the same crop and flip.
+
+    Shape:
+        - output: [len(images), 3, size, size] float32 from 0 to 1
+    """
+    views = np.empty((len(images), size, size, 3), np.uint8)
     box, mirror = None, False
-    for view, content in zip(views, pictures, strict=True):
+    for view, content in zip(views, images, strict=True):
         with Image.open(io.BytesIO(content)) as image:
-            if rng is not None and (apart or box is None):
-                box, mirror = _part(*image.size, rng), bool(rng.random() < 0.5)
+            if rng is not None and (per_image or box is None):
+                box, mirror = _random_box(*image.size, rng), bool(rng.random() < 0.5)
             pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box))
             view[:] = pixels[:, ::-1] if mirror else pixels
     channels_first = torch.from_numpy(np.ascontiguousarray(views.transpose(0, 3, 1, 2)))
     return channels_first.float() / 255
 
 
-def _part(width: int, height: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a random part, as torchvision's RandomResizedCrop draws it."""
+def _random_box(
+    width: int, height: int, rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Draw left, top, right and bottom of a crop, distributed as in RandomResizedCrop.
+
+    The class of torchvision draws from the generator of torch, not from that of the sample.
+    """
     for _ in range(10):
         area = width * height * rng.uniform(0.08, 1)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -114,5 +139,5 @@ def _part(width: int, height: int, rng: np.random.Generator) -> tuple[float, flo
         if w <= width and h <= height:
             left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
             return left, top, left + w, top + h
-    # Hardly ever, in a very long picture.
+    # Reached only by images with an extreme aspect ratio.
     return 0, 0, width, height

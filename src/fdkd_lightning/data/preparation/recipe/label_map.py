@@ -1,4 +1,4 @@
-"""Which class each pixel of a scene is of."""
+"""Recipe of label maps, which hold a class for each pixel."""
 
 import io
 from pathlib import Path
@@ -9,28 +9,31 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
-from fdkd_lightning.data.preparation.media import MediaError, read_image
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
 from fdkd_lightning.types import IGNORE_INDEX
 
 VOID = 255
-"""What stands for void in the compact form, whatever the source has."""
+"""Value of unlabelled (void) pixels in the compact form."""
 
 
 class LabelMapRecipe(SceneRecipe):
-    """A map of classes, kept as 8-bit PNG. Void is -100, and so is what lies beyond the picture.
+    """A map of classes, stored as 8-bit PNG.
 
-    Views are drawn as :class:`SceneRecipe` says, of the nearest pixel.
+    Unlabelled (void) pixels and pixels beyond the image are -100. Views are those of
+    :class:`SceneRecipe`, by nearest neighbour.
 
     Args:
-        classes: The class of each value in the source, from 0 on; -100 is void.
-        size: H and W of the pictures. A smaller map lies in the middle of void, for there are sets
-            whose annotators left out the margin.
-        scales: One is drawn for each view; the default is CMX's.
-        crop: H and W of what is loaded in training; None: ``size``, as CMX does.
-        mirror: Mirror left and right half of the time.
+        classes: Class of each value of the source, from 0 on; -100 is void.
+        size: H and W of the stored maps, pixels. A smaller map is centred and surrounded by void:
+            some data sets do not annotate the margin.
+        scales: Scale factors, of which one is drawn for each training view; the default is that of
+            CMX.
+        crop: H and W of the training views, pixels; None: ``size``, as in CMX.
+        mirror: Flip half of the training views horizontally.
 
     Shape:
         - output: [H, W] int64
@@ -58,30 +61,30 @@ class LabelMapRecipe(SceneRecipe):
         wrong = [c for c in classes if not (0 <= c < VOID or c == IGNORE_INDEX)]
         if wrong or not classes:
             raise ValueError(
-                f"classes holds {wrong[0] if wrong else 'nothing'}: give a class from 0 to "
+                f"classes holds {wrong[0] if wrong else 'nothing'}: provide a class from 0 to "
                 f"{VOID - 1}, or -100, for each value of the source"
             )
         self.classes = tuple(classes)
 
     def stored(self) -> dict[str, Any]:
-        """Size of the stored maps, and what their source's values mean."""
+        """Return the size of the stored maps and the classes of the source values."""
         return {"size": self.size, "classes": self.classes}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The label map of a file, or of an array in a MATLAB file."""
+        """Decode the label map of an image file, or of an array in a MATLAB file."""
         if part.member:
             values = read_member(path, part.member)
         else:
             image = read_image(path)
             if image.mode not in ("L", "P", "I", "I;16"):
-                raise MediaError("undecodable", f"values of mode {image.mode}, no numbers")
+                raise MediaError("undecodable", f"values of mode {image.mode} are not integers")
             values = np.asarray(image)
         if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
-            raise MediaError("undecodable", f"{values.dtype} {values.shape}, no label map")
+            raise MediaError("undecodable", f"{values.dtype} {values.shape} is not a label map")
         if values.min() < 0 or values.max() >= len(self.classes):
             raise MediaError(
                 "undecodable",
-                f"values from {values.min()} to {values.max()}, where the source is to have 0 to "
+                f"values from {values.min()} to {values.max()}, but classes covers 0 to "
                 f"{len(self.classes) - 1}",
             )
         table = np.array([VOID if c == IGNORE_INDEX else c for c in self.classes], np.uint8)
@@ -90,19 +93,19 @@ class LabelMapRecipe(SceneRecipe):
         return content.getvalue()
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """A view."""
+        """Load a view of the map."""
         with Image.open(source) as image:
             numbers = self.draw(rng).nearest(np.asarray(image), VOID).astype(np.int64)
         numbers[numbers == VOID] = IGNORE_INDEX
         return torch.from_numpy(numbers)
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """Void."""
-        return torch.full(self.seen(rng), IGNORE_INDEX)
+        """Return a map of void."""
+        return torch.full(self.view_size(rng), IGNORE_INDEX)
 
     def _centred(self, numbers: Any) -> Any:
         margins = [whole - part for whole, part in zip(self.size, numbers.shape, strict=True)]
         if min(margins) < 0:
             self.check_size(numbers.shape)
-        around = [(margin // 2, margin - margin // 2) for margin in margins]
-        return np.pad(numbers, around, constant_values=VOID)
+        padding = [(margin // 2, margin - margin // 2) for margin in margins]
+        return np.pad(numbers, padding, constant_values=VOID)

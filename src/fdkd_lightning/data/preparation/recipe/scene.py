@@ -1,81 +1,28 @@
-"""Pictures whose pixels belong together: one view for colour, depth and labels."""
+"""Base of the recipes for images of a scene whose pixels correspond."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from fdkd_lightning.data.preparation.media import MediaError
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Generator, MediaRecipe
+from fdkd_lightning.data.preparation.recipe.view import View
 from fdkd_lightning.ops.checks import check_range
 
 
-class View(NamedTuple):
-    """What is seen of a picture of a scene: it is scaled, then cut out, then perhaps mirrored.
-
-    Shape:
-        - scaled: H and W of the whole picture once it is scaled
-        - top, left: where in it the part begins; below 0 there is nothing
-        - height, width: of the part, which may reach beyond the picture
-    """
-
-    scaled: tuple[int, int]
-    top: int
-    left: int
-    height: int
-    width: int
-    mirror: bool = False
-
-    def inside(self) -> tuple[slice, slice]:
-        """The rows and columns of the part where the picture is."""
-        y, x = max(-self.top, 0), max(-self.left, 0)
-        bottom = min(self.height, self.scaled[0] - self.top)
-        right = min(self.width, self.scaled[1] - self.left)
-        return slice(y, bottom), slice(x, right)
-
-    def nearest(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
-        """[H, W] -> [height, width] of nothing but the values that are there, and ``fill``."""
-        rows, columns = self.inside()
-        # The middles of pixels meet, as they do where Pillow interpolates.
-        y = np.arange(rows.start, rows.stop) + self.top + 0.5
-        x = np.arange(columns.start, columns.stop) + self.left + 0.5
-        y = (y * values.shape[0] / self.scaled[0]).astype(np.intp)
-        x = (x * values.shape[1] / self.scaled[1]).astype(np.intp)
-        part = np.full((self.height, self.width), fill, values.dtype)
-        part[rows, columns] = values[np.ix_(y, x)]
-        return part[:, ::-1] if self.mirror else part
-
-    def bilinear(self, picture: Image.Image, fill: Sequence[float]) -> NDArray[np.uint8]:
-        """An RGB picture's part, [height, width, 3], interpolated; ``fill`` is from 0 to 1."""
-        rows, columns = self.inside()
-        down, across = picture.height / self.scaled[0], picture.width / self.scaled[1]
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        left, top = columns.start + self.left, rows.start + self.top
-        box = (left * across, top * down, (left + size[0]) * across, (top + size[1]) * down)
-        part = np.empty((self.height, self.width, 3), np.uint8)
-        part[:] = np.rint(255 * np.asarray(fill))
-        # Rounding may leave the box outside by a hair, which Pillow refuses.
-        box = (*box[:2], min(box[2], picture.width), min(box[3], picture.height))
-        part[rows, columns] = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box))
-        return part[:, ::-1] if self.mirror else part
-
-
 class SceneRecipe(MediaRecipe):
-    """What the recipes of one scene share: how it is seen in training.
+    """Base of the recipes for images of a scene, which share their random views.
 
-    The whole picture is scaled by one of ``scales``, a random part of ``crop`` pixels cut out, and
-    mirrored half of the time. What reaches beyond a picture that is scaled down is filled, and it
-    lies in the middle. In evaluation it is the whole picture as it is stored. Recipes whose
-    arguments here agree see the same where they are given the same generator.
+    In training the image is scaled by one of ``scales``, cropped at a random position, and flipped
+    horizontally half of the time. An image smaller than the crop is centred in it, and the rest is
+    filled. In evaluation the stored image is loaded as a whole. Recipes with equal arguments draw
+    equal views from equal generators.
 
     Args:
-        size: H and W of the pictures.
-        scales: One is drawn for each view.
-        crop: H and W of what is loaded in training; None: ``size``.
-        mirror: Mirror left and right half of the time.
+        size: H and W of the stored images, pixels.
+        scales: Scale factors, of which one is drawn for each view.
+        crop: H and W of the training views, pixels; None: ``size``.
+        mirror: Flip half of the training views horizontally.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -91,8 +38,10 @@ class SceneRecipe(MediaRecipe):
         for name, sides in (("size", size), ("crop", crop or size)):
             for side in sides:
                 check_range(name, side, 1)
-        if not scales or min(scales) <= 0:
-            raise ValueError(f"scales={list(scales)} must be one or more numbers above 0")
+        if not scales:
+            raise ValueError("scales=[] must hold at least one number")
+        for scale in scales:
+            check_range("scales", scale, above=0)
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
         self.crop = None if crop is None else (crop[0], crop[1])
@@ -100,11 +49,11 @@ class SceneRecipe(MediaRecipe):
 
     @abstractmethod
     def blank(self, rng: Generator = None) -> Any:
-        """Nothing, of the size that is loaded."""
+        """Return the fill value, of the size of a loaded view."""
 
     @property
     def view_arguments(self) -> dict[str, Any]:
-        """Name -> value of what must agree between the recipes of a scene."""
+        """Name -> value of the arguments that must agree between the recipes of a scene."""
         return {
             "size": self.size,
             "scales": self.scales,
@@ -112,36 +61,34 @@ class SceneRecipe(MediaRecipe):
             "mirror": self.mirror,
         }
 
-    @property
-    def loaded(self) -> tuple[int, int]:
-        """H and W of what is loaded in training."""
-        return self.crop or self.size
-
-    def seen(self, rng: Generator) -> tuple[int, int]:
-        """H and W of what is loaded with this generator, or without one in evaluation."""
-        return self.size if rng is None else self.loaded
+    def view_size(self, rng: Generator) -> tuple[int, int]:
+        """Return H and W of a view in training, or in evaluation if ``rng`` is None."""
+        return self.size if rng is None else self.crop or self.size
 
     def draw(self, rng: Generator) -> View:
-        """A view; without ``rng`` all."""
+        """Draw a view, or return the view of the whole image if ``rng`` is None."""
+        size = self.view_size(rng)
         if rng is None:
-            return View(self.size, 0, 0, *self.size)
+            return View(self.size, 0, 0, *size)
         scale = self.scales[int(rng.integers(len(self.scales)))]
         scaled = (max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale)))
-        # Always the same number of draws, so that no recipe falls out of step.
-        positions = [
-            int(rng.integers(abs(w - p) + 1)) for w, p in zip(scaled, self.loaded, strict=True)
+        # The number of draws is constant, so that all recipes of a scene stay in step.
+        offsets = [
+            int(rng.integers(abs(whole - part) + 1))
+            for whole, part in zip(scaled, size, strict=True)
         ]
         top, left = (
-            place if whole >= part else (whole - part) // 2
-            for whole, part, place in zip(scaled, self.loaded, positions, strict=True)
+            offset if whole >= part else (whole - part) // 2
+            for whole, part, offset in zip(scaled, size, offsets, strict=True)
         )
         mirrored = bool(rng.random() < 0.5)
-        return View(scaled, top, left, *self.loaded, self.mirror and mirrored)
+        return View(scaled, top, left, *size, self.mirror and mirrored)
 
     def check_size(self, shape: Sequence[int]) -> None:
-        """Raise if what was decoded has another size."""
+        """Raise :class:`MediaError` if a decoded image does not have the size of the recipe."""
         if tuple(shape[:2]) != self.size:
-            have, want = (" x ".join(map(str, sides)) for sides in (shape[:2], self.size))
+            actual, expected = (" x ".join(map(str, sides)) for sides in (shape[:2], self.size))
             raise MediaError(
-                "undecodable", f"{have} pixels (height x width), where the recipe's size is {want}"
+                "undecodable",
+                f"{actual} pixels (height x width), but the size of the recipe is {expected}",
             )

@@ -1,4 +1,4 @@
-"""A scene's colours."""
+"""Recipe of images of a scene, for dense prediction."""
 
 import io
 from pathlib import Path
@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
-from fdkd_lightning.data.preparation.media import MediaError, read_image
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
@@ -18,17 +19,18 @@ from fdkd_lightning.ops.checks import check_range
 
 
 class SceneImageRecipe(SceneRecipe):
-    """A picture whose pixels belong to those of a depth or label map, kept as JPEG.
+    """An image whose pixels correspond to those of a depth or label map, stored as JPEG.
 
-    Views are drawn as :class:`SceneRecipe` says. What lies beyond the picture has ImageNet's mean
-    colour, which normalisation makes 0.
+    Views are those of :class:`SceneRecipe`, by bilinear interpolation. Pixels beyond the image have
+    the mean colour of ImageNet, which normalization maps to 0.
 
     Args:
-        size: H and W of the pictures.
-        scales: One is drawn for each view; the default is CMX's.
-        crop: H and W of what is loaded in training; None: ``size``, as CMX does.
-        mirror: Mirror left and right half of the time.
-        quality: JPEG's, from 1 to 95; the colours are not subsampled.
+        size: H and W of the stored images, pixels.
+        scales: Scale factors, of which one is drawn for each training view; the default is that of
+            CMX.
+        crop: H and W of the training views, pixels; None: ``size``, as in CMX.
+        mirror: Flip half of the training views horizontally.
+        quality: Quality of the JPEG, from 1 to 95; without chroma subsampling.
 
     Shape:
         - output: [3, H, W] float32 from 0 to 1
@@ -61,22 +63,23 @@ class SceneImageRecipe(SceneRecipe):
         self.quality = quality
 
     def stored(self) -> dict[str, Any]:
-        """Size and quality of the stored pictures."""
+        """Return size and quality of the stored images."""
         return {"size": self.size, "quality": self.quality}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
-        """The picture of a file, or of an array in a MATLAB file."""
+        """Decode the image of an image file, or of an array in a MATLAB file."""
         if part.member:
             values = read_member(path, part.member)
             if values.dtype != np.uint8 or values.ndim != 3:
                 raise MediaError(
-                    "undecodable", f"{part.member} is {values.dtype} {values.shape}, no colours"
+                    "undecodable",
+                    f"{part.member} is {values.dtype} {values.shape}, not RGB",
                 )
             image = Image.fromarray(np.ascontiguousarray(values))
         else:
             image = read_image(path)
             if image.mode.startswith(("I", "F")):
-                # Pillow would clip them at 255.
+                # Pillow would clip these values at 255.
                 raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits each")
         self.check_size((image.height, image.width))
         content = io.BytesIO()
@@ -84,12 +87,12 @@ class SceneImageRecipe(SceneRecipe):
         return content.getvalue()
 
     def load(self, source: Path, rng: Generator) -> Tensor:
-        """A view."""
+        """Load a view of the image."""
         with Image.open(source) as image:
             pixels = self.draw(rng).bilinear(image, IMAGENET_MEAN)
         channels_first = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         return channels_first.float() / 255
 
     def blank(self, rng: Generator = None) -> Tensor:
-        """ImageNet's mean colour."""
-        return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.seen(rng))
+        """Return an image of the mean colour of ImageNet."""
+        return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.view_size(rng))

@@ -1,10 +1,10 @@
-"""Text."""
+"""Recipe of text."""
 
 from fdkd_lightning.data.preparation.recipe.base import Generator, Recipe
 
 
 class TextRecipe(Recipe):
-    """A text, as it stands in the table; a transform of the batch makes tokens of it.
+    """Text, loaded unchanged from the table; a transform of the batch tokenizes it.
 
     Example:
         >>> TextRecipe().load("a dog", rng=None)
@@ -12,9 +12,9 @@ class TextRecipe(Recipe):
     """
 
     def load(self, source: str, rng: Generator) -> str:
-        """The text."""
+        """Return the text."""
         return source
 
     def blank(self, rng: Generator = None) -> str:
-        """The empty text."""
+        """Return the empty text."""
         return ""

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
-from fdkd_lightning.data.transforms.fbank import KaldiFbank
+from fdkd_lightning.data.transforms.kaldi_fbank import KaldiFbank
 
 MEAN, STD = -4.503877, 5.141276
 
@@ -34,12 +34,12 @@ def clips(*lengths: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
 def test_features_are_those_of_the_published_code(rate: int) -> None:
-    # Shorter than 1,024 frames, one frame, longer.
-    lengths = (rate * 2, rate // 40, rate * 11)
-    features = KaldiFbank(MEAN, STD, sample_rate=rate)(clips(*lengths))
-    assert features.shape == (3, 1, 128, 1024)
+    # Shorter than 100 frames, one frame, longer.
+    lengths = (rate // 2, rate // 40, rate * 2)
+    features = KaldiFbank(MEAN, STD, sample_rate=rate, length=100)(clips(*lengths))
+    assert features.shape == (3, 1, 128, 100)
     for clip, ours in zip(clips(*lengths), features, strict=True):
-        torch.testing.assert_close(ours[0].T, published(clip, rate), atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours[0].T, published(clip, rate, 100), atol=1e-4, rtol=0)
 
 
 def test_a_batch_is_its_clips() -> None:
@@ -73,7 +73,12 @@ def test_autocast_leaves_it_in_float32() -> None:
     torch.testing.assert_close(features, KaldiFbank(MEAN, STD)(x), atol=0, rtol=0)
 
 
+def test_a_deviation_of_0_is_refused() -> None:
+    with pytest.raises(ValueError, match="std=0 must be above 0"):
+        KaldiFbank(MEAN, 0)
+
+
 @pytest.mark.parametrize("clip", [torch.zeros(399), torch.zeros(1, 8000)])
 def test_a_clip_without_a_frame_or_with_channels_is_refused(clip: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"give \[S\] with at least 400 samples, 25 ms"):
+    with pytest.raises(ValueError, match=r"pass \[S\] with at least 400 samples \(25 ms\)"):
         KaldiFbank(MEAN, STD)([clip])

@@ -1,4 +1,4 @@
-"""Kaldi's filter bank features, of whole batches."""
+"""Kaldi filter bank features for whole batches."""
 
 from collections.abc import Sequence
 
@@ -8,35 +8,37 @@ from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
 from fdkd_lightning.data.transforms.waveforms import full_scale
+from fdkd_lightning.ops.checks import check_range
 
 FRAME_LENGTH, FRAME_SHIFT = 25.0, 10.0
 """Milliseconds."""
 
 
 class KaldiFbank(nn.Module):
-    r"""Kaldi's log mel filter bank, normalised by the mean and deviation of a data set.
+    r"""Log mel filter bank of Kaldi, normalized by the statistics of a data set.
 
     .. math::
         y = \frac{\mathrm{fbank}(x) - \mathrm{mean}}{2\,\mathrm{std}}
 
-    with the settings of AST and of what came after it: frames of 25 ms every 10 ms, a symmetric
-    Hann window, no dither, no energy. A clip with more than ``length`` frames loses its end; one
-    with fewer is filled up with zeros before it is normalised. As everywhere here F comes before
-    T; AST itself takes the transpose.
+    with the settings of AST and its successors: frames of 25 ms every 10 ms, a symmetric Hann
+    window, no dither, no energy. A clip with more than ``length`` frames loses its end; a shorter
+    one is padded with zeros before the normalization. As everywhere in this package, F comes
+    before T; AST itself takes the transpose.
 
     Args:
-        sample_rate: Samples per second.
-        mean: Mean of the data set's features.
-        std: Their standard deviation.
-        n_mels: F.
-        length: T.
+        mean: Mean of the features over the data set.
+        std: Standard deviation of the features over the data set.
+        sample_rate: Sampling rate of the waveforms, Hz.
+        n_mels: F, the number of mel bins.
+        length: T, the number of frames.
 
     Shape:
-        - waveform: [N, S], or a list of [S] that may differ in length; each of 25 ms or more
+        - waveform: [N, S], or a list of [S] of different lengths; each at least 25 ms
         - output: [N, 1, F, T]
 
     Raises:
-        ValueError: If a clip has another shape or is shorter than a frame.
+        ValueError: If an argument is out of range, or a clip has another shape or is shorter than
+            a frame.
 
     Reference:
         Gong et al., "AST: Audio Spectrogram Transformer" (arXiv:2104.01778), YuanGongND/ast
@@ -56,6 +58,11 @@ class KaldiFbank(nn.Module):
         length: int = 1024,
     ) -> None:
         super().__init__()
+        check_range("mean", mean)
+        check_range("std", std, above=0)
+        check_range("sample_rate", sample_rate, 1)
+        check_range("n_mels", n_mels, 1)
+        check_range("length", length, 1)
         self.mean = mean
         self.std = std
         self.sample_rate = sample_rate
@@ -63,16 +70,17 @@ class KaldiFbank(nn.Module):
         self.length = length
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor:
-        """The features, with a channel axis."""
+        """Compute the features, with a channel dimension."""
         frames = [self._frames(clip) for clip in waveform]
-        # Kaldi's frames know nothing of each other: those of all clips, laid end to end, are one
-        # waveform whose frames do not overlap. What the published code takes off first, the mean
-        # of the clip, is in the mean that Kaldi takes off each frame.
-        whole = torch.cat(frames).reshape(1, -1)
-        # Inside autocast the mel matrix product gives bfloat16.
-        with torch.autocast(whole.device.type, enabled=False):
+        # kaldi.fbank takes one clip a call. Its frames are independent of each other, so the
+        # frames of all clips, concatenated without overlap, are one waveform for a single call.
+        # The published code subtracts the mean of the clip first. That has no effect, as Kaldi
+        # subtracts the mean of each frame.
+        concatenated = torch.cat(frames).reshape(1, -1)
+        # Under autocast the mel matrix product would give bfloat16.
+        with torch.autocast(concatenated.device.type, enabled=False):
             fbank: Tensor = kaldi.fbank(
-                whole,
+                concatenated,
                 sample_frequency=self.sample_rate,
                 frame_length=FRAME_LENGTH,
                 frame_shift=FRAME_LENGTH,
@@ -88,12 +96,12 @@ class KaldiFbank(nn.Module):
         return (features - self.mean) / (2 * self.std)
 
     def _frames(self, clip: Tensor) -> Tensor:
-        """The samples of each frame that is kept."""
+        """Cut a clip into at most ``length`` frames, [T, samples of a frame]."""
         # Rounded as Kaldi rounds.
         size, shift = (int(self.sample_rate * ms * 0.001) for ms in (FRAME_LENGTH, FRAME_SHIFT))
         if clip.ndim != 1 or len(clip) < size:
             raise ValueError(
-                f"a clip has shape {list(clip.shape)}: give [S] with at least {size} samples, "
-                f"{FRAME_LENGTH:g} ms, and leave shorter ones out"
+                f"a clip has shape {list(clip.shape)}: pass [S] with at least {size} samples "
+                f"({FRAME_LENGTH:g} ms), and leave out shorter clips"
             )
         return full_scale(clip).unfold(0, size, shift)[: self.length]

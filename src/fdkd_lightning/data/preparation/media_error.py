@@ -1,0 +1,68 @@
+"""Error of a file that cannot become a sample, and a check that needs no decoder."""
+
+from pathlib import Path
+
+COMPLETE = 0.8
+"""Smallest fraction of its declared size or duration that a file must hold.
+
+Published files end slightly before the duration that they declare.
+"""
+
+LFS_STUB = b"version https://git-lfs"
+
+
+class MediaError(ValueError):
+    """A file from which no sample can be made.
+
+    Args:
+        status: ``missing``, ``unreadable``, ``lfs-stub``, ``empty``, ``truncated``,
+            ``zero-length``, ``no-stream`` or ``undecodable``.
+        reason: Description of the fault for the user.
+
+    Example:
+        >>> print(MediaError("missing", "there is no such file"))
+        missing: there is no such file
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+def check_file(path: Path) -> None:
+    """Check a file without decoding it.
+
+    Args:
+        path: Any file.
+
+    Raises:
+        MediaError: If the file is missing, unreadable, empty, a git-LFS pointer, or a WAV file
+            shorter than its header declares.
+
+    Example:
+        >>> check_file(Path("absent.wav"))
+        Traceback (most recent call last):
+        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            size = file.seek(0, 2)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MediaError("missing", "there is no such file") from None
+    except OSError as error:
+        raise MediaError("unreadable", f"{error.strerror}") from error
+    if not head:
+        raise MediaError("empty", "the file has no bytes")
+    if head.startswith(LFS_STUB):
+        raise MediaError("lfs-stub", "the file is a git-LFS pointer: run git lfs pull")
+    if head.startswith(b"RIFF") and len(head) >= 8:
+        # FFmpeg ignores the declared length of a WAV file.
+        declared = int.from_bytes(head[4:8], "little") + 8
+        # Recorders that write to a pipe declare the largest number.
+        if size < COMPLETE * declared and declared < 0xFFFFFF00:
+            raise MediaError("truncated", f"the file has {size:,} of {declared:,} bytes")

@@ -1,0 +1,103 @@
+"""Samples of a data set before decoding, and checks that open none of their files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fdkd_lightning.data.preparation.paths import leaves_folder
+
+SPLITS = ("train", "val", "test")
+
+
+class Sample(NamedTuple):
+    """A sample before decoding.
+
+    Args:
+        id: Identifier, unique within the data set.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        label: Name of the class; empty if there is none.
+        sources: Modality -> path relative to the root, or text. Modalities that the sample does not
+            have are left out.
+        start: Start of the segment to decode, seconds; None: start of the file.
+        duration: Length of the segment to decode, seconds; None: to the end of the file.
+        group: Samples of one group, such as a speaker, stay in one split; empty if there is none.
+        where: File and line of the sample, for error messages.
+        members: Modality -> name of the sample within its file, if the file holds many samples.
+        fault: Why the data set itself rules the sample out; empty if it does not.
+
+    Example:
+        >>> Sample("owl1", "train", "owl", {"audio": "owl/1.wav"}, start=2.5).sources
+        {'audio': 'owl/1.wav'}
+    """
+
+    id: str
+    split: str
+    label: str
+    sources: Mapping[str, str]
+    start: float | None = None
+    duration: float | None = None
+    group: str = ""
+    where: str = ""
+    members: Mapping[str, str] = MappingProxyType({})
+    fault: str = ""
+
+
+def check_samples(
+    samples: Iterable[Sample], class_names: Sequence[str], media: Sequence[str]
+) -> None:
+    """Check ids, splits, labels and paths of all samples.
+
+    Args:
+        samples: All samples of a data set.
+        class_names: Allowed labels, besides the empty one.
+        media: Modalities whose sources are paths.
+
+    Raises:
+        ValueError: At the first invalid sample, with its file, line and value.
+
+    Example:
+        >>> check_samples([Sample("a", "dev", "owl", {}, where="t.csv, line 2")], ["owl"], [])
+        Traceback (most recent call last):
+        ValueError: t.csv, line 2: split 'dev' is none of train, val, test
+    """
+    seen: dict[str, str] = {}
+    classes = {"", *class_names}
+    for sample in samples:
+        if not sample.id:
+            raise ValueError(f"{sample.where}: the id is empty")
+        if sample.id in seen:
+            raise ValueError(
+                f"{sample.where}: id {sample.id!r} is that of {seen[sample.id]} too: "
+                "remove one of the two samples, or change its id"
+            )
+        seen[sample.id] = sample.where
+        if sample.split not in SPLITS:
+            raise ValueError(
+                f"{sample.where}: split {sample.split!r} is none of {', '.join(SPLITS)}"
+            )
+        if sample.label not in classes:
+            names = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
+            raise ValueError(
+                f"{sample.where}: label {sample.label!r} is none of the {len(class_names)} "
+                f"classes ({names}): correct it, or add it to class_names"
+            )
+        for modality in media:
+            path = sample.sources.get(modality, "")
+            if leaves_folder(path):
+                raise ValueError(
+                    f"{sample.where}: {modality} {path!r} leaves the root: paths must be "
+                    "relative to it, without '..'"
+                )
+
+
+def classes_of(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return the labels that occur, in numerical order if all are integers, else alphabetical.
+
+    Example:
+        >>> classes_of(Sample("", "", label, {}) for label in ("10", "9", "", "10"))
+        ('9', '10')
+    """
+    names = {sample.label for sample in samples} - {""}
+    if all(name.isascii() and name.isdigit() for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))

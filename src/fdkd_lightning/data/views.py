@@ -1,0 +1,75 @@
+"""Names of modalities, and views: entries of the batch that show a modality a second time."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from fdkd_lightning.data.dataset import LABEL_MAP
+from fdkd_lightning.data.preparation.sample import Sample
+
+RESERVED = (
+    *("duration", "id", "index", "label", LABEL_MAP),
+    *("present", "reason", "split", "start", "status"),
+)
+"""Names with another meaning in tables, manifests or batches."""
+
+
+def check_names(names: Collection[str]) -> None:
+    """Check that names can be those of modalities.
+
+    Args:
+        names: Names of modalities and views.
+
+    Raises:
+        ValueError: If a name is reserved or not one word, or there are no names.
+
+    Example:
+        >>> check_names(["audio", "visual"])
+    """
+    for name in names:
+        if name in RESERVED or not name.isidentifier():
+            raise ValueError(
+                f"recipes: {name!r} cannot be the name of a modality: use one word, none of "
+                f"{', '.join(RESERVED)}"
+            )
+    if not names:
+        raise ValueError("recipes={}: name at least one modality")
+
+
+def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
+    """Check that views have new names and show selected modalities.
+
+    Args:
+        views: Name of the view -> modality.
+        modalities: The selected modalities.
+
+    Raises:
+        ValueError: If a name is that of a modality, or a modality is not selected.
+
+    Example:
+        >>> check_views({"teacher": "audio"}, ["audio", "visual"])
+    """
+    for name, modality in views.items():
+        if name in modalities or modality not in modalities:
+            raise ValueError(
+                f"views={dict(views)}: {name!r} must be a new name, and {modality!r} one of the "
+                f"modalities {list(modalities)}"
+            )
+
+
+def add_views(sample: Sample, views: Mapping[str, str]) -> Sample:
+    """Return the sample with the sources of its views.
+
+    Args:
+        sample: A sample.
+        views: Name of the view -> modality.
+
+    Example:
+        >>> sample = Sample("a", "train", "", {"audio": "a.wav"})
+        >>> add_views(sample, {"audio_teacher": "audio"}).sources
+        {'audio': 'a.wav', 'audio_teacher': 'a.wav'}
+    """
+    sources, members = dict(sample.sources), dict(sample.members)
+    for name, modality in views.items():
+        for entries in (sources, members):
+            if modality in entries:
+                entries[name] = entries[modality]
+    return sample._replace(sources=sources, members=members)

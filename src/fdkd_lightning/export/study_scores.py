@@ -1,0 +1,44 @@
+"""Find the test scores of a run's method over the seeds of its study."""
+
+from pathlib import Path
+
+from fdkd_lightning.export.base import ExportError
+from fdkd_lightning.export.gather import StudyScores
+from fdkd_lightning.study.plan import run_slug
+from fdkd_lightning.study.results import read_results
+
+
+def read_scores(folder: Path, run: str) -> StudyScores:
+    """Read the scores of the runs that differ from one run in the seed alone.
+
+    Args:
+        folder: The study's folder.
+        run: Name of the run's folder in ``runs``.
+
+    Raises:
+        ExportError: If the study has no such run.
+        FileNotFoundError: If the folder holds no results.
+    """
+    settings, rows = read_results(folder)
+    slug = run.rpartition("-")[0]
+    found = [
+        row
+        for row in rows
+        if run_slug(row.method, row.direction, row.regime, row.tuned, row.seed) == slug
+    ]
+    if len(found) != 1:
+        raise ExportError(
+            f"study={str(folder)!r} has no run {run!r}: its runs are in {folder / 'runs'}; export "
+            "one by its own configuration (--config RUN/logs/version_0/config.yaml)"
+        )
+    [row] = found
+    alike = [
+        other
+        for other in rows
+        if (other.method, other.direction, other.regime, other.tuned)
+        == (row.method, row.direction, row.regime, row.tuned)
+    ]
+    values = {r.seed: r.values[f"test_{settings['epoch']}"] for r in alike}
+    return StudyScores(
+        row.method, row.direction, row.regime, settings["metric"], settings["epoch"], values
+    )

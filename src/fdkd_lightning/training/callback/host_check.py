@@ -1,0 +1,52 @@
+"""Checks whether a LightningModule and its trainer can be wrapped."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+
+
+def check_strategy(trainer: Trainer) -> None:
+    """Raise unless each rank has the whole module and DDP averages its gradients.
+
+    Raises:
+        ValueError: If the strategy shards the module.
+    """
+    strategy = type(trainer.strategy)
+    # By name: the packages lightning and pytorch_lightning have classes of the same names.
+    kinds = {kind.__name__ for kind in strategy.__mro__}
+    whole = kinds & {"SingleDeviceStrategy", "DDPStrategy"} and "DeepSpeedStrategy" not in kinds
+    if not whole:
+        raise ValueError(
+            f"{strategy.__name__} splits the module, and would leave out the parts that "
+            "DistillationCallback adds to it: use Trainer(strategy='ddp'), or one device"
+        )
+
+
+def check_averaging(trainer: Trainer, module: LightningModule) -> None:
+    """Raise if a callback averages the buffers of a copy that lacks the added parts.
+
+    Raises:
+        ValueError: If there is such a callback and the module has buffers.
+    """
+    if next(module.buffers(), None) is None:
+        return
+    for other in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        averages = any(kind.__name__ == "WeightAveraging" for kind in type(other).__mro__)
+        if averages and getattr(other, "_use_buffers", True):
+            raise ValueError(
+                f"{type(other).__name__} averages the buffers of a module that it copied before "
+                "DistillationCallback added parts to it, and would mix them up: give it "
+                "use_buffers=False, or use StochasticWeightAveraging"
+            )
+
+
+def check_signature(module: LightningModule) -> None:
+    """Raise if ``training_step`` fetches its batches itself.
+
+    Raises:
+        ValueError: If it takes ``dataloader_iter``.
+    """
+    if is_param_in_hook_signature(module.training_step, "dataloader_iter", explicit=True):
+        raise ValueError(
+            f"{type(module).__name__}.training_step takes dataloader_iter, which hides its "
+            "batches: let it take (batch, batch_idx)"
+        )

@@ -1,0 +1,58 @@
+"""The argument parser of a run: help without other libraries' classes, errors with remedies."""
+
+import re
+import sys
+from argparse import Action
+from importlib import import_module
+from typing import Any, NoReturn
+
+from jsonargparse import DefaultHelpFormatter
+from lightning.pytorch.cli import LightningArgumentParser
+
+from fdkd_lightning.training.renamed import explain_renamed
+
+LONGEST = 40
+"""A longer list, as of all modules, has no meaning."""
+
+ROOMS = ("", ".data", ".losses", ".models", ".decoupler")
+
+
+class RunHelpFormatter(DefaultHelpFormatter):
+    """List the subclasses of this package and of the user's modules, not those of libraries."""
+
+    def _get_help_string(self, action: Action) -> str:
+        text = super()._get_help_string(action)
+        found = re.search(r", known subclasses: (.*?)(?=\)?$)", text, re.DOTALL)
+        if found is None:
+            return text
+        names = [name for name in found[1].split(", ") if not _is_of_library(name)]
+        listed = f", known subclasses: {', '.join(names)}" if 0 < len(names) <= LONGEST else ""
+        return text[: found.start()] + listed + text[found.end() :]
+
+
+class RunParser(LightningArgumentParser):
+    """LightningCLI's parser with :class:`RunHelpFormatter` and errors for renamed arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", RunHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Report a renamed argument by its new name alone."""
+        # The parsers of nested classes raise what the outermost one reports.
+        renamed = explain_renamed(message) if self.exit_on_error else None
+        super().error(renamed or message, ex)
+
+
+def import_public_classes() -> None:
+    """Import the classes that help lists: it knows no others."""
+    for room in (import_module(f"fdkd_lightning{room}") for room in ROOMS):
+        for name in room.__all__:
+            getattr(room, name)
+
+
+def _is_of_library(class_path: str) -> bool:
+    """Whether another installed package defines the class; torch alone defines hundreds."""
+    package = class_path.partition(".")[0]
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package != "fdkd_lightning" and "site-packages" in file

@@ -1,0 +1,264 @@
+"""``run.json``: what was trained and evaluated, for the model card, the study and the report."""
+
+import json
+import os
+import pickle
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.trainer.states import TrainerFn
+
+from fdkd_lightning.training.provenance import (
+    command_without_folders,
+    describe_data,
+    git_commit,
+    package_versions,
+    sha256,
+    weight_files,
+    without_folders,
+)
+
+RECORD = "run.json"
+VERSION = 1
+"""Format of the file; it changes when a reader of the previous format would misread it."""
+
+
+class RunRecord(Callback):
+    """Write ``run.json`` into the trainer's ``default_root_dir``.
+
+    ``fit`` replaces the file when it starts and completes it when it ends; an evaluation adds an
+    entry and leaves the rest as it is. Rank 0 writes, and the file is replaced in one step.
+    Evaluations of one run must not run at the same time. Nothing is written with ``fast_dev_run``.
+
+    ==================  =====================================================================
+    ``fit``             ``config``, ``command``, ``data`` (without arguments about loading),
+                        ``coverage`` (split -> status -> samples, from the data module's
+                        attribute of that name), ``weights`` (files read at the start, with
+                        sha256), ``seed``, ``versions``, ``commit``, ``ranks``, ``device``,
+                        ``precision``, ``resumed_from``, ``started``, ``finished``, ``seconds``,
+                        ``epochs``, ``steps``; those of the end are null until fit has finished
+    ``checkpoints``     name -> ``file``, ``sha256``, ``epoch``, ``step``, ``validation``
+    ``evaluations``     ``split``, ``checkpoint`` (as above; null for weights in memory),
+                        ``metrics``, ``whole_split``, ``data``, ``command``, ``finished``
+    ==================  =====================================================================
+
+    Absolute paths are cut to their last part: no user or host name is written. The validation
+    metrics of a checkpoint are kept in the checkpoint itself.
+
+    Args:
+        parser: The parser of the command, which turns the configuration into plain values.
+        config: The command's configuration.
+        command: The arguments of the command line.
+    """
+
+    def __init__(
+        self, parser: LightningArgumentParser, config: Namespace, command: Sequence[str]
+    ) -> None:
+        self.parser = parser
+        self.config = config
+        self.command = [command_without_folders(text) for text in command]
+        self._start = 0.0
+        self._record: dict[str, Any] = {}
+        self._validation: dict[str, Any] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace the record of an earlier fit."""
+        self._start = time.perf_counter()
+        if not _writes(trainer):
+            return
+        config = self._plain_config()
+        device = trainer.strategy.root_device
+        resumed = (
+            None if trainer.ckpt_path is None else describe_checkpoint(Path(trainer.ckpt_path))
+        )
+        earlier = None if resumed is None else read_run(trainer.default_root_dir)
+        fit = {
+            "command": self.command,
+            "config": without_folders(config),
+            "data": describe_data(config["data"], _loading(trainer)),
+            "coverage": getattr(_data(trainer), "coverage", None),
+            "weights": dict(weight_files(config["model"])),
+            "seed": config.get("seed_everything"),
+            "versions": package_versions(),
+            "commit": git_commit(Path.cwd()),
+            "ranks": trainer.world_size,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "precision": str(trainer.precision),
+            "resumed_from": resumed,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": None,
+            "seconds": None,
+            "epochs": None,
+            "steps": None,
+        }
+        evaluations = [] if earlier is None else earlier["evaluations"]
+        self._record = {"fit": fit, "checkpoints": {}, "evaluations": evaluations}
+        _write(trainer, self._record)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the metrics for the checkpoints of this step, or record the evaluation."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._record_evaluation(trainer, "val", trainer.limit_val_batches)
+        elif not trainer.sanity_checking:
+            self._validation = {
+                "step": trainer.global_step,
+                "whole_split": _is_whole(trainer.limit_val_batches),
+                "metrics": _metrics(trainer, "val"),
+            }
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the evaluation."""
+        self._record_evaluation(trainer, "test", trainer.limit_test_batches)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the checkpoints, and that fit has finished."""
+        if not _writes(trainer):
+            return
+        record = self._record
+        record["fit"] |= {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+        }
+        record["checkpoints"] = {
+            path.stem: {"file": path.name, **describe_checkpoint(path)}
+            for path in _checkpoint_files(trainer)
+        }
+        _write(trainer, record)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The latest validation, which each checkpoint carries."""
+        return {} if self._validation is None else {"validation": self._validation}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the validation of the checkpoint that training resumes from."""
+        self._validation = state_dict.get("validation")
+
+    def _record_evaluation(self, trainer: Trainer, split: str, limit: float) -> None:
+        if not _writes(trainer):
+            return
+        entry = {
+            "split": split,
+            "checkpoint": None
+            if trainer.ckpt_path is None
+            else describe_checkpoint(Path(trainer.ckpt_path)),
+            "metrics": _metrics(trainer, split),
+            "whole_split": _is_whole(limit),
+            "data": describe_data(self._plain_config()["data"], _loading(trainer)),
+            "command": self.command,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        record = read_run(trainer.default_root_dir)
+        if record is None:
+            record = {"fit": None, "checkpoints": {}, "evaluations": []}
+        record["evaluations"].append(entry)
+        _write(trainer, record)
+
+    def _plain_config(self) -> dict[str, Any]:
+        text = self.parser.dump(self.config, skip_unset=False, skip_validation=True, format="json")
+        config: dict[str, Any] = json.loads(text)
+        return config
+
+
+def read_run(folder: str | Path) -> dict[str, Any] | None:
+    """Read the record of the run in a folder.
+
+    Returns:
+        The content of ``run.json``; None: there is no such file.
+
+    Raises:
+        ValueError: If the file has another format.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if record.get("version") != VERSION:
+        raise ValueError(
+            f"{path} has format version {record.get('version')!r}, and this package reads "
+            f"{VERSION}: use the package version that wrote it"
+        )
+    return record
+
+
+def describe_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Return a checkpoint's ``sha256``, ``epoch``, ``step`` and ``validation``.
+
+    The last three are None where the file does not hold them: a plain state dict, a file with
+    pickled objects (which are not unpickled), or weights that were not validated.
+    """
+    mapped = zipfile.is_zipfile(checkpoint)  # torch maps no file of its older format
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError:
+        content = {}
+    content = content if isinstance(content, dict) else {}
+    step = content.get("global_step")
+    callbacks = content.get("callbacks") or {}
+    validation = callbacks.get(RunRecord.__qualname__, {}).get("validation")
+    if validation is not None and validation["step"] != step:
+        validation = None  # of an earlier step, and so of other weights
+    return {
+        "sha256": sha256(checkpoint),
+        "epoch": content.get("epoch"),
+        "step": step,
+        "validation": validation,
+    }
+
+
+def _loading(trainer: Trainer) -> tuple[str, ...]:
+    return tuple(getattr(_data(trainer), "loading_arguments", ()))
+
+
+def _data(trainer: Trainer) -> Any:
+    return getattr(trainer, "datamodule", None)
+
+
+def _loaded(trainer: Trainer) -> dict[str, Any] | None:
+    """The checkpoint that the trainer has loaded; None: none."""
+    path = trainer.ckpt_path
+    return None if path is None else describe_checkpoint(Path(path))
+
+
+def _writes(trainer: Trainer) -> bool:
+    return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+
+def _write(trainer: Trainer, record: Mapping[str, Any]) -> None:
+    path = Path(trainer.default_root_dir) / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump({"version": VERSION, **record}, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _checkpoint_files(trainer: Trainer) -> list[Path]:
+    """The best file of each ModelCheckpoint, in their order."""
+    found = []
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            found.append(Path(callback.best_model_path or callback.format_checkpoint_name({})))
+    return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
+def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
+    metrics = trainer.callback_metrics.items()
+    return {name: float(value) for name, value in metrics if name.startswith(f"{split}/")}
+
+
+def _is_whole(limit: float) -> bool:
+    # An integer 1 is one batch.
+    return isinstance(limit, float) and limit == 1.0

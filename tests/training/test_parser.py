@@ -1,0 +1,64 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fdkd_lightning.training.command import FDKDCLI
+
+CONFIG = Path(__file__).parents[2] / "configs/demo/distill_visual.yaml"
+NEW = "has no argument 'places' any more: write positions"
+LAYERWISE = """
+model:
+  init_args:
+    criterion:
+      class_path: fdkd_lightning.LayerwiseLoss
+      init_args: {criterion: {class_path: fdkd_lightning.FeatureLoss}, places: mean}
+"""
+
+
+def output(capsys: pytest.CaptureFixture[str], code: int, *args: str) -> str:
+    with pytest.raises(SystemExit) as error:
+        FDKDCLI(["fit", *args])
+    assert error.value.code == code
+    shown = capsys.readouterr()
+    return shown.err if code else shown.out
+
+
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+
+
+@pytest.mark.parametrize("init_args", ["", "init_args."])
+def test_an_old_name_on_the_command_line_is_refused_by_the_new_one(
+    capsys: pytest.CaptureFixture[str], init_args: str
+) -> None:
+    old = f"--model.projector.{init_args}places=mean"
+    projector = "--model.projector=fdkd_lightning.Projector"
+    message = output(capsys, 2, f"--config={CONFIG}", projector, old)
+    assert f"error: Projector {NEW}" in message
+    assert len(message.splitlines()) < 5
+
+
+def test_an_old_name_in_a_configuration_is_refused_by_the_new_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "old.yaml").write_text(LAYERWISE)
+    message = output(capsys, 2, f"--config={CONFIG}", f"--config={tmp_path / 'old.yaml'}")
+    assert f"error: LayerwiseLoss {NEW}" in message
+    assert len(message.splitlines()) < 5
+
+
+def test_the_help_of_a_class_lists_this_packages_classes_alone(tmp_path: Path) -> None:
+    # A fresh interpreter: help lists whatever is imported.
+    command = [sys.executable, "-m", "fdkd_lightning", "fit", "--model.help=DistillationModule"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) < 120
+    shown = " ".join(done.stdout.split())
+    lists = re.findall(r"known subclasses: ([^)]*)", shown)
+    names = [name for found in lists for name in found.split(", ")]
+    assert {"fdkd_lightning.FDKDLoss", "fdkd_lightning.KDLoss"} <= {*names}
+    assert {name.partition(".")[0] for name in names} == {"fdkd_lightning"}
