@@ -55,16 +55,16 @@ class LayerReader:
             if features.side != "input":
                 raise ValueError(
                     f"logits is not given, and features={name!r} is no classifier's input: name "
-                    "the layer that returns the logits, such as logits='model.fc'"
+                    "the layer whose output is the logits, such as logits='model.fc'"
                 )
             logits = features._replace(side="output")
         self.layers = layers
         self.features = _Tap(features, "hidden state")
         self.logits = None if logits is None else _Tap(logits, "logits")
         self.maps = [
-            _Tap(layer_side, "hidden state")
+            _Tap(spot, "hidden state")
             for pattern in layers.maps
-            for layer_side in find_layers(model, pattern, "maps")
+            for spot in find_layers(model, pattern, "maps")
         ]
         self.follow(model)
 
@@ -161,8 +161,8 @@ class LayerReader:
 class _Tap:
     """Hook on one layer that keeps its input or output while ``on``."""
 
-    def __init__(self, layer_side: LayerSide, kind: Kind) -> None:
-        self.layer_side = layer_side
+    def __init__(self, spot: LayerSide, kind: Kind) -> None:
+        self.spot = spot
         self.kind = kind
         self.on = False
         self.value: Tensor | None = None
@@ -170,12 +170,12 @@ class _Tap:
         self.handle: RemovableHandle | None = None
 
     def attach(self, model: nn.Module) -> None:
-        layer = model.get_submodule(self.layer_side.name)
+        layer = model.get_submodule(self.spot.name)
         if layer is self.layer:
             return
         self.detach()
         self.layer = layer
-        if self.layer_side.side == "input":
+        if self.spot.side == "input":
             self.handle = layer.register_forward_pre_hook(self.before, with_kwargs=True)
         else:
             self.handle = layer.register_forward_hook(self.after)
@@ -212,7 +212,7 @@ class _Tap:
 
     def _keep(self, value: Any) -> None:
         found = find_tensor(value, self.kind)
-        where = f"{self._name()} {'gets' if self.layer_side.side == 'input' else 'returns'}"
+        where = f"{self._name()} {'gets' if self.spot.side == 'input' else 'returns'}"
         if found is None:
             raise TypeError(
                 f"{where} {describe(value)}, which holds no {self.kind}: name another layer, "
@@ -228,4 +228,4 @@ class _Tap:
             self.value = found.clone()
 
     def _name(self) -> str:
-        return f"layer {self.layer_side.name!r}" if self.layer_side.name else "the network itself"
+        return f"layer {self.spot.name!r}" if self.spot.name else "the network itself"

@@ -126,7 +126,7 @@ def as_output(value: Any) -> Output:
     """
     if not isinstance(value, Output):
         raise TypeError(
-            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it in "
+            f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it, "
             "FeatureModel(model), or let its forward return Output(features=..., logits=...)"
         )
     return value
