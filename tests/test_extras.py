@@ -83,18 +83,17 @@ read_names()
 }
 SCRIPT = """
 import importlib, os, pkgutil, sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
-finders = sys.meta_path[:]
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.partition(".")[0] in {absent}:
             return None
-        specs = (finder.find_spec(name, path, target) for finder in finders)
-        return next((spec for spec in specs if spec is not None), None)
+        return super().find_spec(name, path, target)
 
-sys.meta_path[:] = [Without()]
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 import fdkd_lightning
 
 for found in pkgutil.walk_packages(fdkd_lightning.__path__, "fdkd_lightning."):

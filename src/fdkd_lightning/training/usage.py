@@ -26,7 +26,7 @@ EXTRA = {
     "export": [
         ("--formats=NAMES", "some of safetensors,torch_export,onnx,hub; default: all"),
         ("--folder=FOLDER", "where to write; default: export in the run's folder"),
-        ("--study=FOLDER", "a study that the run belongs to, for the card's mean over seeds"),
+        ("--study=FOLDER", "the run's study: the card gives its mean over seeds"),
         ("--include_transform=true", "begin the graphs with the data's transform"),
     ],
 }
