@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fdkd_lightning.data.command import prepare_set
 from fdkd_lightning.export.command import export
-from fdkd_lightning.report.tables import report
+from fdkd_lightning.report.command import report
 from fdkd_lightning.study.command import study
 from fdkd_lightning.training.command import FDKDCLI
 
