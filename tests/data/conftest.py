@@ -23,7 +23,7 @@ def tone(seconds: float, rate: int) -> NDArray[np.float64]:
     return 0.5 * np.sin(2 * np.pi * TONE * np.arange(round(seconds * rate)) / rate)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_wav() -> Callable[..., Path]:
     """A tone at half scale, 16 bits; each channel is that much quieter than the one before it."""
 
@@ -40,7 +40,7 @@ def write_wav() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_clip() -> Callable[..., Path]:
     """FLV (Sorenson H.263, MP3) or MP4 (H.264, AAC), by the name; frame i is of gray 6 i + 20."""
 
@@ -81,7 +81,7 @@ def write_clip() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_picture() -> Callable[..., Path]:
     """A JPEG or PNG file, by the name, of one color."""
 
