@@ -23,10 +23,8 @@ class Data(fdkd.AVDigits):
         return {**batch, "image": batch["visual"]}
 
 
-def accuracy(module: Any, data: Data, metric: str, *callbacks: Any) -> float:
-    trainer = Trainer(
-        max_epochs=8, callbacks=[*callbacks], logger=False, enable_checkpointing=False
-    )
+def accuracy(module: Any, data: Data, metric: str, *extra: Any) -> float:
+    trainer = Trainer(max_epochs=8, callbacks=[*extra], logger=False, enable_checkpointing=False)
     trainer.fit(module, data)
     return float(trainer.test(module, data, verbose=False)[0][metric])
 

