@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import torch
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.analysis import band_similarity, collect_features, plot_similarity
+from fdkd_lightning.analysis import band_similarity, collect_features
 from fdkd_lightning.cli import main as fdkd_command
+from fdkd_lightning.report import plot_similarity
 from fdkd_lightning.study.plan import Study, read_study, teacher_runs
 
 STUDY = "configs/study/demo.yaml"
@@ -46,7 +47,7 @@ def main(args: list[str]) -> None:
     print("Mean cosine of the teachers' features, audio and visual (low band, high band, whole):")
     for name, values in similarities.items():
         print(f"  {name}: {', '.join(f'{value:.2f}' for value in values)}")
-    print(f"Pictures: {study.folder / 'table.png'}, {study.folder / 'similarity.png'}")
+    print(f"Figures: {study.folder / 'table.png'}, {study.folder / 'similarity.png'}")
 
 
 if __name__ == "__main__":

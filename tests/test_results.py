@@ -24,7 +24,7 @@ def script(name: str) -> Any:
 
 def with_the_published_table() -> str:
     found = script("update_readme")
-    text: str = found.updated(README, (found.RESULTS / "table.md").read_text())
+    text: str = found.updated(README, found.table())
     return text
 
 

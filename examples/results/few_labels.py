@@ -1,4 +1,4 @@
-"""Writes few_labels.md and cutoff.png from what was tried and how the best of it was judged.
+"""Write few_labels.md and cutoff.png: the candidates on validation data, the best on test data.
 
 fdkd study examples/results/search/study.yaml
 fdkd study examples/results/judge/study.yaml
@@ -22,27 +22,29 @@ RIVALS = ("KD", "KD + shared heads", "KD + FD-CMKD, shuffled", "no teacher")
 
 HEAD = """# Few labels, many pairs: what beats KD?
 
-200 labels among 2,000 pairs of digits. Candidates were tried on *validation* data with seeds 10,
-11 and 12, in both directions; the best mean over both was fixed (`{winner}`, which is
-[`fdkd_kd_light.yaml`](../../configs/criterion/fdkd_kd_light.yaml)) and judged once on test data,
-with seeds that nothing was chosen by. `python examples/results/few_labels.py` made this page from
-[`search`](search) and [`judge`](judge).
+Training data: 2,000 pairs of digits, 200 of them labelled. The candidates were compared on
+*validation* data, in both directions, with the seeds 10, 11 and 12. The one with the best mean over
+both directions is `{winner}`
+([`fdkd_kd_light.yaml`](../../configs/criterion/fdkd_kd_light.yaml)). It was evaluated once on test
+data, with seeds that were not used for the selection. `python examples/results/few_labels.py`
+writes this page from the results in [`search`](search) and [`judge`](judge).
 
-## Tried on validation data
+## Candidates on validation data
 
-Accuracy of the main head in %, last epoch, mean ± standard deviation over n = {n} seeds.
+Accuracy of the student's own classifier in %, last epoch: mean ± standard deviation over n = {n}
+seeds.
 
 | candidate | {directions} | mean |
 |---|{rules}---|
 {rows}
 
-What the names mean is in [`search/criteria`](search/criteria). fd: FD-CMKD with distances summed
-over D; fd0.1: with both lambdas 0.1; low: with lambda_high 0.1; soft: with soft shared heads
-(T = 4); learn: with a learned cut-off; noalign: without shared classifiers; cosine: the weight
-of FD-CMKD falls to 0; T and w: KD's temperature and weight (4 and 1 unless told). These runs were
-made while this package's losses were being written, before a commit could be recorded.
+The configurations are in [`search/criteria`](search/criteria). fd: FD-CMKD with distances summed
+over D; fd0.1: both lambdas are 0.1; low: lambda_high is 0.1; soft: soft shared heads (T = 4);
+learn: learned cut-off frequency; noalign: no shared classifiers; cosine: the weight of FD-CMKD
+decays to 0; T and w: temperature and weight of KD (default 4 and 1). These runs predate the
+recording of commits; the losses were still being developed.
 
-## Judged on test data
+## The selected method on test data
 
 | method | {directions} |
 |---|{rules}
@@ -54,15 +56,16 @@ Mean paired differences of {winner}, in points with 95 % intervals, n = {fresh} 
 
 **{verdict}**
 
-"KD + shared heads" has the shared classifiers and no distance of bands; "shuffled" has both, for
-pairs that were taken apart; "no teacher" has the classifiers on the student alone, without KD.
+"KD + shared heads" has the shared classifiers but no distance between bands. "shuffled" has both,
+but FD-CMKD compares each sample with the teacher's output for another sample of the batch.
+"no teacher" trains the classifiers on the student alone, without KD.
 
-## The learned cut-off
+## The learned cut-off frequency
 
-![The learned cut-off over the epochs](cutoff.png)
+![The learned cut-off frequency over the epochs](cutoff.png)
 
-Each line is a run of "fd learn soft+kd". Begun at 1/2, the cut-off stayed between {lowest:.2f} and
-{highest:.2f} for {epochs} epochs. Whether it would come there from elsewhere was not tried.
+Each line is a run of "fd learn soft+kd". The cut-off frequency started at 1/2 and stayed between
+{lowest:.2f} and {highest:.2f} for {epochs} epochs. Other starting values were not tried.
 """
 
 
@@ -71,7 +74,7 @@ def spread(values: list[float]) -> str:
 
 
 def candidates() -> tuple[list[str], dict[str, dict[str, list[float]]]]:
-    """The directions, and per candidate and direction the validation accuracies."""
+    """Return the directions, and candidate -> direction -> validation accuracies."""
     settings, rows = read_results(HERE / "search")
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
@@ -105,17 +108,24 @@ def page() -> str:
         for rival in RIVALS:
             against = paired_difference(column[WINNER], column[rival])
             mean, low, high = (100 * value for value in against[:3])
-            said = {1: "above", 0: "not told apart from", -1: "below"}[against.sign]
-            words.append(f"- {direction}: {said} {rival} ({mean:+.1f} [{low:+.1f}, {high:+.1f}]).")
+            relation = {
+                1: "significantly higher than",
+                0: "no significant difference from",
+                -1: "significantly lower than",
+            }[against.sign]
+            interval = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+            words.append(f"- {direction}: {relation} {rival} ({interval}).")
     beaten = [
         direction
         for direction, column in columns.items()
         if paired_difference(column[WINNER], column["KD"]).sign > 0
     ]
     verdict = {
-        0: "Nothing here is shown to beat KD.",
-        1: f"KD is beaten in one direction alone: {beaten[0]}." if beaten else "",
-        2: "KD is beaten in both directions.",
+        0: f"{WINNER} is not significantly higher than KD in either direction.",
+        1: f"{WINNER} is significantly higher than KD in one direction only: {beaten[0]}."
+        if beaten
+        else "",
+        2: f"{WINNER} is significantly higher than KD in both directions.",
     }[len(beaten)]
     cutoff = [float(row["threshold"]) for row in cutoffs()]
     return HEAD.format(
@@ -135,7 +145,7 @@ def page() -> str:
 
 
 def keep_cutoffs() -> None:
-    """Write cutoff.csv from the logs of the search's runs, where they are."""
+    """Write cutoff.csv from the logs of the search's runs, if they exist."""
     rows = []
     for log in sorted(HERE.glob("search/runs/fd_learn*/logs/version_0/metrics.csv")):
         named = re.search(r"-(\w+)_to_(\w+)-.*seed(\d+)", log.parts[-4])

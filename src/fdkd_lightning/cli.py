@@ -58,7 +58,7 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_tip)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
-        from fdkd_lightning.report.tables import report
+        from fdkd_lightning.report.command import report
         from fdkd_lightning.study.command import study
 
         print(report(study(rest)))

@@ -26,7 +26,7 @@ def tone(seconds: float, rate: int) -> NDArray[np.float64]:
     return 0.5 * np.sin(2 * np.pi * TONE * np.arange(round(seconds * rate)) / rate)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_wav() -> Callable[..., Path]:
     """A tone at half scale, 16 bits; each channel is half as loud as the one before it."""
 
@@ -77,7 +77,7 @@ def encode_clip(
         return path.read_bytes()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_clip() -> Callable[..., Path]:
     """FLV (Sorenson H.263, MP3) or MP4 (H.264, AAC), by the name; frame i has gray 6 i + 20."""
 
@@ -107,7 +107,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_picture() -> Callable[..., Path]:
     """A JPEG or PNG file, by the name, of one colour."""
 

@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor
 
 from fdkd_lightning.decoupler import frequency_split
-from fdkd_lightning.study.cell import Result, execute, read_result
+from fdkd_lightning.study.cell import Result, read_result, run_cell
 from fdkd_lightning.study.plan import Run
 
 RUNS = Path("runs")
@@ -34,8 +34,8 @@ def distilled(*args: str, teacher: Run = TEACHER, name: str = "fdkd") -> Run:
 def done(run: Run, metric: str = "accuracy") -> Result:
     """The run's result, after that of its teachers."""
     for teacher in (t for _, t in run.teachers):
-        assert execute(teacher, RUNS, metric) is None
-    assert execute(run, RUNS, metric) is None
+        assert run_cell(teacher, RUNS, metric) is None
+    assert run_cell(run, RUNS, metric) is None
     result = read_result(run, RUNS, metric)
     assert result is not None
     return result
@@ -235,7 +235,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_with_the_same(make: Callable[..
     whole = done(run)
     (RUNS / run.name).rename("whole")
     Path("die").touch()
-    assert execute(run, RUNS, "accuracy") is not None
+    assert run_cell(run, RUNS, "accuracy") is not None
     assert read_result(run, RUNS, "accuracy") is None
     Path("die").unlink()
     assert found(done(run)) == found(whole)
@@ -288,7 +288,7 @@ def test_a_result_names_the_commit_that_it_was_made_with() -> None:
         ),
         (
             replace(distilled(), teachers=()),
-            ["model.teachers.audio", "no modality", "name that modality"],
+            ["model.teachers.audio", "trains none", "list 'audio'"],
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -296,8 +296,8 @@ def test_a_result_names_the_commit_that_it_was_made_with() -> None:
 @pytest.mark.usefixtures("home")
 def test_a_failure_is_returned_with_its_cause(run: Run, parts: list[str]) -> None:
     for _, teacher in run.teachers:
-        execute(teacher, RUNS, "accuracy")
-    message = execute(run, RUNS, "accuracy")
+        run_cell(teacher, RUNS, "accuracy")
+    message = run_cell(run, RUNS, "accuracy")
     assert message is not None
     assert message.startswith(f"{run.name}: ")
     assert f"{RUNS / run.name / 'run.log'}" in message
@@ -308,7 +308,7 @@ def test_a_failure_is_returned_with_its_cause(run: Run, parts: list[str]) -> Non
 
 @pytest.mark.usefixtures("home")
 def test_an_unknown_metric_is_an_error_that_names_those_there_are() -> None:
-    message = execute(unimodal(), RUNS, "f2")
+    message = run_cell(unimodal(), RUNS, "f2")
     assert message is not None
     for part in ("val/f2", "val/accuracy", "val/macro_f1"):
         assert part in message
@@ -319,7 +319,7 @@ def test_a_failure_leaves_the_streams_and_filters_as_they_were(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     filters: list[Any] = list(warnings.filters)
-    assert execute(unimodal("--data=tiny.Gone"), RUNS, "accuracy") is not None
+    assert run_cell(unimodal("--data=tiny.Gone"), RUNS, "accuracy") is not None
     assert list(warnings.filters) == filters
     print("heard")
     assert capsys.readouterr().out == "heard\n"

@@ -109,7 +109,7 @@ def test_the_command_line_goes_over_the_file(write: Callable[..., Path]) -> None
         ({"baseline": "none"}, ["baseline='none'", "alone, fdkd, free"]),
         (
             {"methods": {"alone": {"args": [], "controls": ["gone"]}}},
-            ["methods.alone.controls='gone'", "(alone)"],
+            ["methods.alone.controls='gone'", "choose one of alone"],
         ),
         (
             {"methods": {"alone": {"args": [], "references": ["alone"]}}},

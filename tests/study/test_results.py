@@ -224,7 +224,7 @@ def test_only_configurations_are_files_that_are_kept(
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"results\.csv is not there: give the folder"):
+    with pytest.raises(FileNotFoundError, match=r"results\.csv does not exist: give the folder"):
         read_results(tmp_path)
 
 

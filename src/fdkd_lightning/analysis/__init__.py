@@ -1,4 +1,4 @@
-"""Looking at features: what two modalities share, and where."""
+"""Measure features: tensors in, numbers out."""
 
 import lazy_loader
 

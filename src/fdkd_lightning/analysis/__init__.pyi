@@ -2,5 +2,4 @@ from .similarity import (
     Similarity as Similarity,
     band_similarity as band_similarity,
     collect_features as collect_features,
-    plot_similarity as plot_similarity,
 )

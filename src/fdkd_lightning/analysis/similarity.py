@@ -1,19 +1,17 @@
-"""How alike the bands of two modalities' features are, and whether that means anything."""
+"""Cosine similarity of two modalities' features, per frequency band."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import frequency_split
-from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Batch
 
 
 class Similarity(NamedTuple):
-    """Mean cosine of the pairs' low bands, high bands and whole features."""
+    """Mean cosine similarity of the low bands, the high bands and the whole features."""
 
     low: float
     high: float
@@ -23,21 +21,21 @@ class Similarity(NamedTuple):
 def band_similarity(
     x: Tensor, y: Tensor, threshold: float = 0.5, keep_dc: bool = False
 ) -> Similarity:
-    r"""Mean cosine similarity of paired features, band by band.
+    r"""Compute the mean cosine similarity of paired features, per frequency band.
 
     .. math:: \frac{1}{N} \sum_i \cos(x_{i,b}, y_{i,b}), \quad b \in \{low, high, raw\}
 
-    With the mean (DC) in, two modalities look alike as soon as all features share an offset:
-    independent Gaussian vectors with a common mean, tuned to the published raw similarity of
-    0.84, reproduce the published 0.91 of the low band. So look at both, and at the same features
-    with their channels permuted: the order of pooled channels is arbitrary, and where it does not
-    matter, neither does the split.
+    A high similarity of low bands can be an artefact. With ``keep_dc=True``, a common offset of
+    all features is enough: independent Gaussian vectors whose mean is set to reach the published
+    raw similarity of 0.84 also reach the published 0.91 of the low band. So compare the values
+    with and without the mean (DC), and with the channels permuted. The order of pooled channels is
+    arbitrary; if permuting them changes nothing, the split carries no information.
 
     Args:
         x: Features of one modality.
-        y: Those of the other, of the same width, pair by pair.
-        threshold: Cut-off of the split, see :func:`~fdkd_lightning.frequency_split`.
-        keep_dc: Keep the mean: in the low band and in the whole.
+        y: Features of the other modality; row i is paired with row i of ``x``.
+        threshold: Cut-off frequency, see :func:`~fdkd_lightning.frequency_split`.
+        keep_dc: Keep the mean (DC) in the low band and in the whole features.
 
     Shape:
         - x, y: [N, D]
@@ -56,8 +54,8 @@ def band_similarity(
     """
     if x.shape != y.shape or x.ndim != 2:
         raise ValueError(
-            f"x {list(x.shape)} and y {list(y.shape)} must be [N, D] both: pair by pair, and "
-            "projected to one width"
+            f"x {list(x.shape)} and y {list(y.shape)} must both be [N, D]: pair the rows and "
+            "project both to one width"
         )
     bands = [frequency_split(features, threshold, keep_dc=keep_dc) for features in (x, y)]
     whole = [low + high for low, high in bands]
@@ -67,15 +65,19 @@ def band_similarity(
 
 @torch.no_grad()
 def collect_features(model: nn.Module, batches: Iterable[Batch], modality: str) -> Tensor:
-    """The features that a model gives to all samples of some batches.
+    """Compute a model's features for all samples of some batches, without gradients.
 
     Args:
-        model: A network that returns :class:`~fdkd_lightning.types.Output`; put in eval mode.
-        batches: Transformed batches.
-        modality: The key of the model's input.
+        model: Network that returns :class:`~fdkd_lightning.types.Output`; it is left in eval mode.
+        batches: Batches, already transformed by the data module.
+        modality: Key of the model's input in a batch.
 
     Shape:
-        - output: [samples, D]
+        - batch[modality]: [N, ...]
+        - output: [N, D], N over all batches
+
+    Raises:
+        KeyError: If a batch lacks the modality.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -85,26 +87,3 @@ def collect_features(model: nn.Module, batches: Iterable[Batch], modality: str) 
     """
     model.eval()
     return torch.cat([model(batch[modality]).features for batch in batches])
-
-
-def plot_similarity(path: Path, similarities: Mapping[str, Similarity]) -> None:
-    """Draw similarities side by side, a group of bars per band.
-
-    Args:
-        path: The picture to write.
-        similarities: What was compared -> its similarity.
-    """
-    matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing the similarities")
-    figure = matplotlib.Figure(figsize=(6, 3.2), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(similarities)
-    for i, (name, similarity) in enumerate(similarities.items()):
-        positions = [band + (i - (len(similarities) - 1) / 2) * width for band in range(3)]
-        bars = axes.bar(positions, similarity, width, label=name)
-        axes.bar_label(bars, fmt="%.2f", fontsize=8)
-    axes.axhline(0, color="0.3", linewidth=0.8)
-    axes.set_xticks(range(3), ["low band", "high band", "whole"])
-    axes.set_ylabel("mean cosine of the pairs")
-    axes.margins(y=0.15)
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=150)

@@ -1,1 +1,1 @@
-"""Many runs, one table: did the teacher help?"""
+"""Compare methods over directions, regimes and seeds: does the teacher help?"""

@@ -1,4 +1,8 @@
-"""One run of a study, from its arguments to its numbers."""
+"""Train and evaluate one cell of a study.
+
+A cell is one run: one method (or teacher) in one direction and regime, with one seed and one
+setting of the tuning grid.
+"""
 
 import contextlib
 import json
@@ -21,7 +25,7 @@ from filelock import FileLock
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
-from fdkd_lightning.study.heads import HeadMetrics
+from fdkd_lightning.study.head_metrics import HeadMetrics
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.teacher_check import TeacherWarning
@@ -29,21 +33,21 @@ from fdkd_lightning.training.teacher_check import TeacherWarning
 
 @dataclass
 class Result:
-    """What a run found.
+    """Metrics and provenance of one finished run.
 
     Args:
-        metric: The metric's name.
-        val_last: The metric on validation data, of the last epoch's weights.
-        val_best: Of the weights that were best on validation data.
-        best_epoch: Their epoch, from 0.
-        test_last: As ``val_last``, on test data.
-        test_best: As ``val_best``, on test data.
-        heads: The same two on test data for the criterion's own classifiers, by
-            ``last/<head>`` and ``best/<head>``.
-        seconds: What the run took, from its last start.
-        warnings: What was said of its teachers.
-        commit: Of the clone that the package ran from, "-dirty" with uncommitted changes; None
-            where there is none.
+        metric: Name of the metric.
+        val_last: Metric on the validation set, weights of the last epoch.
+        val_best: Metric on the validation set, weights of the best validation epoch.
+        best_epoch: The best validation epoch, counted from 0.
+        test_last: Metric on the test set, weights of the last epoch.
+        test_best: Metric on the test set, weights of the best validation epoch.
+        heads: Test metrics of the classifiers in the criterion: ``last/<head>`` and
+            ``best/<head>``.
+        seconds: Wall-clock time of the run in seconds, counted from its last start.
+        warnings: Warnings about the teachers.
+        commit: Git commit of the package's clone, with "-dirty" appended if it has uncommitted
+            changes; None if the package is not in a clone.
     """
 
     metric: str
@@ -59,11 +63,11 @@ class Result:
 
 
 class StudyCLI(FDKDCLI):
-    """``fdkd fit`` with the study's own teachers, without a progress bar.
+    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger.
 
     Args:
-        args: The arguments.
-        teachers: Modality -> checkpoint that replaces the configuration's.
+        args: Command-line arguments, the command first.
+        teachers: Modality -> checkpoint that replaces the one in the configuration.
     """
 
     def __init__(self, args: list[str], teachers: Mapping[str, Path]) -> None:
@@ -71,15 +75,15 @@ class StudyCLI(FDKDCLI):
         super().__init__(args)
 
     def before_instantiate_classes(self) -> None:
-        """Put in the teachers, and the seed of the data where it has one."""
+        """Set the teachers' checkpoints, and the seed of the data module if it has one."""
         config = self.config.fit
         arguments = config.model.get("init_args") or {}
         for modality, teacher in (arguments.get("teachers") or {}).items():
             if modality not in self._teachers or "checkpoint" not in teacher.get("init_args", {}):
                 raise ValueError(
-                    f"model.teachers.{modality} ({teacher.class_path}) cannot take the study's "
-                    f"teacher of {', '.join(self._teachers) or 'no modality'}: name that modality "
-                    "in the direction's teachers, and make it a PretrainedModel"
+                    f"model.teachers.{modality} ({teacher.class_path}) cannot load a teacher of "
+                    f"this study, which trains {', '.join(self._teachers) or 'none'}: list "
+                    f"{modality!r} in the direction's teachers and use PretrainedModel"
                 )
             teacher.init_args.checkpoint = str(self._teachers[modality])
         if "seed" in (config.data.get("init_args") or {}):
@@ -87,32 +91,32 @@ class StudyCLI(FDKDCLI):
         super().before_instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Log to CSV, now and then."""
+        """Log to CSV, and flush it seldom."""
         kwargs["logger"] = CSVLogger(self._root, name="logs", flush_logs_every_n_steps=1000)
         return super().instantiate_trainer(**kwargs)
 
 
-def execute(run: Run, folder: Path, metric: str) -> str | None:
-    """Do a run unless its result is there; go on with one that was cut off.
+def run_cell(run: Run, folder: Path, metric: str) -> str | None:
+    """Train and evaluate a run that has no result yet; resume one that was interrupted.
 
     Args:
         run: The run.
-        folder: Of all runs; each has one below it.
-        metric: The name of the metric that is kept.
+        folder: Parent of the runs' folders.
+        metric: Name of the metric that the result holds.
 
     Returns:
-        None, or what went wrong; the details are in the run's ``run.log``.
+        None on success, else the error in one line; the traceback is in the run's ``run.log``.
     """
-    own = folder / run.name
-    own.mkdir(parents=True, exist_ok=True)
-    # A killed study may leave a worker behind that still finishes its run.
-    with FileLock(own / ".lock"):
+    run_folder = folder / run.name
+    run_folder.mkdir(parents=True, exist_ok=True)
+    # A worker of a killed study may still be finishing this run.
+    with FileLock(run_folder / ".lock"):
         if read_result(run, folder, metric) is not None:
             return None
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with (
-            (own / "run.log").open("a", buffering=1) as log,
+            (run_folder / "run.log").open("a", buffering=1) as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
             warnings.catch_warnings(),
@@ -120,21 +124,22 @@ def execute(run: Run, folder: Path, metric: str) -> str | None:
             warnings.simplefilter("always", TeacherWarning)
             warnings.showwarning = _show_warning
             try:
-                result = _run(run, folder, metric)
+                result = _train_and_evaluate(run, folder, metric)
             except (Exception, SystemExit):  # reported by the caller, beside the other runs
                 traceback.print_exc()
-                return f"{run.name}: {_error(own / 'run.log')} (see {own / 'run.log'})"
-        # From the log, where those of an earlier start are too.
-        said = re.findall(r"^TeacherWarning: (.*)", (own / "run.log").read_text(), re.MULTILINE)
-        result.warnings = list(dict.fromkeys(said))
-        temporary = own / "result.json.tmp"
+                log_path = run_folder / "run.log"
+                return f"{run.name}: {_error(log_path)} (see {log_path})"
+        # Read from the log, which also has the warnings of earlier starts.
+        text = (run_folder / "run.log").read_text()
+        result.warnings = list(dict.fromkeys(re.findall(r"^TeacherWarning: (.*)", text, re.M)))
+        temporary = run_folder / "result.json.tmp"
         temporary.write_text(json.dumps(asdict(result), indent=1))
-        os.replace(temporary, own / "result.json")
+        os.replace(temporary, run_folder / "result.json")
     return None
 
 
 def read_result(run: Run, folder: Path, metric: str) -> Result | None:
-    """The result of a run that was finished, if it was evaluated by this metric."""
+    """Read the result of a run; None if it is unfinished or was evaluated by another metric."""
     path = folder / run.name / "result.json"
     if not path.exists():
         return None
@@ -142,18 +147,18 @@ def read_result(run: Run, folder: Path, metric: str) -> Result | None:
     return result if result.metric == metric else None
 
 
-def _run(run: Run, folder: Path, metric: str) -> Result:
+def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
     start = time.perf_counter()
-    own = folder / run.name
+    run_folder = folder / run.name
     args = [
         "fit",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_model_summary=false",
         f"--checkpoint.monitor=val/{metric}",
         *run.command(),
-        f"--trainer.default_root_dir={own}",
+        f"--trainer.default_root_dir={run_folder}",
     ]
-    checkpoints = own / "checkpoints"
+    checkpoints = run_folder / "checkpoints"
     if (checkpoints / "last.ckpt").exists():
         args.append("--ckpt_path=last")
     cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
@@ -166,7 +171,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which in ("last", "best"):
         if which == "best" and best["global_step"] == last["global_step"]:
-            # The same weights once more.
+            # Both checkpoints hold the same weights.
             found |= {f"{split}_best": found[f"{split}_last"] for split in ("val", "test")}
             found["heads"] |= {f"best/{name}": value for name, value in heads.values().items()}
             continue
@@ -178,7 +183,9 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
                 verbose=False,
             )
             if f"{split}/{metric}" not in values:
-                raise ValueError(f"metric={metric!r} is not logged, only: {', '.join(values)}")
+                raise ValueError(
+                    f"metric={metric!r} is not logged: choose one of {', '.join(values)}"
+                )
             found[f"{split}_{which}"] = values[f"{split}/{metric}"]
         found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
     return Result(
@@ -192,7 +199,7 @@ def _run(run: Run, folder: Path, metric: str) -> Result:
 def _commit() -> str | None:
     here = Path(__file__).parent
     git = ["git", "-C", str(here)]
-    # A package inside some other project's environment has no commit of its own.
+    # A package installed into another project's environment has no commit.
     if shutil.which("git") is None or not _output([*git, "ls-files", Path(__file__).name]):
         return None
     dirty = _output([*git, "status", "--porcelain", "--untracked-files=no", "."])
@@ -215,7 +222,7 @@ def _show_warning(
 
 
 def _error(log: Path) -> str:
-    """The last line that says what went wrong: a parser's, or a traceback's end."""
+    """Return the cause of a failure: the parser's error, or the last line of the traceback."""
     text = log.read_text().rstrip()
     last = text.rpartition("\n")[2]
     if last.startswith("SystemExit"):

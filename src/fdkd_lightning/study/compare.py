@@ -1,4 +1,4 @@
-"""Differences between methods that ran on the same seeds, and what may be said of them."""
+"""Paired differences between methods over the same seeds, and their significance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,12 @@ from scipy import stats
 
 
 class Difference(NamedTuple):
-    """A mean paired difference with its confidence interval."""
+    """Mean paired difference with its confidence interval.
+
+    Shape:
+        - mean, low, high: in the unit of the scores
+        - n: number of seeds
+    """
 
     mean: float
     low: float
@@ -17,27 +22,30 @@ class Difference(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """1 if the interval is above 0, -1 if below, 0 if it holds 0 or there is none."""
+        """1 if the interval is above 0, -1 if below, 0 if it includes 0 or is nan."""
         return int(self.low > 0) - int(self.high < 0)
 
 
 def paired_difference(
     method: Sequence[float], reference: Sequence[float], confidence: float = 0.95
 ) -> Difference:
-    r"""Mean difference of two methods seed by seed, with Student's interval.
+    r"""Mean difference of two methods paired by seed, with Student's confidence interval.
 
     .. math:: \bar d \pm t_{n-1,\,(1 + c) / 2} \; s_d / \sqrt n
 
     Args:
-        method: One value per seed.
-        reference: The reference's, in the same order of seeds.
-        confidence: c.
+        method: Scores of the method, one per seed.
+        reference: Scores of the reference, in the same order of seeds.
+        confidence: Confidence level c, between 0 and 1.
 
     Returns:
-        The difference; with fewer than two seeds its interval is nan.
+        The difference; with fewer than two seeds the interval is nan.
 
     Shape:
         - method, reference: n values each
+
+    Raises:
+        ValueError: If the numbers of seeds differ.
 
     Reference:
         scipy.stats.ttest_rel.
@@ -53,20 +61,25 @@ def paired_difference(
     if n < 2:
         return Difference(mean, math.nan, math.nan, n)
     if max(differences) - min(differences) < 1e-12 * max(map(abs, (*method, *reference))):
-        return Difference(mean, mean, mean, n)  # equal but for rounding, which scipy would amplify
+        # All equal up to rounding errors, which scipy would amplify.
+        return Difference(mean, mean, mean, n)
     low, high = stats.ttest_1samp(differences, 0).confidence_interval(confidence)
     return Difference(mean, float(low), float(high), n)
 
 
 def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
-    """The method with the best mean, and whether it may be called the winner.
+    """Return the method with the highest mean, and whether its lead is significant.
 
-    It may where it is above every other one, each at a one-sided level of 0.05 / (methods - 1).
-    Whoever is truly best, calling another one the winner needs a false rejection against it; of
-    these there are methods - 1, so that a false winner is named in at most 5 % of studies.
+    The lead is significant if the method is higher than every other one, each in a one-sided
+    paired t-test at level 0.05 / (methods - 1) (Bonferroni). To name a wrong winner, the test
+    against the truly best method must reject falsely. At most methods - 1 such tests exist, so a
+    wrong winner is named in at most 5 % of studies.
 
     Args:
-        scores: Method -> one value per seed, all in the same order.
+        scores: Method -> one score per seed, all in the same order of seeds.
+
+    Raises:
+        ValueError: If ``scores`` is empty or the numbers of seeds differ.
 
     Example:
         >>> leader({"a": [1.0, 1.1, 0.9, 1.0], "b": [0.1, 0.2, 0.1, 0.2]})
@@ -76,7 +89,7 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     """
     best = max(scores, key=lambda name: math.fsum(scores[name]))
     others = [name for name in scores if name != best]
-    # The lower end of a two-sided interval is one-sided at half its error.
+    # The lower end of a two-sided interval is a one-sided bound at half the error.
     confidence = 1 - 2 * 0.05 / max(len(others), 1)
     return best, all(
         paired_difference(scores[best], scores[name], confidence).low > 0 for name in others

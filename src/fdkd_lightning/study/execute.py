@@ -1,4 +1,4 @@
-"""All runs of a study, side by side."""
+"""Execute all runs of a study in parallel."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,24 +9,24 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from fdkd_lightning.ops.optional import require
-from fdkd_lightning.study.cell import execute, read_result
+from fdkd_lightning.study.cell import read_result, run_cell
 from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
 
 
 class StudyError(RuntimeError):
-    """Some runs failed; the others' results are kept."""
+    """Some runs failed; the results of the others are kept."""
 
 
 def run_study(study: Study, scheduler: str | None = None) -> None:
-    """Do what is not done yet: the teachers, then the methods.
+    """Execute the runs that have no result yet: first the teachers, then the methods.
 
     Args:
         study: The study.
         scheduler: Address of a Dask scheduler whose workers share ``folder`` and the data;
-            None: ``workers`` processes on this machine.
+            None: ``study.workers`` processes on this machine.
 
     Raises:
-        StudyError: If runs failed, once all others are done.
+        StudyError: If runs failed; raised after all others have finished.
     """
     folder = study.folder / "runs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
         for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
             bar.set_description(name)
             waiting = [run for run in stage if read_result(run, folder, study.metric) is None]
-            # What was done before must not make the rest look quick.
+            # Runs finished earlier must not enter the bar's estimate of the speed.
             bar.initial += len(stage) - len(waiting)
             bar.update(len(stage) - len(waiting))
             failures = []
@@ -48,23 +48,23 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             if failures:
                 raise StudyError(
                     f"{len(failures)} of {len(stage)} runs failed, the first: {failures[0]}. "
-                    "Mend the cause and start the study again: it does only what is missing"
+                    "Fix the cause and start the study again: it executes only the missing runs"
                 )
 
 
 def _results(runs: Sequence[Run], study: Study, parent: int | None) -> Iterator[str | None]:
-    jobs = (delayed(_execute)(run, study.folder / "runs", study.metric, parent) for run in runs)
+    jobs = (delayed(_run_cell)(run, study.folder / "runs", study.metric, parent) for run in runs)
     results: Iterator[str | None] = Parallel(return_as="generator_unordered", pre_dispatch="all")(
         jobs
     )
     return results
 
 
-def _execute(run: Run, folder: Path, metric: str, parent: int | None) -> str | None:
+def _run_cell(run: Run, folder: Path, metric: str, parent: int | None) -> str | None:
     if parent not in (None, os.getpid(), os.getppid()):
-        # The study was killed: its workers would work off what is in their queue.
+        # The study was killed, and this worker would go on with its queue.
         raise SystemExit
-    return execute(run, folder, metric)
+    return run_cell(run, folder, metric)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a study runs: methods x directions x regimes x seeds, read from one file."""
+"""Read a study's file and list its runs: methods x directions x regimes x seeds."""
 
 import hashlib
 import itertools
@@ -13,11 +13,11 @@ from jsonargparse import ArgumentParser
 
 @dataclass
 class Direction:
-    """Who teaches whom.
+    """The modalities of student and teachers.
 
     Args:
-        student: The student's modality; stands for ``$student`` in the methods' arguments.
-        teachers: The teachers' modalities; each stands for ``$teacher`` in the teacher's.
+        student: Modality of the student; replaces ``$student`` in the methods' arguments.
+        teachers: Modalities of the teachers; each replaces ``$teacher`` in a teacher's arguments.
     """
 
     student: str
@@ -26,11 +26,11 @@ class Direction:
 
 @dataclass
 class Regime:
-    """What there is to learn from.
+    """The training data, such as the number of labels.
 
     Args:
-        student: Further arguments of every method's runs.
-        teacher: Further arguments of the teachers' runs.
+        student: Arguments appended to those of every method.
+        teacher: Arguments appended to those of the teachers.
     """
 
     student: list[str] = field(default_factory=list)
@@ -42,11 +42,11 @@ class Method:
     """A row of the table.
 
     Args:
-        args: The arguments of ``fdkd fit``: configurations (paths that end in .yaml), one over
-            the other, and ``--key=value``.
-        controls: The methods that have the same batches, steps and heads, but nothing to learn
-            from a teacher; none where it is a control itself.
-        references: Other methods that it is compared with, such as that of which it is a variant.
+        args: Arguments of ``fdkd fit``: configurations (paths that end in .yaml), of which later
+            ones override earlier ones, and ``--key=value``.
+        controls: Methods with the same batches, steps and heads that learn nothing from a
+            teacher; empty for a method that is a control itself.
+        references: Other methods to compare with, such as the one that this one varies.
     """
 
     args: list[str]
@@ -56,21 +56,25 @@ class Method:
 
 @dataclass
 class Study:
-    """The file of a study.
+    """The contents of a study's file.
 
     Args:
-        folder: Where runs, tables and pictures go.
-        teacher: The arguments of the teachers' runs, with ``$teacher``.
+        folder: Folder for runs, tables and figures.
+        teacher: Arguments of the teachers' runs, with ``$teacher``.
         directions: Name -> direction.
         regimes: Name -> regime.
         methods: Name -> method, in the order of the table's rows.
-        baseline: The method without any distillation.
-        seeds: One run each; they draw the data, the weights and the order.
-        tune: Argument -> values (a learning-rate grid, say). For each method, direction and
-            regime the one with the best mean validation metric counts. Teachers are not tuned.
-        metric: What is compared, a name among the module's metrics; more is better.
-        epoch: Whether the last epoch's weights count or those of the best on validation.
-        workers: Runs at a time; the cores are shared among them.
+        baseline: Name of the method without distillation.
+        seeds: One run each. A seed draws the data, the weights and the order of the samples.
+        tune: Argument -> values, such as learning rates. The setting with the best mean validation
+            metric is reported, per method, direction and regime. Teachers are not tuned.
+        metric: Name of the compared metric among the module's metrics; higher is better.
+        epoch: Whether the weights of the last epoch or of the best validation epoch are reported.
+        workers: Number of parallel runs; they share the CPU cores.
+
+    Raises:
+        ValueError: If a part is empty, a seed is repeated, ``workers`` is below 1, or
+            ``baseline``, a control or a reference is not a method.
     """
 
     folder: Path
@@ -93,11 +97,11 @@ class Study:
             ("seeds", self.seeds),
         ):
             if not value:
-                raise ValueError(f"{name} is empty: a study needs at least one")
+                raise ValueError(f"{name} is empty: give at least one")
         if self.workers < 1:
             raise ValueError(f"workers={self.workers} must be at least 1")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds={self.seeds} names one twice: each seed is one run")
+            raise ValueError(f"seeds={self.seeds} names a seed twice: give each seed once")
         references = [("baseline", self.baseline)]
         for name, method in self.methods.items():
             for kind, others in (
@@ -106,25 +110,25 @@ class Study:
             ):
                 references += [(f"methods.{name}.{kind}", other) for other in others]
                 if name in others:
-                    raise ValueError(f"methods.{name}.{kind} names {name!r} itself")
+                    raise ValueError(f"methods.{name}.{kind} names {name!r} itself: remove it")
         for key, reference in references:
             if reference not in self.methods:
                 known = ", ".join(self.methods)
-                raise ValueError(f"{key}={reference!r} is none of the methods ({known})")
+                raise ValueError(f"{key}={reference!r} is not a method: choose one of {known}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training with its evaluation: a cell of the study, or a teacher.
+    """One cell of the study: a training with its evaluation, of a method or of a teacher.
 
     Args:
-        method: The row; for a teacher ``"teacher"``.
-        direction: The direction's name; for a teacher its modality.
-        regime: The regime's name.
+        method: Name of the method; ``"teacher"`` for a teacher.
+        direction: Name of the direction; the modality for a teacher.
+        regime: Name of the regime.
         seed: The seed.
-        tuned: ``key=value`` of the grid, or "".
-        args: The arguments of ``fdkd fit``.
-        teachers: Modality -> the teacher's run.
+        tuned: ``key=value`` of the tuning grid, or "".
+        args: Arguments of ``fdkd fit``.
+        teachers: Pairs of a modality and the run of its teacher.
     """
 
     method: str
@@ -137,25 +141,25 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Of all that determines the result, the contents of the configurations included."""
+        """Hash of the arguments, the seed, the configurations' contents and the teachers' runs."""
         parts = [self.seed, *(Path(a).read_text() if is_config(a) else a for a in self.args)]
         parts += [f"{modality} {run.fingerprint}" for modality, run in self.teachers]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
     @property
     def name(self) -> str:
-        """A folder name: readable, and another one when a configuration changes."""
+        """Name of the run's folder: readable, with the fingerprint at its end."""
         slug = run_slug(self.method, self.direction, self.regime, self.tuned, self.seed)
         return f"{slug}-{self.fingerprint}"
 
     def command(self) -> list[str]:
-        """The arguments of ``fdkd fit``, without folder and teachers."""
+        """Arguments of ``fdkd fit``, without the run's folder and the teachers' checkpoints."""
         configs = [f"--config={arg}" if is_config(arg) else arg for arg in self.args]
         return [*configs, f"--seed_everything={self.seed}"]
 
 
 def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) -> str:
-    """The readable part of a run's folder name.
+    """Build the readable part of a run's folder name.
 
     Example:
         >>> run_slug("FD-CMKD, light", "audio to visual", "few labels", "", 2)
@@ -172,7 +176,11 @@ def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
     Args:
         path: The YAML file.
-        overrides: ``--key=value`` that go over it.
+        overrides: ``--key=value`` arguments that override keys of the file.
+
+    Raises:
+        SystemExit: If the file is missing or a value has another type.
+        ValueError: See :class:`Study`.
     """
     parser = study_parser()
     config = parser.parse_args(["--config", str(path), *overrides])
@@ -182,53 +190,44 @@ def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 
 def study_parser() -> ArgumentParser:
-    """The parser of a study's file and of what may be changed on the command line."""
+    """Build the parser of a study's file and of its overrides on the command line."""
     parser = ArgumentParser(
         prog="fdkd study FILE",
-        description="Accuracy over methods x directions x regimes x seeds, with controls.",
+        description="Compare methods over directions, regimes and seeds, with controls.",
     )
-    parser.add_argument("--config", action="config", help="The file.")
+    parser.add_argument("--config", action="config", help="Path to a study's file.")
     parser.add_class_arguments(Study)
     return parser
 
 
 def teacher_runs(study: Study) -> dict[tuple[str, str, int], Run]:
-    """(Modality, regime, seed) -> run; the same run where two regimes train a teacher alike."""
-    alike: dict[tuple[tuple[str, ...], int], Run] = {}
+    """Map (modality, regime, seed) to a run; regimes with equal arguments share the run."""
+    shared: dict[tuple[tuple[str, ...], int], Run] = {}
     runs = {}
     modalities = dict.fromkeys(m for d in study.directions.values() for m in d.teachers)
     for seed, (name, regime), modality in itertools.product(
         study.seeds, study.regimes.items(), modalities
     ):
         args = tuple(_fill(arg, teacher=modality) for arg in [*study.teacher, *regime.teacher])
-        run = alike.setdefault((args, seed), Run("teacher", modality, name, seed, "", args))
+        run = shared.setdefault((args, seed), Run("teacher", modality, name, seed, "", args))
         runs[modality, name, seed] = run
     return runs
 
 
 def method_runs(study: Study) -> list[Run]:
-    """All other runs, seed by seed, so that the first seed's table is there first."""
+    """List the methods' runs, seed by seed, so that the first seed is complete first."""
     teachers = teacher_runs(study)
     runs = []
-    for seed, (regime_name, regime), (direction_name, direction), (
-        name,
-        method,
-    ) in itertools.product(
-        study.seeds, study.regimes.items(), study.directions.items(), study.methods.items()
+    for seed, regime, direction, name in itertools.product(
+        study.seeds, study.regimes, study.directions, study.methods
     ):
-        args = [_fill(arg, student=direction.student) for arg in [*method.args, *regime.student]]
+        modalities = study.directions[direction]
+        given = [*study.methods[name].args, *study.regimes[regime].student]
+        args = [_fill(arg, student=modalities.student) for arg in given]
+        pairs = tuple((m, teachers[m, regime, seed]) for m in modalities.teachers)
         for tuned in _grid(study.tune):
-            runs.append(
-                Run(
-                    name,
-                    direction_name,
-                    regime_name,
-                    seed,
-                    " ".join(tuned),
-                    (*args, *(f"--{setting}" for setting in tuned)),
-                    tuple((m, teachers[m, regime_name, seed]) for m in direction.teachers),
-                )
-            )
+            tuned_args = (*args, *(f"--{setting}" for setting in tuned))
+            runs.append(Run(name, direction, regime, seed, " ".join(tuned), tuned_args, pairs))
     return runs
 
 
@@ -242,9 +241,9 @@ def _fill(arg: str, **names: str) -> str:
         return Template(arg).substitute(names)
     except (KeyError, ValueError) as error:
         known = ", ".join(f"${name}" for name in names)
-        raise ValueError(f"{arg!r}: {error} cannot be filled in, only {known} here") from error
+        raise ValueError(f"{arg!r}: {error} is unknown here, use {known}") from error
 
 
 def is_config(arg: str) -> bool:
-    """Whether an argument of a run is a configuration's path."""
+    """Return whether an argument of a run is the path of a configuration."""
     return not arg.startswith("-") and arg.endswith((".yaml", ".yml"))

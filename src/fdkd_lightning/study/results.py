@@ -1,4 +1,4 @@
-"""A study's results as files: one row per run, and how they came about."""
+"""A study's results as files: one CSV row per run, and their provenance as JSON."""
 
 import csv
 import importlib.metadata
@@ -18,7 +18,7 @@ Column = tuple[str, str]
 """Direction and regime."""
 
 Scores = dict[Column, dict[str, list[float]]]
-"""Column -> method -> one value per seed, in one order of seeds."""
+"""Column -> method -> one score per seed, in the same order of seeds for all."""
 
 KEYS = ("method", "direction", "regime", "seed", "tuned", "chosen")
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
@@ -26,7 +26,7 @@ VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best
 
 @dataclass
 class Row:
-    """A run and what it found; ``chosen``: the grid's best on validation, which counts."""
+    """A run with its metrics; ``chosen``: its tuning setting is the best on validation data."""
 
     method: str
     direction: str
@@ -38,21 +38,27 @@ class Row:
 
 
 def collect(study: Study) -> list[Row]:
-    """All rows of a study that was run, the teachers' first."""
+    """Collect the rows of a finished study, the teachers' first.
+
+    Raises:
+        FileNotFoundError: If a run has no result.
+    """
     folder = study.folder / "runs"
     runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
-    # Validation metric per method, column and setting, over the seeds.
-    tried: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    # Method and column -> tuning setting -> validation metric of each seed.
+    validation: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     results = []
     for run in runs:
         result = read_result(run, folder, study.metric)
         if result is None:
             raise FileNotFoundError(f"{run.name} has no result in {folder}: run the study first")
         results.append(result)
-        tried[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
+        validation[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
     best = {
         key: max(settings, key=lambda tuned: math.fsum(settings[tuned]))
-        for key, settings in tried.items()
+        for key, settings in validation.items()
     }
     return [
         Row(
@@ -70,7 +76,7 @@ def collect(study: Study) -> list[Row]:
 
 
 def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
-    """Write ``results.csv`` and ``results.json``."""
+    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with (folder / "results.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -84,14 +90,17 @@ def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """What :func:`write_results` wrote: the study's settings and warnings, and the rows.
+    """Read the files of :func:`write_results`: the study's settings with its warnings, the rows.
+
+    Args:
+        folder: Folder with ``results.csv`` and ``results.json``.
 
     Raises:
         FileNotFoundError: If the folder holds no results.
     """
     path = folder / "results.csv"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: give the folder of a study that was run")
+        raise FileNotFoundError(f"{path} does not exist: give the folder of a finished study")
     with path.open(newline="") as file:
         rows = [
             Row(
@@ -110,7 +119,12 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
 
 
 def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
-    """The test metric that counts, per column and method, in the study's order."""
+    """Return the reported test metric per column and method, in the order of the study's file.
+
+    Args:
+        settings: The study's settings, see :func:`read_results`.
+        rows: Rows of all runs.
+    """
     value = f"test_{settings['epoch']}"
     found: Scores = {}
     for regime in settings["regimes"]:
@@ -143,6 +157,6 @@ def _provenance(study: Study) -> dict[str, Any]:
         "configs": configs,
         "warnings": list(dict.fromkeys(w for result in results for w in result.warnings)),
         "versions": {"python": platform.python_version(), **versions},
-        # More than one where the code was changed between runs.
+        # Several if the code changed between runs.
         "commits": sorted({result.commit or "unknown" for result in results}),
     }

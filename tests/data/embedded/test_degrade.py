@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_picture
+from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_image
 
 PICTURE = np.full((28, 28), 0.5, np.float32)
 
@@ -14,7 +14,7 @@ def clips() -> np.ndarray:
 
 
 def degrade(seed: int = 0, **settings: float) -> np.ndarray:
-    return degrade_picture(PICTURE, np.random.default_rng(seed), **settings)
+    return degrade_image(PICTURE, np.random.default_rng(seed), **settings)
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2])
@@ -30,9 +30,7 @@ def test_the_picture_moves_up_to_shift(shift: int) -> None:
 
 def test_the_occluder_hides_its_square() -> None:
     for seed in range(50):
-        whole = degrade_picture(
-            np.ones((32, 32), np.float32), np.random.default_rng(seed), 32, 0, 0
-        )
+        whole = degrade_image(np.ones((32, 32), np.float32), np.random.default_rng(seed), 32, 0, 0)
         assert whole.sum() == 32 * 32 - 6 * 6
         rows, columns = np.nonzero(whole == 0)
         assert np.ptp(rows) == np.ptp(columns) == 5

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fdkd_lightning.data.embedded import digits
-from fdkd_lightning.data.embedded.degrade import degrade_picture
+from fdkd_lightning.data.embedded.degrade import degrade_image
 from fdkd_lightning.data.embedded.digit_names import NAMES
 from fdkd_lightning.data.embedded.digits import AVDigits
 from fdkd_lightning.data.preparation.store import read_arrays
@@ -138,7 +138,7 @@ def test_names_leave_sound_and_picture_as_they_were(digits_root: Path) -> None:
     data = AVDigits(digits_root)
     stored = read_arrays(data.path, ["train_visual"])["train_visual"]
     for i, picture in zip(two["index"].tolist()[:20], two["visual"][:20], strict=True):
-        by_hand = degrade_picture(stored[i] / np.float32(255), np.random.default_rng((0, 0, i)))
+        by_hand = degrade_image(stored[i] / np.float32(255), np.random.default_rng((0, 0, i)))
         assert np.array_equal(picture[0].numpy(), by_hand)
 
 
@@ -247,18 +247,12 @@ def test_data_that_is_there_is_not_made_again(
     AVDigits(digits_root).prepare_data()
 
 
-@pytest.mark.slow
-def test_made_data_needs_no_extra(in_processes: Callable[..., None], digits_root: Path) -> None:
-    script = f"""
-import sys
-assert not {{"mlxtend", "espeakng_loader"}} & sys.modules.keys()
-sys.modules["mlxtend"] = sys.modules["espeakng_loader"] = None
-from fdkd_lightning.data.embedded.digits import AVDigits
-data = AVDigits({str(digits_root)!r}, modalities=["visual"])
-data.prepare_data()
-data.setup("validate")
-"""
-    in_processes(script, ranks=1)
+def test_made_data_needs_no_extra(digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("mlxtend", "espeakng_loader"):
+        monkeypatch.setitem(sys.modules, package, None)
+    data = AVDigits(digits_root, modalities=["visual"])
+    data.prepare_data()
+    data.setup("validate")
 
 
 def test_data_that_is_not_made_asks_for_it(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ import sys
 from pathlib import Path
 from fdkd_lightning.data.embedded import digits_file
 path, rank = sys.argv[1:]
-digits_file.PER_CLASS = {"train": 8, "val": 2, "test": 10}
+digits_file.PER_CLASS = {"train": 2, "val": 1, "test": 2}
 digits_file.build_digits(Path(path) / f"{rank}.npz", seed=int(rank) // 2)
 """
 

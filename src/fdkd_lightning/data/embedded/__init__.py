@@ -1,1 +1,1 @@
-"""Data sets that run offline."""
+"""Small data sets that are generated on this machine, without a download."""

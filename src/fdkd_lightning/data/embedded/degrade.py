@@ -1,4 +1,4 @@
-"""Making samples harder, each by its own random generator."""
+"""Degradations of images and sounds, drawn by one random generator per sample."""
 
 import math
 
@@ -6,46 +6,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 BABBLE_VOICES = 3
-"""Utterances that speak at once in the noise."""
+"""Number of utterances that are mixed into babble."""
 
 WHITE_SHARE = 0.2
-"""Of the noise's power; the rest is babble, which is much harder to hear through."""
+"""Fraction of white noise in the noise's power; the rest is babble, which masks speech more."""
 
 
-def degrade_picture(
-    picture: NDArray[np.float32],
+def degrade_image(
+    image: NDArray[np.float32],
     rng: np.random.Generator,
     size: int = 32,
     shift: int = 2,
     noise: float = 0.5,
     occluder: int = 6,
 ) -> NDArray[np.float32]:
-    """Move a picture about in a larger canvas, hide a square of it, add Gaussian noise.
+    """Shift an image within a larger canvas, occlude a square of it and add Gaussian noise.
 
     Args:
-        picture: Values from 0 (paper) to 1 (ink).
-        rng: The sample's own; each setting draws the same whatever the others are.
-        size: Side of the canvas, pixels.
-        shift: Largest distance from the centre along each axis, pixels.
-        noise: Standard deviation.
-        occluder: Side of the square, pixels; 0: none.
+        image: Values from 0 (paper) to 1 (ink).
+        rng: Generator of this sample; the draws of one setting do not depend on the others.
+        size: Side of the canvas in pixels.
+        shift: Largest shift from the centre along each axis, in pixels.
+        noise: Standard deviation of the noise, in units of the image's values.
+        occluder: Side of the square in pixels; 0: no square.
 
     Shape:
-        - picture: [H, W]
+        - image: [H, W]
         - output: [size, size]
 
     Example:
-        >>> picture = np.ones((28, 28), np.float32)
-        >>> degraded = degrade_picture(picture, np.random.default_rng(0), noise=0, occluder=0)
+        >>> image = np.ones((28, 28), np.float32)
+        >>> degraded = degrade_image(image, np.random.default_rng(0), noise=0, occluder=0)
         >>> degraded.shape, int(degraded.sum()) == 28 * 28
         ((32, 32), True)
     """
     positions = rng.random(4)
     canvas = np.zeros((size, size), np.float32)
-    height, width = picture.shape
+    height, width = image.shape
     down, right = np.floor(positions[:2] * (2 * shift + 1)).astype(int) - shift
     top, left = (size - height) // 2 + down, (size - width) // 2 + right
-    canvas[top : top + height, left : left + width] = picture
+    canvas[top : top + height, left : left + width] = image
     top, left = np.floor(positions[2:] * (size - occluder + 1)).astype(int)
     canvas[top : top + occluder, left : left + occluder] = 0
     canvas += noise * rng.standard_normal((size, size), dtype=np.float32)
@@ -55,14 +55,14 @@ def degrade_picture(
 def babble_noise(
     clips: NDArray[np.float32], row: int, snr: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Noise for one clip: three other clips at once, and some white noise.
+    """Generate noise for one clip: babble of three other clips, and some white noise.
 
     Args:
-        clips: All the clips that may be heard.
-        row: The clip the noise is for, which is not heard in it.
-        snr: Power of the clip from its first to its last sample that is not 0, over that of the
-            noise, dB. So silence around a word does not make it harder to hear.
-        rng: The sample's own.
+        clips: The clips to mix into babble.
+        row: Row of the clip that the noise is for; it is not part of the babble.
+        snr: Signal-to-noise ratio in dB. The signal's power is that between the first and the last
+            non-zero sample of the clip, so that silence around a word does not lower it.
+        rng: Generator of this sample.
 
     Shape:
         - clips: [N, S], N above 1, none of them silent

@@ -1,4 +1,4 @@
-"""The digits' written names, in several languages and misspelt."""
+"""Written names of the digits in several languages, with random spelling errors."""
 
 import numpy as np
 
@@ -12,18 +12,18 @@ NAMES = {
     "it": ("zero", "uno", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove"),
     "pt": ("zero", "um", "dois", "três", "quatro", "cinco", "seis", "sete", "oito", "nove"),
 }
-"""Language -> the names of 0 to 9."""
+"""Language -> names of the digits 0 to 9."""
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def digit_name(digit: int, rng: np.random.Generator, noise: float = 0.4) -> str:
-    """A digit's name in a language that is drawn, misspelt.
+    """Return a digit's name in a random language, with spelling errors.
 
     Args:
-        digit: From 0 to 9.
-        rng: The sample's own; the language is the same whatever the noise.
-        noise: See :func:`misspell`.
+        digit: The digit, from 0 to 9.
+        rng: Generator of this sample; the language does not depend on the noise.
+        noise: Probability of an error per letter, see :func:`misspell`.
 
     Example:
         >>> [digit_name(7, np.random.default_rng(seed), noise=0) for seed in range(4)]
@@ -34,15 +34,15 @@ def digit_name(digit: int, rng: np.random.Generator, noise: float = 0.4) -> str:
 
 
 def misspell(word: str, rng: np.random.Generator, noise: float) -> str:
-    """Each letter is, with probability ``noise``, left out, doubled or replaced by another.
+    """Delete, double or replace each letter of a word with probability ``noise``.
 
-    The three are equally likely. A word of which nothing would be left keeps its first letter.
+    The three errors are equally likely. If nothing would be left, the first letter is kept.
 
     Args:
         word: The word.
-        rng: Draws the same for a word whatever the noise, so that with more of it what was
-            misspelt stays so.
-        noise: From 0 to 1.
+        rng: Generator of this sample; its draws do not depend on the noise, so more noise keeps
+            the errors that less noise makes.
+        noise: Probability of an error per letter, from 0 to 1.
 
     Example:
         >>> [misspell("seven", np.random.default_rng(seed), noise=0.4) for seed in range(4)]

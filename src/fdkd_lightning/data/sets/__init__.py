@@ -1,1 +1,1 @@
-"""The published data sets."""
+"""Data modules of published data sets; ``root`` is a folder that you downloaded."""

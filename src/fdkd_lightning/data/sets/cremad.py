@@ -1,4 +1,4 @@
-"""CREMA-D: actors say twelve sentences in six emotions; their voices and their faces."""
+"""CREMA-D: six emotions in the voices and faces of actors who speak twelve sentences."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -21,45 +21,48 @@ from fdkd_lightning.data.preparation.validation_split import draw_validation
 from fdkd_lightning.data.transforms.published_audio import FDCMKDSpectrogram
 
 LISTS = {"train": "train.csv", "test": "test.csv"}
-"""Split -> list, in ``root``."""
+"""Split -> file name of its list in ``root``."""
 
 HELD_OUT = 0.1
-"""Part of the clips, or of the actors' clips, that becomes test or validation split."""
+"""Fraction of the clips that becomes the validation split, or a drawn test split."""
 
 SILENT = "1076_MTI_SAD_XX"
-"""A clip that the owner's page calls bad in every medium; the file can be decoded."""
+"""Clip that the authors' page lists as bad in every medium, although the file decodes."""
 
 BAD_VIDEO = ("1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX")
-"""Clips that the owner's page calls bad as FLV and MP3, but not as WAV."""
+"""Clips that the authors' page lists as bad as FLV and MP3, but not as WAV."""
 
 
 class CREMAD(PairedDataModule):
-    """The published split of CREMA-D: 6,698 training and 744 test clips.
+    """CREMA-D with the published splits: 6,698 training and 744 test clips.
 
-    ``root`` is the owner's repository (https://github.com/CheyneyComputerScience/CREMA-D, 7.6 GB
-    with git-LFS), of which it needs ``AudioWAV/*.wav`` and ``VideoFlash/*.flv``. The owner has no
-    splits: put ``train.csv`` and ``test.csv`` into ``root``, which OGM-GE and those after it use
-    (for instance from ``data/CREMAD`` of https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR).
-    They have rows ``name,emotion`` and no header.
+    ``root`` is the authors' repository (https://github.com/CheyneyComputerScience/CREMA-D, 7.6 GB
+    with git-LFS). Required are ``AudioWAV/*.wav`` and ``VideoFlash/*.flv``. The authors define no
+    splits. Put the lists ``train.csv`` and ``test.csv`` of OGM-GE and later work into ``root``, for
+    instance from ``data/CREMAD`` of https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR. Their
+    rows are ``name,emotion``, without a header.
 
-    The lists have no validation split, and published codes choose the epoch on test data. Here a
-    tenth of the training clips, of each emotion alike, is validation data, drawn by ``split_seed``:
-    about 6,030 remain. All 91 actors are in all splits: see :class:`CREMADSpeakerIndependent`.
+    The lists have no validation split, and published code chooses the epoch on test data. Here a
+    tenth of the training clips, stratified by emotion and drawn by ``split_seed``, is the
+    validation split; about 6,030 training clips remain. All 91 actors are in all splits; see
+    :class:`CREMADSpeakerIndependent` for disjoint actors.
 
-    The clip 1076_MTI_SAD_XX, which its owner calls bad in every medium, is left out by its name,
-    and so are the frames of 1064_IEO_DIS_MD, 1064_TIE_SAD_XX and 1076_MTI_NEU_XX: some of these
-    files can be decoded, and show something else. Files that are broken or git-LFS stubs are left
-    out too. The manifest has the reasons. A clip that is listed twice, within a list
-    or in both, and an emotion that is none of the six are errors.
+    The clip 1076_MTI_SAD_XX, which the authors list as bad in every medium, is excluded, and so are
+    the frames of 1064_IEO_DIS_MD, 1064_TIE_SAD_XX and 1076_MTI_NEU_XX. (Some of these files decode,
+    but show something else.) Damaged files and git-LFS stubs are excluded too. The manifest holds
+    the reasons. A clip that is listed twice and an unknown emotion are errors.
+
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
 
     Shape:
-        - batch["audio"]: [N, 1, 257, 1004], the reproduction's spectrogram; sound is kept whole
-          at 16,000 Hz, the owner's rate, so that other transforms of ``audio`` can be chosen
-        - batch["visual"]: [N, 1, 3, 224, 224], one frame of those kept, 1 per second and at least 3
+        - batch["audio"]: [N, 1, 257, 1004], the reproduction's spectrogram; whole clips are stored
+          at 16,000 Hz, the original rate, so that another ``transforms`` entry can replace it
+        - batch["visual"]: [N, 1, 3, 224, 224], one of the stored frames (1 per second, at least 3)
         - batch["label"]: [N] int64; NEU, HAP, SAD, FEA, DIS, ANG are 0 to 5
 
     Raises:
-        FileNotFoundError: Once samples are read, if a list is not there.
+        FileNotFoundError: When the samples are read, if a list is missing.
+        ValueError: When the samples are read, if a row has another form.
 
     Reference:
         Cao et al., "CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset" (IEEE Transactions
@@ -77,21 +80,21 @@ class CREMAD(PairedDataModule):
     own_val_fraction = HELD_OUT
 
     def default_recipes(self) -> dict[str, Recipe]:
-        """Whole clips of sound, and one frame."""
+        """Return the recipes: the whole sound of a clip, and one frame."""
         return {
             "audio": AudioRecipe(rate=16_000, seconds=None),
             "visual": FramesRecipe(fps=1, least=3, count=1),
         }
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """The reproduction's spectrogram, and ImageNet's mean and deviation."""
+        """Return the transforms: the reproduction's spectrogram, and ImageNet's normalisation."""
         return {
             "audio": FDCMKDSpectrogram(sample_rate=16_000),
             "visual": v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         }
 
     def read_samples(self) -> list[Sample]:
-        """The rows of the two lists."""
+        """Read the rows of the two lists."""
         return [
             sample
             for split, name in LISTS.items()
@@ -100,30 +103,31 @@ class CREMAD(PairedDataModule):
 
 
 class CREMADSpeakerIndependent(CREMAD):
-    """CREMA-D with no actor in two splits: what is learned of a voice or face does not help.
+    """CREMA-D with disjoint actors in the splits, so that knowing a voice or a face does not help.
 
-    The clips are those of both lists; without the lists, all in ``AudioWAV``, the emotions from
-    their names. Whole actors make up the test split, whole others the validation split, each as
-    many as give a tenth of the clips or a bit more; ``split_seed`` draws them. Its accuracies are
-    not to be compared with published ones.
+    The clips are those of both lists. Without the lists they are all files in ``AudioWAV``, with
+    the emotions in their names. ``split_seed`` draws whole actors for the test split and others for
+    the validation split, until each has at least a tenth of the clips. Accuracies are not
+    comparable with published ones.
 
-    Args: as :class:`CREMAD`.
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
 
     Raises:
-        FileNotFoundError: Once samples are read, if one list is there and the other is not, or
-            neither lists nor ``AudioWAV``.
-        ValueError: Once samples are read, if there are fewer than three actors.
+        FileNotFoundError: When the samples are read, if only one of the lists exists, or neither
+            the lists nor ``AudioWAV``.
+        ValueError: When the samples are read, if there are fewer than three actors, or a row or
+            file name has another form.
 
     Example:
         >>> CREMADSpeakerIndependent("data/cremad", split_seed=1).num_classes
         6
     """
 
-    # Of what the test split leaves.
+    # Fraction of the clips that remain after the test split.
     own_val_fraction = HELD_OUT / (1 - HELD_OUT)
 
     def read_samples(self) -> list[Sample]:
-        """All clips, the test split's actors drawn; the base draws those of validation."""
+        """Read all clips and draw the test actors; the base class draws the validation actors."""
         if any((self.root / name).exists() for name in LISTS.values()):
             clips = super().read_samples()
         else:
@@ -137,18 +141,18 @@ def _sample(name: str, split: str, emotion: str, where: str) -> Sample:
     sources = {"audio": f"AudioWAV/{name}.wav", "visual": f"VideoFlash/{name}.flv"}
     if name in BAD_VIDEO:
         del sources["visual"]
-    fault = "its owner calls it bad in every medium" if name == SILENT else ""
+    fault = "the authors list it as bad in every medium" if name == SILENT else ""
     return Sample(name, split, emotion, sources, where=where, fault=fault)
 
 
 def _read_list(path: Path, split: str) -> Iterator[Sample]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: get train.csv and test.csv from data/CREMAD of "
-            "https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR and put them into root, which "
-            "is to be the owner's repository; or use CREMADSpeakerIndependent, which can do without"
+            f"{path} is missing: put train.csv and test.csv from data/CREMAD of "
+            "https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR into root, the authors' "
+            "repository; or use CREMADSpeakerIndependent, which does not need them"
         )
-    # The published loaders expect a byte order mark, which some copies have.
+    # Some copies begin with a byte order mark, which the published loaders expect.
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         for cells in reader:
@@ -156,17 +160,17 @@ def _read_list(path: Path, split: str) -> Iterator[Sample]:
             if not cells:
                 continue
             if len(cells) != 2:
-                raise ValueError(f"{where}: {','.join(cells)[:80]!r} is no row name,emotion")
+                raise ValueError(f"{where}: expected name,emotion, got {','.join(cells)[:80]!r}")
             yield _sample(cells[0], split, cells[1], where)
 
 
 def _list_folder(folder: Path) -> Iterator[Sample]:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is not there: give the owner's repository, which holds it, as root"
+            f"{folder} is missing: set root to the authors' repository, which holds it"
         )
     for path in sorted(folder.glob("*.wav")):
         parts = path.stem.split("_")
         if len(parts) != 4:
-            raise ValueError(f"{path}: the name is not actor_sentence_emotion_level: remove it")
+            raise ValueError(f"{path}: name is not actor_sentence_emotion_level: remove the file")
         yield _sample(path.stem, "train", parts[2], str(path))

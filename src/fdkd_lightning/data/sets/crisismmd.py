@@ -1,4 +1,4 @@
-"""CrisisMMD: tweets from seven disasters of 2017, a text and a picture each."""
+"""CrisisMMD: text and image of tweets from seven disasters of 2017."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.transforms.tokenize import Tokenize
 
 LISTS = {"train": "train", "val": "dev", "test": "test"}
-"""Split -> the owner's name for it."""
+"""Split -> its name in the authors' files."""
 
 COLUMNS = (
     "event_name",
@@ -35,31 +35,34 @@ COLUMNS = (
 
 
 class CrisisMMD(PairedDataModule):
-    """CrisisMMD v2.0, humanitarian categories on which text and picture agree: five classes.
+    """CrisisMMD v2.0, five humanitarian categories on which text and image agree.
 
-    ``root`` is the unpacked ``CrisisMMD_v2.0.tar.gz`` (https://crisisnlp.qcri.org/crisismmd), of
-    which it needs the folders ``data_image`` and ``crisismmd_datasplit_agreed_label``; unpack the
-    latter's ZIP file there. A row of its lists is a sample, a tweet's text with one of its
-    pictures: 6,126 for training, 998 for validation and 955 for test. The label is that of the
-    columns ``label_text`` and ``label_image``, which are merged to five classes, not that of
-    ``label``, which keeps up to eight names. More than half of each split is ``not_humanitarian``.
+    ``root`` is the unpacked ``CrisisMMD_v2.0.tar.gz`` (https://crisisnlp.qcri.org/crisismmd).
+    Required are the folders ``data_image`` and ``crisismmd_datasplit_agreed_label``; unpack the ZIP
+    file of the latter into ``root``. Each row of the lists is one sample, a tweet's text with one
+    of its images: 6,126 training, 998 validation and 955 test samples. The label is that of the
+    columns ``label_text`` and ``label_image``, which are merged to five classes. The column
+    ``label``, with up to eight classes, is not used. More than half of each split is
+    ``not_humanitarian``.
 
-    A tweet with several pictures is in several rows; in the owner's agreed lists they all are in
-    one split. Should a list have it otherwise, the rows of the earlier split, in the order train,
-    val, test, are left out, with the reason in the manifest. Pictures that are missing or broken
-    are recorded and left out too. A picture that is listed twice, an unknown label, two labels that
-    do not agree, a path that leaves ``root``, and a row with other than nine cells are errors: the
-    lists are tab-separated, and a quotation mark is a character like any other.
+    A tweet with several images is in several rows. In the official agreed lists these are in one
+    split. In other lists, the rows of the earlier split (order: train, val, test) are excluded,
+    with the reason in the manifest. Missing and damaged images are recorded and excluded too. These
+    are errors: an image listed twice, an unknown label, two labels that differ, a path outside
+    ``root``, and a row without nine cells. The lists are tab-separated; quotation marks have no
+    special meaning.
+
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
 
     Shape:
-        - batch["text"]: input_ids and attention_mask, [N, L] each; the tweet as the list has it,
-          links and entities such as ``&amp;`` included, in the tokens of BERT
+        - batch["text"]: input_ids and attention_mask, [N, L] int64 each: BERT's tokens of the
+          unchanged tweet, with links and entities such as ``&amp;``
         - batch["visual"]: [N, 3, 224, 224]
         - batch["label"]: [N] int64
 
     Raises:
-        FileNotFoundError: Once samples are read, if a list is not there.
-        ValueError: Once samples are read, if a row is not of that form.
+        FileNotFoundError: When the samples are read, if a list is missing.
+        ValueError: When the samples are read, if a row has another form or its labels differ.
 
     Reference:
         Alam et al., "CrisisMMD: Multimodal Twitter Datasets from Natural Disasters"
@@ -85,18 +88,18 @@ class CrisisMMD(PairedDataModule):
     label_columns: tuple[str, ...] = ("label_text", "label_image")
 
     def default_recipes(self) -> dict[str, Recipe]:
-        """The text as it is, and the picture."""
+        """Return the recipes: the unchanged text, and the image."""
         return {"text": TextRecipe(), "visual": ImageRecipe()}
 
     def default_transforms(self) -> Mapping[str, nn.Module]:
-        """BERT's tokens, and ImageNet's mean and deviation."""
+        """Return the transforms: BERT's tokens, and ImageNet's mean and standard deviation."""
         return {
             "text": Tokenize("google-bert/bert-base-uncased"),
             "visual": v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         }
 
     def read_samples(self) -> list[Sample]:
-        """The rows of the three lists."""
+        """Read the rows of the three lists."""
         samples = [
             self._sample(row, split, where)
             for split, name in LISTS.items()
@@ -109,7 +112,7 @@ class CrisisMMD(PairedDataModule):
         if len(set(labels)) > 1:
             raise ValueError(
                 f"{where}: {' and '.join(self.label_columns)} differ ({' and '.join(labels)}): "
-                "this is not the owner's list of agreed labels"
+                "use the official list of agreed labels"
             )
         sources = {"text": row["tweet_text"], "visual": row["image"]}
         return Sample(
@@ -123,12 +126,12 @@ class CrisisMMD(PairedDataModule):
 
 
 class CrisisMMDInformative(CrisisMMD):
-    """Whether a tweet is informative, where text and picture agree: two classes.
+    """CrisisMMD v2.0, informative or not, where text and image agree: two classes.
 
-    9,601 samples for training, 1,573 for validation and 1,534 for test. With two classes there is
-    nothing among the others than the right one, so that half of DKD is zero.
+    9,601 training, 1,573 validation and 1,534 test samples. With two classes, DKD's non-target term
+    is always zero, since there is only one non-target class.
 
-    Args: as :class:`CrisisMMD`.
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
 
     Example:
         >>> CrisisMMDInformative("data/crisismmd", modalities=["visual"]).class_names
@@ -140,12 +143,12 @@ class CrisisMMDInformative(CrisisMMD):
 
 
 class CrisisMMDNonAgreed(CrisisMMD):
-    """Humanitarian categories of all pairs, whether text and picture agree or not: eight classes.
+    """CrisisMMD v2.0, eight humanitarian categories, whether or not text and image agree.
 
-    ``root`` needs the folder ``crisismmd_datasplit_all``. The label is the column ``label``, as
-    MST-Distill uses it. 13,608 samples for training, 2,237 for validation and 2,237 for test.
+    ``root`` needs the folder ``crisismmd_datasplit_all``. The label is the column ``label``, as in
+    MST-Distill. 13,608 training, 2,237 validation and 2,237 test samples.
 
-    Args: as :class:`CrisisMMD`.
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
 
     Reference:
         Li et al., "MST-Distill: Mixture of Specialized Teachers for Cross-Modal Knowledge
@@ -171,7 +174,7 @@ class CrisisMMDNonAgreed(CrisisMMD):
 
 
 def _without_leaks(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples; of a tweet that is in two splits only those of the later one are to be used."""
+    """Mark the samples whose tweet is also in a later split as unusable."""
     order = list(LISTS)
     last: dict[str, str] = {}
     for sample in samples:
@@ -185,14 +188,14 @@ def _without_leaks(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _read_list(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """File and line, and column -> cell, of each row."""
+    """Yield, for each row, its file and line, and its cells by column."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: root is to be the owner's CrisisMMD_v2.0, in which the file "
-            f"{path.parent.name}.zip is unpacked (https://crisisnlp.qcri.org/crisismmd)"
+            f"{path} is missing: set root to the folder CrisisMMD_v2.0 and unpack "
+            f"{path.parent.name}.zip in it (https://crisisnlp.qcri.org/crisismmd)"
         )
-    # No csv module: a tweet that begins with a quotation mark would swallow the rows after it. A
-    # line ends at a line feed alone: tweets may hold other characters that end one for Python.
+    # The csv module would join the rows after a tweet that begins with a quotation mark. Only a
+    # line feed ends a row: tweets contain other characters that Python takes for line ends.
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}, line {number}"
@@ -202,7 +205,7 @@ def _read_list(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                     raise ValueError(f"{where}: the columns are not {', '.join(COLUMNS)}")
             elif len(cells) != len(COLUMNS):
                 raise ValueError(
-                    f"{where}: {len(cells)} cells for {len(COLUMNS)} columns: {line[:80]!r}"
+                    f"{where}: expected {len(COLUMNS)} cells, got {len(cells)}: {line[:80]!r}"
                 )
             else:
                 yield where, dict(zip(COLUMNS, cells, strict=True))

@@ -1,14 +1,14 @@
-"""The classes of NYU Depth V2: the 894 names people gave, the 40 and the 13 that are trained on.
+"""The classes of NYU Depth V2: 894 annotated names, mapped to 40 and to 13 classes.
 
-The tables are facts that others published, compared between copies that share no code: of 894 to
-40 in ``facebookresearch/SparseConvNet`` examples/nyu2/data/prepare_data.py and a reader of the
-AdapNet family; of 40 to 13 in the latter and ``howard-mahe/nyudv2_class_mapping``
-utils/map40to13.m. That they fit a copy of the set is seen in its own names, where it has them.
+The tables are published facts. They were compared between copies that share no code: 894 to 40 in
+``facebookresearch/SparseConvNet`` examples/nyu2/data/prepare_data.py and a reader of the AdapNet
+family; 40 to 13 in the latter and ``howard-mahe/nyudv2_class_mapping`` utils/map40to13.m. Whether
+they fit a copy of the data set is checked by the class names in that copy, if it has them.
 
 Reference:
     40 classes: Gupta et al., "Perceptual Organization and Recognition of Indoor Scenes from RGB-D
     Images" (CVPR 2013), file classMapping40.mat. 13 classes: Couprie et al., "Indoor Semantic
-    Segmentation using depth information" (arXiv:1301.3572); their relation to the 40 is that of
+    Segmentation using depth information" (arXiv:1301.3572), mapped from the 40 as in
     ``ankurhanda/SceneNetv1.0``, file class13Mapping.mat.
 """
 
@@ -38,7 +38,7 @@ NYU_40 = (
     "clothes",
     "ceiling",
     "books",
-    "refridgerator",  # as the owners spell it
+    "refridgerator",  # the authors' spelling
     "television",
     "paper",
     "towel",
@@ -74,7 +74,7 @@ NYU_13 = (
 )
 
 # fmt: off
-# The ids, from 1, of the names that are those of the first 37 classes, in the classes' order.
+# Values, from 1, of the names equal to those of the first 37 classes, in the classes' order.
 SAME_NAME = (
     21, 11, 3, 157, 5, 83, 19, 28, 59, 88, 64, 7, 80, 36, 42, 89, 169, 119, 122, 143, 141, 4, 85,
     17, 172, 15, 135, 123, 26, 45, 331, 158, 124, 24, 144, 136, 55,
@@ -92,7 +92,7 @@ OTHER_FURNITURE = (
     556, 558, 576, 580, 608, 625, 703, 734, 770, 772, 797, 800, 803, 804, 813, 814, 815, 820, 829,
     835, 858, 863, 882, 892,
 )
-# The class of the 13, from 1, of each of the 40.
+# For each of the 40 classes, its class among the 13, from 1.
 COARSE = (
     12, 5, 6, 1, 4, 9, 10, 12, 13, 6, 8, 6, 13, 10, 6, 13, 6, 7, 7, 5, 7, 3, 2, 6, 11, 7, 7, 7, 7,
     7, 7, 6, 7, 7, 7, 7, 7, 7, 6, 7,
@@ -101,7 +101,7 @@ COARSE = (
 
 
 def classes_of_894() -> tuple[int, ...]:
-    """The class, from 0, of each value of the owner's label maps, 0 (unlabelled) to 894.
+    """Return the class, from 0, of each value in the official label maps: 0 (unlabelled) to 894.
 
     Example:
         >>> table = classes_of_894()
@@ -118,7 +118,10 @@ def classes_of_894() -> tuple[int, ...]:
 
 
 def coarse_class(number: int) -> int:
-    """The class of the 13, from 0, of one of the 40; void stays void.
+    """Map one of the 40 classes to its class among the 13; -100 (unlabelled) stays -100.
+
+    Args:
+        number: Class among the 40, from 0, or -100.
 
     Example:
         >>> NYU_13[coarse_class(NYU_40.index("door"))], coarse_class(-100)

@@ -1,4 +1,4 @@
-"""The forms in which NYU Depth V2 is passed around, and how each names its samples."""
+"""The file layouts in which NYU Depth V2 is distributed, and their lists of samples."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,12 +18,13 @@ SPLITS = "splits.mat"
 
 
 class Layout(NamedTuple):
-    """One of the forms.
+    """One file layout of the data set.
 
-    Shape:
-        - modalities: those it has
-        - classes: the class, of the 40, of each value of its label maps
-        - read: lists its samples
+    Args:
+        name: The file or folder that identifies it.
+        modalities: Modalities that it contains.
+        classes: For each value of its label maps, the class among the 40, or -100.
+        read: Function that lists its samples.
     """
 
     name: str
@@ -33,10 +34,13 @@ class Layout(NamedTuple):
 
 
 def find_layout(root: Path) -> Layout:
-    """The form of the set that is in a folder; the owner's, where there are several.
+    """Find the layout of the data set in a folder; of several, prefer the official one.
+
+    Args:
+        root: The folder.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the folder holds none of the layouts.
     """
     if (root / LABELED).is_file():
         return Layout(
@@ -44,20 +48,20 @@ def find_layout(root: Path) -> Layout:
         )
     for folder in ("", "NYUDepthv2/"):
         if (root / folder / "RGB").is_dir() and (root / folder / "Label").is_dir():
-            # Its loader takes 1 off, which makes void of 0.
+            # CMX's loader subtracts 1, so that 0 becomes void.
             classes = (IGNORE_INDEX, *range(40))
             return Layout(
                 f"{folder}RGB", ("visual", "hha"), classes, partial(_unpacked, root, folder)
             )
     if (root / "train.txt").is_file() and (root / "val.txt").is_file():
-        # Its loss leaves out 255, its score all that is no class.
+        # TokenFusion's loss ignores 255, its metric every value that is not a class.
         classes = (*range(40), *216 * (IGNORE_INDEX,))
         return Layout("train.txt", ("visual", "depth"), classes, partial(_listed, root))
     raise FileNotFoundError(
-        f"root={str(root)!r} holds NYU Depth V2 in none of the forms that are read: the owner's "
+        f"root={str(root)!r} holds none of the supported layouts of NYU Depth V2: the official "
         f"{LABELED} with {SPLITS} (cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html); CMX's folders "
         "RGB, HHA and Label with train.txt and test.txt (also within NYUDepthv2); or TokenFusion's "
-        "train.txt and val.txt of the paths of colour, mask and depth"
+        "train.txt and val.txt with the paths of colour, mask and depth"
     )
 
 
@@ -73,21 +77,23 @@ def _labeled(root: Path) -> list[Sample]:
         if value > len(names) or names[value - 1] != NYU_40[number]:
             found = names[value - 1] if value <= len(names) else "nothing"
             raise ValueError(
-                f"{path} numbers its classes otherwise than the table of the 40 classes: value "
-                f"{value} is {found!r}, not {NYU_40[number]!r}. Give the owner's file, version 2"
+                f"{path} does not have the official class numbers: value {value} is {found!r}, "
+                f"not {NYU_40[number]!r}. Use the official file, version 2"
             )
     try:
         parts = read_numbers(within(root, SPLITS), ("trainNdxs", "testNdxs"))
     except MediaError as error:
         raise ValueError(
-            f"{root / SPLITS}: {error}; it is on the owner's page, beside {LABELED}"
+            f"{root / SPLITS}: {error}; download it from the official page of {LABELED}"
         ) from error
     samples = []
     arrays = {"visual": "images", "depth": "depths", "raw_depth": "rawDepths", LABEL_MAP: "labels"}
     for split, name in (("train", "trainNdxs"), ("test", "testNdxs")):
         for number in parts[name]:
             if not 1 <= number <= count:
-                raise ValueError(f"{root / SPLITS}: {name} has {number}, of {count} pictures")
+                raise ValueError(
+                    f"{root / SPLITS}: {name} has {number}, but there are {count} images"
+                )
             sample = Sample(
                 id=f"{number:04d}",
                 split=split,
@@ -116,14 +122,14 @@ def _unpacked(root: Path, folder: str) -> list[Sample]:
 
 def _listed(root: Path) -> list[Sample]:
     samples = []
-    # What its code calls validation is the set's test split.
+    # TokenFusion's validation list is the test split.
     for split, table in (("train", "train.txt"), ("test", "val.txt")):
         for where, line in _lines(within(root, table)):
             paths = line.split("\t")
             if len(paths) != 3:
                 raise ValueError(
-                    f"{where}: {len(paths)} cells in {line[:80]!r}: give the paths of colour, mask "
-                    "and depth, with tabs between them"
+                    f"{where}: expected the paths of colour, mask and depth, separated by tabs, "
+                    f"got {line[:80]!r}"
                 )
             sources = dict(zip(("visual", LABEL_MAP, "depth"), paths, strict=True))
             samples.append(Sample(paths[0], split, "", sources, where=where))
@@ -131,8 +137,8 @@ def _listed(root: Path) -> list[Sample]:
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:
-    """File and number of each line that is not empty, and the line."""
+    """Return the file and number of each non-empty line, and the line."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: it names the samples of a split")
+        raise FileNotFoundError(f"{path} is missing: it lists the samples of a split")
     lines = path.read_text(encoding="utf-8").splitlines()
     return [(f"{path}, line {i}", line.strip()) for i, line in enumerate(lines, 1) if line.strip()]

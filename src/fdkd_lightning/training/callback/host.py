@@ -66,7 +66,7 @@ class Host:
     @property
     def features_layer(self) -> str:
         """Name of the layer that gives the features."""
-        return self.reader.features.layer_side.name
+        return self.reader.features.spot.name
 
     def last_setup_hook(self) -> str:
         """Return the hook after which it has all its layers."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fdkd_lightning.losses.base import DistillationLoss
-from fdkd_lightning.study.heads import HeadMetrics
+from fdkd_lightning.study.head_metrics import HeadMetrics
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Batch, Output

@@ -1,4 +1,4 @@
-"""How good the classifiers are that a criterion trains beside the student's own."""
+"""Test metrics of the auxiliary classifiers that a criterion trains beside the student's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from fdkd_lightning.types import Batch
 
 
 class HeadMetrics(Callback):
-    """One of the module's test metrics, for every classifier that the criterion trains.
+    """Compute one of the module's test metrics for every classifier that the criterion trains.
 
     Args:
-        metric: Its name.
+        metric: Name of the metric in the module's ``test_metrics``.
     """
 
     def __init__(self, metric: str) -> None:
@@ -24,7 +24,7 @@ class HeadMetrics(Callback):
         self.metrics: dict[str, Metric] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Discard the metrics of the previous test run."""
         self.metrics = {}
 
     def on_test_batch_end(
@@ -36,22 +36,22 @@ class HeadMetrics(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count a batch."""
+        """Update the metric of each head with one batch."""
         if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
             return
         output = outputs["output"]
-        # The output's own where samples that lack the student's modality are left out.
+        # The output has its own labels where samples without the student's modality were dropped.
         label = batch["label"] if output.label is None else output.label
         if not len(label):
             return
         for name, logits in pl_module.heads(output).items():
             if name not in self.metrics:
-                own = pl_module.test_metrics
-                assert own is not None  # the module's setup made them
-                self.metrics[name] = own[self.metric].clone().to(pl_module.device)
+                test_metrics = pl_module.test_metrics
+                assert test_metrics is not None  # created in the module's setup
+                self.metrics[name] = test_metrics[self.metric].clone().to(pl_module.device)
                 self.metrics[name].reset()
             self.metrics[name].update(logits, label)
 
     def values(self) -> dict[str, float]:
-        """Head -> value on the data that was seen."""
+        """Return head -> value over the batches since the test started."""
         return {name: float(metric.compute()) for name, metric in self.metrics.items()}

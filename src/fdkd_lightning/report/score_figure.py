@@ -1,4 +1,4 @@
-"""The picture of a study's table."""
+"""Figure of a study's scores: a panel per regime and direction."""
 
 from pathlib import Path
 from statistics import mean, stdev
@@ -9,12 +9,26 @@ from fdkd_lightning.study.results import Scores
 
 
 def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
-    """Draw every run as a dot, means with standard deviations, a panel per column.
+    """Draw each run as a dot and each method's mean with its standard deviation.
 
     Args:
-        path: The picture to write.
-        settings: The study's.
-        scores: Column -> method -> one value per seed.
+        path: The image file to write.
+        settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
+        scores: (Direction, regime) -> method -> one score per seed, as fractions of 1.
+
+    Example:
+        >>> import tempfile
+        >>> settings = {
+        ...     "metric": "accuracy",
+        ...     "baseline": "w/o KD",
+        ...     "regimes": {"full": {}},
+        ...     "directions": {"audio to visual": {}},
+        ...     "methods": {"w/o KD": {"controls": []}, "KD": {"controls": ["w/o KD"]}},
+        ...     "seeds": [0, 1],
+        ... }
+        >>> scores = {("audio to visual", "full"): {"w/o KD": [0.5, 0.6], "KD": [0.7, 0.8]}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plot_scores(Path(folder, "table.png"), settings, scores)
     """
     regimes, directions = list(settings["regimes"]), list(settings["directions"])
     methods = list(settings["methods"])
@@ -27,25 +41,25 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
             column = scores[direction, regime]
             baseline = 100 * mean(column[settings["baseline"]])
             panel.axvline(baseline, color="0.6", linewidth=1, linestyle="--")
-            for place, method in enumerate(methods):
-                # Grey: what the methods are measured by.
-                named = settings["methods"][method]
-                own = bool(named["controls"] or named.get("references"))
-                color = "C0" if own else "0.45"
+            for position, method in enumerate(methods):
+                entry = settings["methods"][method]
+                # Baseline and controls are grey.
+                compared = entry["controls"] or entry.get("references")
+                color = "C0" if compared else "0.45"
                 values = [100 * value for value in column[method]]
                 spread = stdev(values) if len(values) > 1 else 0
-                panel.plot(values, [place] * len(values), ".", color=color, alpha=0.35, zorder=1)
+                panel.plot(values, [position] * len(values), ".", color=color, alpha=0.35, zorder=1)
                 panel.errorbar(
-                    mean(values), place, xerr=spread, fmt="o", color=color, capsize=3, zorder=2
+                    mean(values), position, xerr=spread, fmt="o", color=color, capsize=3, zorder=2
                 )
             panel.set_title(f"{direction}, {regime}", fontsize=10)
             panel.set_yticks(range(len(methods)), methods)
             panel.grid(axis="x", alpha=0.3)
-    panels[0, 0].set_ylim(len(methods) - 0.5, -0.5)  # shared by all; the first on top
+    panels[0, 0].set_ylim(len(methods) - 0.5, -0.5)  # shared by all panels; the first method on top
     figure.supxlabel(
         f"test {settings['metric']}, %: each of {len(settings['seeds'])} seeds,\n"
         f"mean ± standard deviation; dashed: {settings['baseline']}",
         fontsize=9,
     )
-    # Tight: a title may be wider than its panel.
+    # A title may be wider than its panel.
     figure.savefig(path, dpi=150, bbox_inches="tight")

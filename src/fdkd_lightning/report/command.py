@@ -1,0 +1,28 @@
+"""The report of ``fdkd study``: ``table.md`` and ``table.png`` in the study's folder."""
+
+from pathlib import Path
+
+from fdkd_lightning.report.comparison_text import comparison_lines
+from fdkd_lightning.report.score_figure import plot_scores
+from fdkd_lightning.report.score_table import score_tables
+from fdkd_lightning.study.results import read_results, scores
+
+
+def report(folder: Path) -> str:
+    """Write ``table.md`` and ``table.png`` from a study's results, and return the text.
+
+    Args:
+        folder: Folder of a finished study, with ``results.csv`` and ``results.json``.
+
+    Raises:
+        SystemExit: With a message, if the folder holds no results.
+    """
+    try:
+        settings, rows = read_results(folder)
+    except FileNotFoundError as error:
+        raise SystemExit(f"fdkd study: {error}") from error
+    lines = ["# Results", "", *score_tables(settings, rows), "", *comparison_lines(settings, rows)]
+    text = "\n".join([*lines, ""])
+    (folder / "table.md").write_text(text)
+    plot_scores(folder / "table.png", settings, scores(settings, rows))
+    return text
