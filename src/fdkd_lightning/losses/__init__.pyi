@@ -15,7 +15,8 @@ from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
 from .kd import KDLoss as KDLoss, kd_loss as kd_loss
 from .layerwise import LayerwiseLoss as LayerwiseLoss
 from .log_mse import LogMSELoss as LogMSELoss, log_mse_loss as log_mse_loss
-from .mfh import MFHLoss as MFHLoss, mfh_saliency as mfh_saliency
+from .mfh import MFHLoss as MFHLoss
+from .mfh_saliency import mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
 from .rank_agreement import rank_agreement as rank_agreement

@@ -1,4 +1,4 @@
-"""Classifiers shared by teacher and student, one per band: they pull the two spaces together."""
+"""Classifiers shared by teacher and student, one per band, which align their feature spaces."""
 
 import torch
 import torch.nn.functional as F
@@ -12,21 +12,25 @@ from fdkd_lightning.types import IGNORE_INDEX, Bands
 
 
 class SharedAlignmentHead(nn.Module):
-    r"""One classifier :math:`\Phi` per band, applied to whoever's bands it is given.
+    r"""One classifier :math:`\Phi` per band, the same for teacher and student.
 
     .. math::
         \Phi_b(X_b) = W_b \, \mathrm{ReLU}(X_b) + c_b,
         \quad b \in \{\mathrm{low}, \mathrm{high}\}
 
-    The bands go in as they were split, not standardised, as in the published code.
+    Its inputs are the bands before standardisation, as in the published code.
 
     Args:
         in_features: D; None: probed from the models when training starts.
-        num_classes: K; None: probed likewise.
+        num_classes: K; None: probed from the models when training starts.
 
     Shape:
         - bands: [N, D, ...] each
         - output: [N, K, ...] each
+
+    Raises:
+        ValueError: If the models have other sizes than those given.
+        RuntimeError: If it is called before it has both sizes.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 10; ``re-FD-CMKD`` (ReLU + Linear).
@@ -43,34 +47,42 @@ class SharedAlignmentHead(nn.Module):
         self.high = ProbedLinear(in_features, num_classes)
 
     def build(self, in_features: int, num_classes: int) -> None:
-        """Create the weights for these sizes, or check that those there fit."""
+        """Create the weights, or check that existing ones have these sizes.
+
+        Args:
+            in_features: D.
+            num_classes: K.
+
+        Raises:
+            ValueError: If a size was given that differs.
+        """
         self.low.build(in_features, num_classes)
         self.high.build(in_features, num_classes)
 
     def forward(self, bands: Bands) -> Bands:
-        """Class scores of each band."""
+        """Compute the class scores of each band."""
         return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
 
 
 def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
-    """Class scores at the resolution of the labels: one per sample, or one per pixel.
+    """Bring class scores to the resolution of the labels: one per sample, or one per pixel.
 
-    Features of a segmentation network have fewer positions than its labels: their scores are
-    interpolated. Where there is one label for all positions, of tokens or of a map, their scores
-    are averaged, as in class activation maps. Every position counts, padding too, which scores
-    the classifier's bias where it is zero: take it out before
-    (:class:`~fdkd_lightning.LayerwiseLoss` does).
+    The features of a segmentation network have fewer positions than its labels: their scores are
+    interpolated bilinearly. Where one label covers all positions of a map or tokens of a sequence,
+    the scores are averaged, as in class activation maps. Every position counts, also padding, whose
+    score is the classifier's bias. Remove padding before, as
+    :class:`~fdkd_lightning.LayerwiseLoss` does.
 
     Args:
         scores: Class scores.
-        size: That of the labels, H and W, or empty.
+        size: H and W of the labels; empty for one label per sample.
 
     Shape:
         - scores: [N, K, H', W'], or [N, K] with an empty size
         - output: [N, K, *size]
 
     Raises:
-        ValueError: If scores of whole samples meet a label per place.
+        ValueError: If scores of whole samples meet labels of pixels.
 
     Reference:
         B. Zhou et al., "Learning deep features for discriminative localization" (arXiv
@@ -98,7 +110,7 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
 def alignment_loss(
     student: Bands, teacher: Bands | None, target: Tensor, teacher_target: Tensor | None = None
 ) -> Tensor:
-    r"""Cross-entropy of the shared classifiers on both bands of both networks.
+    r"""Sum the cross-entropies of the shared classifiers over both bands of both networks.
 
     .. math::
         L_\mathrm{align} = \sum_{b} \mathrm{CE}(\Phi_b(X_b^s), y) + \mathrm{CE}(\Phi_b(X_b^t), y)
@@ -106,15 +118,20 @@ def alignment_loss(
     Args:
         student: Class scores of the student's bands.
         teacher: Class scores of the teacher's bands; None leaves their terms out.
-        target: Class indices, -100 where there is no label.
-        teacher_target: Those of the teacher's samples; None: the same.
+        target: Class indices of the student's samples, -100 where there is no label.
+        teacher_target: Class indices of the teacher's samples; None: the same as the student's.
 
     Returns:
         The sum over bands and networks; each cross-entropy is a mean over labelled samples.
 
     Shape:
-        - student, teacher: [N, K, ...] each; of maps and tokens, as :func:`scores_at` has them
-        - target, teacher_target: [N, ...]
+        - student, teacher: [N, K], [N, K, H', W'] or [N, K, 1, L] each, brought to the resolution
+          of the labels
+        - target, teacher_target: [N] or [N, H, W]
+        - output: scalar
+
+    Raises:
+        ValueError: If scores of whole samples meet labels of pixels.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 10.
@@ -142,7 +159,9 @@ def soft_alignment_loss(
     teacher_target: Tensor | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
-    r"""What :func:`alignment_loss` is for labels, for predictions, on the samples without a label.
+    r"""Divergence of the shared classifiers from the teacher's prediction, on unlabelled samples.
+
+    The counterpart of :func:`alignment_loss` for samples without a label.
 
     .. math::
         T^2 \sum_b \sum_{m \in \{s, t\}} \frac{1}{|U|} \sum_{i \in U}
@@ -152,18 +171,24 @@ def soft_alignment_loss(
     Args:
         student: Class scores of the student's bands.
         teacher: Class scores of the teacher's bands.
-        prediction: The teacher's logits, the target; they get no gradient.
-        target: Class indices, -100 where there is no label.
-        teacher_target: Those of the teacher's samples; None: the same.
-        temperature: T, above 0.
+        prediction: The teacher's logits, which the classifiers learn; they get no gradient.
+        target: Class indices of the student's samples, -100 where there is no label.
+        teacher_target: Class indices of the teacher's samples; None: the same as the student's.
+        temperature: T, above 0; larger is softer.
 
     Returns:
-        The sum over bands and networks of the means over all processes' unlabelled samples.
+        The sum over bands and networks; each divergence is a mean over the unlabelled samples of
+        all ranks.
 
     Shape:
-        - student, teacher: [N, K, ...] each; of maps and tokens, as :func:`scores_at` has them
-        - prediction: [N, K, ...]
-        - target, teacher_target: [N, ...]
+        - student, teacher: [N, K], [N, K, H', W'] or [N, K, 1, L] each, brought to the resolution
+          of the labels
+        - prediction: [N, K] or [N, K, H, W]
+        - target, teacher_target: [N] or [N, H, W]
+        - output: scalar
+
+    Raises:
+        ValueError: If scores of whole samples meet labels of pixels.
 
     Example:
         >>> logits = torch.tensor([[1.0, 2.0], [5.0, 0.0]])
@@ -172,8 +197,8 @@ def soft_alignment_loss(
         tensor(0.)
     """
     loss = torch.zeros((), device=prediction.device)
-    own = target if teacher_target is None else teacher_target
-    for scores, labels in ((student, target), (teacher, own)):
+    teacher_target = target if teacher_target is None else teacher_target
+    for scores, labels in ((student, target), (teacher, teacher_target)):
         unlabelled = labels == IGNORE_INDEX
         for band in scores:
             band = scores_at(band, labels.shape[1:])

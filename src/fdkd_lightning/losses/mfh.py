@@ -1,4 +1,4 @@
-"""MFH: only the channels of the teacher that both modalities share teach the student."""
+"""MFH: distill from the channels of the teacher that matter to both modalities."""
 
 import math
 from collections.abc import Sequence
@@ -13,66 +13,18 @@ from fdkd_lightning.losses.base import (
     require_same_shape,
     require_teacher,
 )
+from fdkd_lightning.losses.mfh_saliency import permutation_errors
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import sum_over_ranks
 from fdkd_lightning.ops.divergence import softened_kl
+from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
 
 
-def mfh_saliency(
-    student_logits: Tensor,
-    teacher_features: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    repeats: int = 10,
-) -> Tensor:
-    r"""How much each teacher channel matters for what both modalities agree on.
-
-    .. math::
-        s_d = \frac1R \sum_r \frac{1}{NK}
-        \big\lVert Z^s - (\tilde F^{(d, r)} W^\top + b) \big\rVert^2, \quad
-        \hat s_d = \frac{s_d - \min s}{\max s - \min s}
-
-    where :math:`\tilde F^{(d, r)}` are the teacher's features with channel d permuted within the
-    batch. Where all channels matter alike every value is 0.
-
-    Args:
-        student_logits: What the student says of the batch.
-        teacher_features: The teacher's features of it.
-        weight: The teacher's classifier.
-        bias: Its bias.
-        repeats: R, permutations per channel, drawn from torch's global generator.
-
-    Shape:
-        - student_logits: [N, K]
-        - teacher_features: [N, D]
-        - weight: [K, D]
-        - bias: [K]
-        - output: [D], from 0 to 1
-
-    Raises:
-        ValueError: If ``repeats`` is below 1.
-
-    Reference:
-        Z. Xue et al., "The modality focusing hypothesis: towards understanding crossmodal
-        knowledge distillation", ICLR 2023 (arXiv 2206.06487), Algorithm 1;
-        zihuixue/MFH, ravdess/utils/helper.py (``cal_overlap_tag``, 10 permutations).
-
-    Example:
-        >>> features = torch.tensor([[1.0, 1.0], [-1.0, 1.0]]).repeat(8, 1)
-        >>> mfh_saliency(features, features, torch.eye(2), torch.zeros(2))
-        tensor([1., 0.])
-    """
-    if repeats < 1:
-        raise ValueError(f"repeats={repeats} must be at least 1, for example 10")
-    saliency = _permutation_errors(student_logits, teacher_features, weight, bias, repeats)
-    lowest, highest = saliency.aminmax()
-    return (saliency - lowest) / torch.where(highest > lowest, highest - lowest, 1.0)
-
-
 class MFHLoss(DistillationLoss):
-    r"""Predictions from the modality-general channels of the teacher's features.
+    r"""Distill predictions made from the modality-general channels of the teacher's features.
 
     .. math::
         L = w \cdot \frac{1}{NK} \sum_i T^2 \, \mathrm{KL}\big(
@@ -81,25 +33,27 @@ class MFHLoss(DistillationLoss):
     where :math:`\bar f^t` has the ``drop`` least salient channels (:func:`mfh_saliency`) replaced
     by their mean over the batch, and h is a linear classifier.
 
-    MFH has a stage of its own. In its code teacher and student are first trained together, with
-    cross-entropies and the MSE of their logits; the saliency is taken from the last batch, the
-    channels are frozen inside the teacher, before its last layer, and a new student learns from
-    it, without labels. Here the teacher stays frozen and what is trained of it is the last layer,
-    h, on its features. The stage is the first ``joint_epochs`` epochs of the run, in which the
-    student learns along, and the saliency is the mean over the batches of the last of them. Give
-    ``saliency`` to use one that was measured before. The student's labels are the module's
+    MFH has a first stage. In the official code teacher and student are trained together, with
+    cross-entropies and the MSE of their logits. The saliency is computed on the last batch. The
+    channels are then frozen inside the teacher, before its last layer, and a new student learns
+    from it, without labels.
+
+    Here the teacher stays frozen, and only a new last layer, h, is trained on its features. The
+    first stage is the first ``joint_epochs`` epochs of the run, in which the student is trained,
+    too. The saliency is the mean over the batches of the last of these epochs. Give ``saliency`` to
+    use one that was measured before. The student's labels are used by the module's task loss
     (``task_weight: null`` is the published weight, 0).
 
-    Terms: ``classifier`` (h's cross-entropy), ``joint`` (MSE of the logits, in the first stage)
-    or ``kd`` (after it).
+    Terms: ``classifier`` (h's cross-entropy), and ``joint`` (MSE of the logits) in the first stage
+    or ``kd`` after it.
 
     Args:
-        saliency: One value per teacher channel; None: estimated.
-        drop: The share of channels that is not used, the least salient ones, in [0, 1).
-        joint_epochs: Length of the first stage, officially 100 epochs of a run of its own; 0
-            needs ``saliency``, or uses all channels. It must end before the run does.
-        repeats: Permutations per channel and batch; officially 10.
-        temperature: T.
+        saliency: One finite value per teacher channel; None: estimated in the first stage.
+        drop: Share of channels that are left out, the least salient ones, in [0, 1).
+        joint_epochs: Length of the first stage; officially 100 epochs of a separate run. With 0 and
+            no ``saliency`` all channels are used. The stage must end before the run does.
+        repeats: Permutations per channel and batch, at least 1; officially 10.
+        temperature: T, above 0; larger is softer.
         weight: w.
 
     Shape:
@@ -107,8 +61,9 @@ class MFHLoss(DistillationLoss):
         - logits: [N, K]
 
     Raises:
-        ValueError: If an argument is out of range, ``saliency`` has another length than the
-            teacher's features, outputs are maps, or the numbers of classes differ.
+        ValueError: If an argument is out of range, ``saliency`` is empty or has another length
+            than the teacher's features, outputs are maps, or the numbers of classes differ.
+        TeacherRequiredError: If there is no teacher.
 
     Reference:
         arXiv 2206.06487, Algorithm 1 and Section 5; zihuixue/MFH, ravdess/main_overlap_tag.py
@@ -132,13 +87,10 @@ class MFHLoss(DistillationLoss):
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= drop < 1:
-            raise ValueError(f"drop={drop} must be in [0, 1): the share of channels left out")
-        if joint_epochs < 0 or repeats < 1 or temperature <= 0:
-            raise ValueError(
-                f"joint_epochs={joint_epochs}, repeats={repeats}, temperature={temperature}: they "
-                "must be at least 0, at least 1, and above 0"
-            )
+        check_range("drop", drop, 0, below=1, example=0.75)
+        check_range("joint_epochs", joint_epochs, 0, example=5)
+        check_range("repeats", repeats, 1, example=10)
+        check_range("temperature", temperature, above=0, example=1)
         self.classifier = ProbedLinear()
         self.drop = drop
         self.joint_epochs = joint_epochs
@@ -151,17 +103,17 @@ class MFHLoss(DistillationLoss):
                 "mfh_saliency gives, or None"
             )
         self.saliency = None if saliency is None else tuple(saliency)
-        # No buffers: a "true" precision would cast them, and a sum in bfloat16 soon stands still.
+        # Not buffers: a "true" precision would cast them, and a sum in bfloat16 soon stops growing.
         self._total = torch.tensor(self.saliency or (), dtype=torch.float32)
         self._batches = 0 if saliency is None else 1
         self._epoch = 0
 
     def get_extra_state(self) -> Tensor:
-        """For the checkpoint: the sum of the saliencies measured so far, and their number."""
+        """Return the sum of the measured saliencies and the number of batches, for checkpoints."""
         return torch.cat([self._total, self._total.new_tensor([self._batches])])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take up a saliency where a checkpoint left it."""
+        """Restore the saliency from a checkpoint."""
         self._total, self._batches = state[:-1], int(state[-1])
 
     def build(self, student: Output, teacher: Output | None) -> None:
@@ -177,40 +129,44 @@ class MFHLoss(DistillationLoss):
         self.classifier.build(size, teacher.logits.shape[1])
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which stage it is."""
+        """Set the epoch, which decides the stage."""
         self._epoch = epoch
 
     def single_teacher_only(self) -> bool:
-        """It does: the saliency is of one network's channels."""
+        """Return True: the saliency belongs to the channels of one teacher."""
         return True
 
     def warmup_epochs(self) -> int:
-        """The first stage, in which nothing is distilled, must come to an end."""
+        """Return the length of the first stage, in which nothing is distilled."""
         return self.joint_epochs
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
-        """The weighted terms."""
+        """Compute the weighted terms."""
         teacher = require_teacher(self, teacher)
         require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
         features = self._features(teacher)
         logits = self.classifier(features)
         label = target if teacher.label is None else teacher.label
         terms = {"classifier": cross_entropy(logits, label)}
-        dtype = torch.promote_types(student.logits.dtype, torch.float32)
-        own = student.logits.to(dtype)
+        student_logits = at_least_float32(student.logits)
+        dtype = student_logits.dtype
         if self._epoch < self.joint_epochs:
-            terms["joint"] = F.mse_loss(own, logits.to(dtype))
+            terms["joint"] = F.mse_loss(student_logits, logits.to(dtype))
             if self.training and self.saliency is None and self._epoch == self.joint_epochs - 1:
-                self._measure(own.detach(), features)
+                self._measure(student_logits.detach(), features)
             return terms
         with torch.no_grad():
             general = self.classifier(self._frozen(features)).to(dtype)
-        divergence = softened_kl(own, general, self.temperature, "class_mean")
+        divergence = softened_kl(student_logits, general, self.temperature, "class_mean")
         terms["kd"] = self.weight * divergence
         return terms
 
     def general_channels(self) -> Tensor:
-        """Which channels teach, [D] bool; all where no saliency is known yet."""
+        """Return which channels are distilled; all of them until a saliency is known.
+
+        Shape:
+            - output: [D], bool
+        """
         count = len(self._total)
         kept = torch.ones(count, dtype=torch.bool)
         if self._batches:
@@ -227,7 +183,7 @@ class MFHLoss(DistillationLoss):
         weight, bias = self.classifier.weight, self.classifier.bias
         assert weight is not None
         assert bias is not None
-        errors = _permutation_errors(logits, features, weight, bias, self.repeats)
+        errors = permutation_errors(logits, features, weight, bias, self.repeats)
         self._total = self._total.to(errors.device) + sum_over_ranks(errors)
         self._batches += 1
 
@@ -238,19 +194,3 @@ class MFHLoss(DistillationLoss):
                 "channels of vectors [N, D], so let the model pool its maps"
             )
         return teacher.features.detach()
-
-
-def _permutation_errors(
-    logits: Tensor, features: Tensor, weight: Tensor, bias: Tensor, repeats: int
-) -> Tensor:
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    features, weight = features.to(dtype), weight.to(dtype)
-    with torch.autocast(features.device.type, enabled=False):
-        rest = features @ weight.T + bias.to(dtype) - logits.to(dtype)
-    errors = torch.zeros(features.shape[1], dtype=dtype, device=features.device)
-    for _ in range(repeats):
-        # One order per channel; a channel's change moves the logits along its column of W.
-        order = torch.rand(features.shape, device=features.device).argsort(0)
-        change = (features.gather(0, order) - features).unsqueeze(-1) * weight.T
-        errors += (rest.unsqueeze(1) + change).square().mean((0, 2))
-    return errors / repeats

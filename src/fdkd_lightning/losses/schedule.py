@@ -1,13 +1,15 @@
-"""Weights that change with the epoch, the one training state that a loss may see."""
+"""Schedules of a loss's weight over the epochs."""
 
 import math
 from abc import ABC, abstractmethod
 
+from fdkd_lightning.ops.checks import check_range
+
 
 class WeightSchedule(ABC):
-    """A factor for each epoch.
+    """Base class of weight schedules: a factor for each epoch.
 
-    A subclass of one's own fits wherever the ready ones do.
+    A subclass can be used wherever :class:`WarmUp` and :class:`CosineDecay` can.
 
     Example:
         >>> class Late(WeightSchedule):
@@ -19,7 +21,7 @@ class WeightSchedule(ABC):
 
     @abstractmethod
     def __call__(self, epoch: int) -> float:
-        """The factor in an epoch.
+        """Compute the factor of an epoch.
 
         Args:
             epoch: Counted from 0.
@@ -27,10 +29,10 @@ class WeightSchedule(ABC):
 
 
 class WarmUp(WeightSchedule):
-    r"""Grow in equal steps to 1: :math:`\min((e + 1) / E, 1)` in epoch e, counted from 0.
+    r"""Increase linearly to 1: :math:`\min((e + 1) / E, 1)` in epoch e, counted from 0.
 
     Args:
-        epochs: E, the first epoch (counted from 1) with the whole weight.
+        epochs: E, the number of the first epoch, counted from 1, with the full weight.
 
     Raises:
         ValueError: If ``epochs`` is below 1.
@@ -44,21 +46,22 @@ class WarmUp(WeightSchedule):
     """
 
     def __init__(self, epochs: int = 20) -> None:
-        self.epochs = _positive(epochs)
+        check_range("epochs", epochs, 1, example=20)
+        self.epochs = epochs
 
     def __call__(self, epoch: int) -> float:
-        """The factor in an epoch."""
+        """Compute the factor of an epoch."""
         return min((epoch + 1) / self.epochs, 1.0)
 
 
 class CosineDecay(WeightSchedule):
-    r"""Fall from 1 along half a cosine.
+    r"""Decrease from 1 to a final value along half a cosine, in epoch e, counted from 0.
 
     .. math:: f + (1 - f) \cdot \tfrac12 (1 + \cos(\pi \min(e / E, 1)))
 
     Args:
-        epochs: E, the epoch (counted from 0) from which on the factor is ``final``.
-        final: f.
+        epochs: E; from this epoch on the factor is ``final``.
+        final: f, the final factor.
 
     Raises:
         ValueError: If ``epochs`` is below 1.
@@ -69,16 +72,11 @@ class CosineDecay(WeightSchedule):
     """
 
     def __init__(self, epochs: int, final: float = 0.0) -> None:
-        self.epochs = _positive(epochs)
+        check_range("epochs", epochs, 1, example=20)
+        self.epochs = epochs
         self.final = final
 
     def __call__(self, epoch: int) -> float:
-        """The factor in an epoch."""
+        """Compute the factor of an epoch."""
         share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0))) / 2
         return self.final + (1 - self.final) * share
-
-
-def _positive(epochs: int) -> int:
-    if epochs < 1:
-        raise ValueError(f"epochs={epochs} must be at least 1; without a schedule give a number")
-    return epochs

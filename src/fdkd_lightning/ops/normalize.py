@@ -1,24 +1,24 @@
-"""Vectors of unit length, centred or not, without amplifying what is no signal."""
+"""Normalisation of vectors to length 1, without amplifying rounding residue."""
 
 import torch
 from torch import Tensor
 
 from fdkd_lightning.ops.precision import at_least_float32
 
-# A vector whose norm is below so many rounding steps of its source's is residue, not a signal: the
-# transform of constant features leaves 5 steps (in float32, 6e-7 of their size).
+# A vector is rounding residue, not a signal, if its norm is below this many rounding steps of the
+# norm of its source: the transform of constant features leaves 5 (in float32, 6e-7 of their size).
 NEGLIGIBLE = 100
 
 
 def l2_normalize(x: Tensor, dim: int = 1) -> Tensor:
     r"""Scale to unit length along ``dim``, in float32: :math:`x / \lVert x \rVert_2`.
 
-    A zero vector has no direction: it stays zero, with zero gradient, where the usual epsilon in
-    the denominator gives a gradient of its inverse.
+    A zero vector has no direction: it stays zero, with zero gradient. With the usual epsilon in the
+    denominator its gradient would be 1/epsilon.
 
     Args:
         x: Vectors.
-        dim: Their axis.
+        dim: Axis of the vectors.
 
     Shape:
         - x, output: any, the same
@@ -38,14 +38,14 @@ def standardize(x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor
 
     .. math:: \mathrm{Std}(x) = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert_2}
 
-    Where nothing but rounding residue is left (constant or zero features), there is no direction
-    to speak of: the result is zero, with zero gradient, instead of amplified noise.
+    Where only rounding residue is left (constant or zero features), the result is zero, with zero
+    gradient, instead of amplified noise.
 
     Args:
         x: Features, or a band of features.
         dim: The channel axis.
-        source: The features of which x is a band: residue is told from signal by their size.
-            None: x itself.
+        source: The features of which x is a band. Their norm separates signal from residue. None:
+            x itself.
 
     Shape:
         - x, source, output: any, the same
