@@ -144,7 +144,7 @@ def hostile(tmp_path: Path, case_of: CaseOf) -> Callable[[Any], Path]:
         ("fdkd_lightning.training.command.FDKDCLI", (), "no torch.nn.Module"),
         ("fdkd_lightning.cli.main", (), "no torch.nn.Module"),
         ("torch.nn.init.normal_", (), "no torch.nn.Module"),
-        ("fdkd_lightning.models.deeplab.SMPDeepLabV3Plus", (), "segmentation_models_pytorch"),
+        ("fdkd_lightning.models.resnet.TimmResNet", (), "timm.models.resnet defines"),
         ("fdkd_lightning_evil.Net", (), "trust=['fdkd_lightning_evil']"),
         ("fdkd_lightning.ResNot", (), "does not find"),
         ("torch.load", (), "trust=['torch']"),

@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 import torch
-from segmentation_models_pytorch import DeepLabV3Plus as Reference
+from segmentation_models_pytorch import DeepLabV3Plus as Reference, encoders
 
-from fdkd_lightning.models import deeplab
 from fdkd_lightning.models.deeplab import DeepLabV3Plus
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 
@@ -69,7 +68,7 @@ def test_an_unknown_encoder_is_named() -> None:
 
 def test_imagenets_weights_are_fetched_when_fit_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = deeplab.get_encoder
+    real = encoders.get_encoder
 
     def fetch(name: str, channels: int, weights: Any, output_stride: int) -> Any:
         asked.append((name, channels, weights, output_stride))
@@ -78,7 +77,7 @@ def test_imagenets_weights_are_fetched_when_fit_begins(monkeypatch: pytest.Monke
             torch.nn.init.constant_(parameter, 0.25)
         return encoder
 
-    monkeypatch.setattr(deeplab, "get_encoder", fetch)
+    monkeypatch.setattr(encoders, "get_encoder", fetch)
     model = DeepLabV3Plus(5, in_chans=1, pretrained=True)
     decoder = model.net.decoder.block1[0].weight.clone()
     assert asked == []
@@ -96,7 +95,7 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.Monke
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(deeplab, "get_encoder", fail)
+    monkeypatch.setattr(encoders, "get_encoder", fail)
     model = tiny(pretrained=True)
     with pytest.raises(RuntimeError, match=r"no route to host.*set pretrained: false"):
         model.load()
@@ -105,7 +104,7 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.Monke
 def test_a_teachers_checkpoint_spares_the_download(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(deeplab, "get_encoder", lambda *_, **__: pytest.fail("it was fetched"))
+    monkeypatch.setattr(encoders, "get_encoder", lambda *_, **__: pytest.fail("it was fetched"))
     model = tiny()
     torch.save(model.state_dict(), tmp_path / "teacher.ckpt")
     teacher = PretrainedModel(tiny(pretrained=True), tmp_path / "teacher.ckpt")
@@ -119,7 +118,7 @@ def test_what_contains_itself_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -
         raise AssertionError("fetched")
 
     model = tiny(pretrained=True)
-    monkeypatch.setattr(deeplab, "get_encoder", fetch)
+    monkeypatch.setattr(encoders, "get_encoder", fetch)
     tiny(**model.self_contained()).load()
     with pytest.raises(RuntimeError, match="fetched"):
         model.load()
