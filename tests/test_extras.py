@@ -93,6 +93,13 @@ class Without(PathFinder):
             return None
         return super().find_spec(name, path, target)
 
+    @classmethod
+    def find_distributions(cls, *args, **kwargs):
+        # Others look for the versions of what is installed.
+        for found in super().find_distributions(*args, **kwargs):
+            if found.metadata["Name"].replace("-", "_").lower() not in {absent}:
+                yield found
+
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 import fdkd_lightning
 
