@@ -88,22 +88,22 @@ class Case(NamedTuple):
         """Named tensors as the network takes them."""
         return tensors if isinstance(self.example, dict) else next(iter(tensors.values()))
 
-    def expect(self, folder: Path, size: int) -> None:
+    def write_batch(self, folder: Path, name: str, inputs: dict[str, Tensor]) -> None:
         """Write a batch and the network's outputs for it, as NumPy files."""
-        inputs = self.tensors(size)
         with torch.no_grad():
             output = self.network(self.as_input(inputs))
-        np.savez(folder / "inputs.npz", **{name: x.numpy() for name, x in inputs.items()})
+        np.savez(folder / f"{name}-inputs.npz", **{n: x.numpy() for n, x in inputs.items()})
         outputs = {"logits": output.logits.numpy(), "features": output.features.numpy()}
-        np.savez(folder / "outputs.npz", **outputs)
+        np.savez(folder / f"{name}-outputs.npz", **outputs)
 
 
 class Graph(NamedTuple):
-    """A network and the folder of its graph; the graph's inputs and the tracer's warnings."""
+    """A network, the folder of its graph, and what the tracer found."""
 
     case: Case
     folder: Path
     inputs: dict[str, Any]
+    operations: list[str]
     warnings: list[str]
 
 
@@ -208,12 +208,13 @@ def graph_of(shared_folder: Path, case_of: Callable[[str], Case]) -> Callable[[s
                     warnings.simplefilter("always")
                     program = trace(student)
                 write_graph(program, folder)
-                found = inputs_of(student, program)["tensors"]
+                for size in (1, 2, 7):
+                    case.write_batch(folder, f"size{size}", case.tensors(size))
+                operations = [str(node.target) for node in program.graph.nodes]
                 messages = [str(warning.message) for warning in caught]
-                case.expect(folder, 5)
-                (folder / "inputs.json").write_text(json.dumps([found, messages]))
-        inputs, messages = json.loads((folder / "inputs.json").read_text())
-        return Graph(case, folder, inputs, messages)
+                found = inputs_of(student, program)["tensors"], operations, messages
+                (folder / "inputs.json").write_text(json.dumps(found))
+        return Graph(case, folder, *json.loads((folder / "inputs.json").read_text()))
 
     return made
 
@@ -253,26 +254,40 @@ for name in {absent!r}:
 
 import numpy as np
 
-def differ(outputs, folder):
-    wanted = np.load(folder / "outputs.npz")
-    for name in wanted:
-        found = np.asarray(outputs[name])
-        assert found.shape == wanted[name].shape, (folder, name, found.shape)
-        largest = np.abs(found - wanted[name]).max() / max(1, np.abs(wanted[name]).max())
-        assert largest <= 1e-5, (folder, name, largest)
+{code}
 
 for folder in map(Path, sys.argv[1:]):
-    inputs = dict(np.load(folder / "inputs.npz"))
+    run = load(folder)
+    batches = sorted(folder.glob("*-inputs.npz"))
+    assert batches
+    for file in batches:
+        outputs = np.load(str(file).replace("-inputs", "-outputs"))
+        found = run(dict(np.load(file)), outputs)
+        assert set(found) == set(outputs), (file, set(found))
+        for name, wanted in outputs.items():
+            value = np.asarray(found[name])
+            assert value.shape == wanted.shape, (file, name, value.shape)
+            difference = np.abs(value - wanted)
+            assert (difference <= {allowed}).all(), (file, name, difference.max())
+print("done")
 """
 
 
 @pytest.fixture(scope="session")
 def run_without() -> Callable[..., None]:
-    """Runs code on each folder's inputs in a Python where packages cannot be imported."""
+    """Runs files on their folders' batches in a Python where packages cannot be imported.
 
-    def run(absent: tuple[str, ...], code: str, folders: list[Path]) -> None:
-        body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-        program = ELSEWHERE.format(absent=absent) + body + "print('done')\n"
+    ``code`` defines ``load(folder)``, which returns a function of inputs and expected outputs;
+    ``allowed`` is the largest difference from ``wanted``.
+    """
+
+    def run(
+        absent: tuple[str, ...],
+        code: str,
+        folders: list[Path],
+        allowed: str = "1e-5 * max(1, np.abs(wanted).max())",
+    ) -> None:
+        program = ELSEWHERE.format(absent=absent, code=code, allowed=allowed)
         arguments = [sys.executable, "-I", "-c", program, *map(str, folders)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
