@@ -32,8 +32,7 @@ class PairedDataModule(MultimodalDataModule):
     Subclasses override :meth:`read_samples` and :meth:`default_recipes`, and where needed
     :meth:`default_transforms`, :meth:`label_recipe` and the class attributes ``class_names``
     (default: the labels that occur), ``own_val_fraction`` (default of ``val_fraction`` for a data
-    set without a validation split) and ``aligned`` (draw one view for all modalities of a sample,
-    pixel by pixel). Options of loading are arguments; a variant of a data set is a class.
+    set without a validation split) and ``aligned`` (one view of a sample for all modalities).
 
     Args:
         root: Folder of the source files; all of them must be below it.
@@ -75,10 +74,8 @@ class PairedDataModule(MultimodalDataModule):
     Example:
         >>> from fdkd_lightning.data.preparation.recipe import TextRecipe
         >>> class Names(PairedDataModule):
-        ...     def read_samples(self):
-        ...         return [Sample("a", "train", "owl", {"text": "an owl"})]
-        ...     def default_recipes(self):
-        ...         return {"text": TextRecipe()}
+        ...     def read_samples(self): return [Sample("a", "train", "owl", {"text": "an owl"})]
+        ...     def default_recipes(self): return {"text": TextRecipe()}
         >>> Names("birds").modalities
         ('text',)
     """

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fdkd_lightning.training.checkpoint_description import describe_checkpoint
 from fdkd_lightning.training.provenance import describe_data, without_folders
-from fdkd_lightning.training.run import describe_checkpoint, read_run
+from fdkd_lightning.training.run import read_run
 
 
 @dataclass(frozen=True)

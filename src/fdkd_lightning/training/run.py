@@ -2,9 +2,7 @@
 
 import json
 import os
-import pickle
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +15,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer.states import TrainerFn
 
+from fdkd_lightning.training.checkpoint_description import RECORD_KEY, describe_checkpoint
 from fdkd_lightning.training.provenance import (
     command_without_folders,
     describe_data,
     git_commit,
     package_versions,
-    sha256,
     weight_files,
     without_folders,
 )
@@ -77,15 +75,13 @@ class RunRecord(Callback):
             return
         config = self._plain_config()
         device = trainer.strategy.root_device
-        resumed = (
-            None if trainer.ckpt_path is None else describe_checkpoint(Path(trainer.ckpt_path))
-        )
+        resumed = _loaded(trainer)
         earlier = None if resumed is None else read_run(trainer.default_root_dir)
         fit = {
             "command": self.command,
             "config": without_folders(config),
             "data": describe_data(config["data"], _loading(trainer)),
-            "coverage": getattr(_data(trainer), "coverage", None),
+            "coverage": getattr(_datamodule(trainer), "coverage", None),
             "weights": dict(weight_files(config["model"])),
             "seed": config.get("seed_everything"),
             "versions": package_versions(),
@@ -136,8 +132,13 @@ class RunRecord(Callback):
         }
         _write(trainer, record)
 
+    @property
+    def state_key(self) -> str:
+        """Key of this callback's state in a checkpoint."""
+        return RECORD_KEY
+
     def state_dict(self) -> dict[str, Any]:
-        """The latest validation, which each checkpoint carries."""
+        """Return the latest validation, which each checkpoint carries."""
         return {} if self._validation is None else {"validation": self._validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -149,9 +150,7 @@ class RunRecord(Callback):
             return
         entry = {
             "split": split,
-            "checkpoint": None
-            if trainer.ckpt_path is None
-            else describe_checkpoint(Path(trainer.ckpt_path)),
+            "checkpoint": _loaded(trainer),
             "metrics": _metrics(trainer, split),
             "whole_split": _is_whole(limit),
             "data": describe_data(self._plain_config()["data"], _loading(trainer)),
@@ -191,36 +190,11 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     return record
 
 
-def describe_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """Return a checkpoint's ``sha256``, ``epoch``, ``step`` and ``validation``.
-
-    The last three are None where the file does not hold them: a plain state dict, a file with
-    pickled objects (which are not unpickled), or weights that were not validated.
-    """
-    mapped = zipfile.is_zipfile(checkpoint)  # torch maps no file of its older format
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError:
-        content = {}
-    content = content if isinstance(content, dict) else {}
-    step = content.get("global_step")
-    callbacks = content.get("callbacks") or {}
-    validation = callbacks.get(RunRecord.__qualname__, {}).get("validation")
-    if validation is not None and validation["step"] != step:
-        validation = None  # of an earlier step, and so of other weights
-    return {
-        "sha256": sha256(checkpoint),
-        "epoch": content.get("epoch"),
-        "step": step,
-        "validation": validation,
-    }
-
-
 def _loading(trainer: Trainer) -> tuple[str, ...]:
-    return tuple(getattr(_data(trainer), "loading_arguments", ()))
+    return tuple(getattr(_datamodule(trainer), "loading_arguments", ()))
 
 
-def _data(trainer: Trainer) -> Any:
+def _datamodule(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
 
 
@@ -247,11 +221,9 @@ def _write(trainer: Trainer, record: Mapping[str, Any]) -> None:
 
 def _checkpoint_files(trainer: Trainer) -> list[Path]:
     """The best file of each ModelCheckpoint, in their order."""
-    found = []
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint):
-            found.append(Path(callback.best_model_path or callback.format_checkpoint_name({})))
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+    callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+    paths = [Path(c.best_model_path or c.format_checkpoint_name({})) for c in callbacks]
+    return [path for path in dict.fromkeys(paths) if path.is_file()]
 
 
 def _metrics(trainer: Trainer, split: str) -> dict[str, float]:

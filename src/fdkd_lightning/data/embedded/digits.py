@@ -86,10 +86,8 @@ class AVDigitsDataset(Dataset[Batch]):
         names: list[str] = []
         if "text" in modalities:
             # Names follow the true class, also where the label is removed.
-            names = [
-                digit_name(k, rng((build_seed, 2, i)), text_noise)
-                for k, i in zip(label, index, strict=True)
-            ]
+            pairs = zip(label, index, strict=True)
+            names = [digit_name(k, rng((build_seed, 2, i)), text_noise) for k, i in pairs]
         if labelled is not None:
             label[labelled:] = IGNORE_INDEX
         samples = {"label": label, "index": index}

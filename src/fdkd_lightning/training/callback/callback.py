@@ -13,11 +13,7 @@ from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
-from fdkd_lightning.training.callback.host_check import (
-    check_averaging,
-    check_signature,
-    check_strategy,
-)
+from fdkd_lightning.training.callback.host_check import check_module, check_strategy
 from fdkd_lightning.training.callback.host_optimizer import HostOptimizers
 from fdkd_lightning.training.callback.host_step import HostStep
 from fdkd_lightning.training.distiller import Distiller
@@ -192,8 +188,7 @@ class DistillationCallback(Callback):
 
     def _wrap(self, host: Host, trainer: Trainer) -> None:
         module = host.module
-        check_signature(module)
-        check_averaging(trainer, module)
+        check_module(trainer, module)
         check_apart(module, self.teachers)
         self.teachers.load()
         host.read(self.student)

@@ -50,3 +50,13 @@ def check_signature(module: LightningModule) -> None:
             f"{type(module).__name__}.training_step takes dataloader_iter, which hides its "
             "batches: let it take (batch, batch_idx)"
         )
+
+
+def check_module(trainer: Trainer, module: LightningModule) -> None:
+    """Raise unless the module can be wrapped, with these callbacks beside it.
+
+    Raises:
+        ValueError: As :func:`check_signature` and :func:`check_averaging`.
+    """
+    check_signature(module)
+    check_averaging(trainer, module)
