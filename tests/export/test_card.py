@@ -4,7 +4,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from fdkd_lightning.export.card import write_card
-from fdkd_lightning.export.gather import RunFacts, Teacher
+from fdkd_lightning.export.run_facts import RunFacts, Teacher
 
 VISUAL = {
     "tensors": {"visual": {"shape": ["N", 1, 32, 32], "dtype": "float32"}},

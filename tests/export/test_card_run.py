@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from fdkd_lightning.export.card_run import results_section, training_section
-from fdkd_lightning.export.gather import RunFacts, StudyScores, Teacher
+from fdkd_lightning.export.run_facts import RunFacts, StudyScores, Teacher
 
 DATA = {"class_path": "mine.Data", "init_args": {"size": 3}}
 CRITERION = {"class_path": "fdkd_lightning.KDLoss", "init_args": {"temperature": 4.0}}

@@ -8,8 +8,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from fdkd_lightning.export import onnx, torch_export, weights
 from fdkd_lightning.export.card_run import results_section, training_section
-from fdkd_lightning.export.gather import RunFacts
 from fdkd_lightning.export.rebuild import required_trust
+from fdkd_lightning.export.run_facts import RunFacts
 
 CARD = "README.md"
 TASKS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from fdkd_lightning.export.gather import RunFacts, StudyScores, Teacher, count
+from fdkd_lightning.export.run_facts import RunFacts, StudyScores, Teacher, count
 
 
 def training_section(facts: RunFacts) -> list[str]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.export.base import ExportError, class_path
-from fdkd_lightning.export.gather import gather_facts
+from fdkd_lightning.export.run_facts import gather_facts
 from fdkd_lightning.export.student import FORMATS, check_formats, export_student
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel

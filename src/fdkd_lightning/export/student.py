@@ -24,10 +24,10 @@ from fdkd_lightning.export.base import (
     parity,
 )
 from fdkd_lightning.export.card import CARD, write_card
-from fdkd_lightning.export.gather import RunFacts
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.lengths import try_lengths
 from fdkd_lightning.export.rebuild import required_trust
+from fdkd_lightning.export.run_facts import RunFacts
 from fdkd_lightning.export.standalone import make_standalone
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fdkd_lightning.export.base import ExportError
-from fdkd_lightning.export.gather import StudyScores
+from fdkd_lightning.export.run_facts import StudyScores
 from fdkd_lightning.study.plan import run_slug
 from fdkd_lightning.study.results import read_results
 

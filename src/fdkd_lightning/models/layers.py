@@ -6,7 +6,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
+from fdkd_lightning.models.token_pooling import Pooling, as_map, pool_tokens
 from fdkd_lightning.ops.checks import check_choice, check_range
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.models.pretrained import DeferredModel
-from fdkd_lightning.models.tokens import Pooling, as_map, pool_tokens
+from fdkd_lightning.models.token_pooling import Pooling, as_map, pool_tokens
 from fdkd_lightning.models.transformers_inputs import (
     check_vocabulary,
     named_inputs,

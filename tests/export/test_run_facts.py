@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from fdkd_lightning.export.gather import RunFacts, gather_facts
+from fdkd_lightning.export.run_facts import RunFacts, gather_facts
 from fdkd_lightning.training.checkpoint_description import describe_checkpoint
 
 TEACHER = {

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fdkd_lightning.models.tokens import Pooling, as_map, blank, pool_tokens
+from fdkd_lightning.models.token_pooling import Pooling, as_map, blank, pool_tokens
 
 # Two sequences of four tokens; the padding is huge, so that any part of it would show.
 HIDDEN = torch.tensor(
