@@ -207,7 +207,7 @@ def test_arguments_that_an_overlay_leaves_out_would_be_the_bases(tmp_path: Path)
     path.write_text(yaml.safe_dump(overlay))
     merged = model_arguments("demo/distill_audio.yaml", path)["criterion"]["init_args"]
     assert merged["lambda_low"] == 2.0
-    assert merged["reduction"] == "sum"
+    assert merged["channel_reduction"]["class_path"].endswith("SumOverChannels")
     # Alone it is not even complete.
     with pytest.raises(SystemExit):
         parsed(with_criterion_alone(tmp_path, overlay))

@@ -32,7 +32,7 @@ def configurations() -> dict[str, Any]:
         criterion = {
             "decoupler": {"class_path": "fdkd_lightning.FrequencyDecoupler"},
             "alignment": {"class_path": "fdkd_lightning.SharedAlignmentHead"},
-            "reduction": "sum",
+            "channel_reduction": {"class_path": "fdkd_lightning.SumOverChannels"},
         }
         distilled = {
             "student_modality": modality,

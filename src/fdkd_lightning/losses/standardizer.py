@@ -1,6 +1,5 @@
 """Standardisation of features or bands before they are compared."""
 
-import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
@@ -75,7 +74,8 @@ class UnitVariance(Standardizer):
 
     def forward(self, x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor:
         """Centre and scale to variance 1 along ``dim``."""
-        return math.sqrt(x.shape[dim]) * standardize(x, dim, source)
+        length: float = x.shape[dim] ** 0.5
+        return length * standardize(x, dim, source)
 
 
 class Unstandardized(Standardizer):
