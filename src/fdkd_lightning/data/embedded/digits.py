@@ -31,9 +31,7 @@ CANVAS = 32
 
 
 class AVDigitsDataset(Dataset[Batch]):
-    """One split of the digits, degraded and held in memory.
-
-    The degradation of a sample depends only on ``build_seed`` and the sample's index.
+    """One split of the digits in memory; a sample's degradation depends on its index alone.
 
     Args:
         path: File written by :func:`~fdkd_lightning.data.embedded.digits_file.build_digits`.
