@@ -16,9 +16,9 @@ REGIME = "few labels, many pairs"
 METHODS = (
     "w/o KD",
     "no teacher",
+    "shuffled pairs",
     "KD",
     "DIST",
-    "AFD",
     "CRD",
     "FD-CMKD, published scale",
     "FD-CMKD, summed over D",
