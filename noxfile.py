@@ -30,23 +30,15 @@ for path in sys.argv[1:]:
     if violations:
         sys.exit("\\n".join([f"{path} is no sweep that W&B accepts:", *violations]))
 """
-# Prints the files of torch and of what it depends on, relative to site-packages.
+# Prints site-packages and the files in it of torch and of the libraries that come with it.
 TORCH_FILES = """
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distributions
 
-found, waiting = {}, ["torch", "torchvision", "torchaudio"]
-while waiting:
-    name = re.split(r"[^\\w.-]", waiting.pop())[0]
-    if name.lower() not in found:
-        try:
-            found[name.lower()] = distribution(name)
-        except PackageNotFoundError:  # of another platform, or of an extra
-            continue
-        waiting += found[name.lower()].requires or []
-site = found["torch"].locate_file("")
-tops = {file.parts[0] for package in found.values() for file in package.files or []}
-print(site, *sorted(tops - {"..", "__pycache__"}), sep="\\n")
+large = re.compile(r"torch|torchvision|torchaudio|triton|(nvidia|cuda)[-_].*")
+found = [package for package in distributions() if large.fullmatch(package.metadata["Name"])]
+tops = {file.parts[0] for package in found for file in package.files or []}
+print(found[0].locate_file(""), *sorted(tops - {"..", "__pycache__"}), sep="\\n")
 """
 # One step of FD-CMKD, where no extra is installed.
 SMOKE_TEST = """
@@ -82,7 +74,7 @@ loss = sum(criterion(student, taught, batch["label"]).values())
 loss.backward()
 optimizer.step()
 assert loss.isfinite()
-print("one step of FD-CMKD:", float(loss), "fdkd_lightning", version("fdkd_lightning"))
+print("one step of FD-CMKD:", loss.item(), "fdkd_lightning", version("fdkd_lightning"))
 """
 ENVIRONMENT = Path(".nox/environment").resolve()
 SCRIPTS = "Scripts" if sys.platform == "win32" else "bin"
