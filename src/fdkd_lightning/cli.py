@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from fdkd_lightning.training.usage import COMMANDS, run_help
+from fdkd_lightning.training.help_text import COMMANDS, run_help
 
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",

@@ -50,7 +50,7 @@ class StudyScores:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a model card states about a run.
+    """Facts about a run that its model card states.
 
     Args:
         source: Where the configuration was read from, in words.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Positions = Literal["mean", "resize"]
-"""How to bring a map to the teacher's positions: average over them, or resize to its grid."""
+"""Reduction of a map to comparable positions: their mean, or a resize to the teacher's grid."""
 
 
 def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") -> Tensor:

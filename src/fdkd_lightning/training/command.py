@@ -15,10 +15,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.run import RunRecord
-from fdkd_lightning.training.usage import USAGE
 
 
 class SaveRunConfig(SaveConfigCallback):

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
-from fdkd_lightning.training.renamed import explain_renamed
+from fdkd_lightning.training.renamed_arguments import explain_renamed
 
 LONGEST = 40
 """A longer list, as of all modules, has no meaning."""

@@ -16,7 +16,7 @@ from fdkd_lightning.types import Batch, Output
 
 
 class StepResult(NamedTuple):
-    """What one training step gives.
+    """Result of one training step.
 
     Args:
         loss: The sum to differentiate.

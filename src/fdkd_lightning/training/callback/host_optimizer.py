@@ -3,7 +3,7 @@
 Lightning's checkpoint hooks do not serve here. Lightning loads the optimizers' states after the
 last ``on_load_checkpoint`` and calls no hook in between, while a state without the added parameters
 does not fit optimizers that have them; and a tuner removes the callbacks before it loads. The hooks
-of :class:`torch.optim.Optimizer` are called whoever saves and loads.
+of :class:`torch.optim.Optimizer` are called with every save and load.
 """
 
 from collections.abc import Callable, Mapping, Sequence

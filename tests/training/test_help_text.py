@@ -1,14 +1,17 @@
+import inspect
 import re
 
 import pytest
 from lightning.pytorch.cli import LightningCLI
 
 import fdkd_lightning.data
+import fdkd_lightning.losses
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.export.command import ExportCLI
+from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.usage import COMMANDS, DATA, run_help
+from fdkd_lightning.training.help_text import COMMANDS, DATA, run_help
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -45,3 +48,15 @@ def test_every_data_module_is_listed() -> None:
         and value not in bases
     ]
     assert sorted(DATA) == sorted(modules)
+
+
+def test_every_criterion_is_listed() -> None:
+    criteria = [
+        name
+        for name in fdkd_lightning.losses.__all__
+        if inspect.isclass(value := getattr(fdkd_lightning.losses, name))
+        and issubclass(value, DistillationLoss)
+        and not inspect.isabstract(value)
+    ]
+    listed = run_help("fit").split("criteria, in fdkd_lightning:")[1].split("data modules")[0]
+    assert sorted(listed.split()) == sorted(criteria)

@@ -3,7 +3,7 @@ from importlib import import_module
 import pytest
 
 from fdkd_lightning import LayerwiseLoss
-from fdkd_lightning.training.renamed import RENAMED, Renamed, explain_renamed
+from fdkd_lightning.training.renamed_arguments import RENAMED, Renamed, explain_renamed
 
 
 class Mine(LayerwiseLoss):

@@ -31,6 +31,9 @@ EXTRA = {
     ],
 }
 
+BASES = ("DistillationLoss", "WrapperLoss", "LogMSELoss")
+"""Names of losses/ that are no criteria of their own: two base classes, and a distance."""
+
 DATA = (
     *("AVDigits", "Emoji", "AVE", "AVEFirstEvents", "AVEWithoutLeaks", "CREMAD"),
     *("CREMADSpeakerIndependent", "CrisisMMD", "CrisisMMDInformative", "CrisisMMDNonAgreed"),
@@ -53,7 +56,7 @@ def run_help(command: str) -> str:
     """
     # Names load on first use: this lists them without importing torch.
     names = import_module("fdkd_lightning.losses").__all__
-    criteria = [name for name in names if name.endswith("Loss") and name != "DistillationLoss"]
+    criteria = [name for name in names if name.endswith(("Loss", "Pairs")) and name not in BASES]
     sections = {
         "configuration": [
             ("-c, --config=FILE", "a run's configuration, YAML; a later one overrides"),

@@ -11,7 +11,7 @@ class Renamed(NamedTuple):
     class_name: str
     argument: str
     remedy: str
-    """What to write instead."""
+    """Advice: the new spelling."""
 
 
 RENAMED = (
