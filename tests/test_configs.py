@@ -456,7 +456,7 @@ STATELESS = {
     f"criterion/{name}.yaml"
     for name in (
         *("at", "dist", "dkd", "feature", "infonce", "kd", "label_smoothing", "pkd", "rkd", "sp"),
-        *("fdkd_no_align", "mutual_kd"),
+        *("fdkd_no_align", "freekd", "mutual_kd"),
     )
 } | {"control/shuffled_pairs_no_align.yaml"}
 # Those that keep state, variants of FD-CMKD left out, which share its code; a warm-up that follows
@@ -465,7 +465,8 @@ RESUMED = [
     name
     for name in CRITERIA
     if (name not in STATELESS and "/fdkd_" not in name)
-    or Path(name).stem in ("dkd", "fdkd_learnable", "shuffled_pairs_no_align", "mutual_kd")
+    or Path(name).stem
+    in ("dkd", "fdkd_learnable", "freekd", "shuffled_pairs_no_align", "mutual_kd")
 ]
 
 
@@ -492,7 +493,9 @@ def test_a_method_trains_in_both_directions(digits_root: Path, overlay: str, stu
     stateless = not any(name.startswith("distiller.") for name in found["state_dict"])
     assert (overlay in STATELESS) == stateless
     [optimizer] = found["optimizer_states"]
-    assert all(state["momentum_buffer"].any() for state in optimizer["state"].values())
+    # A band that a variant leaves empty gives its classifier no gradient.
+    reached = [bool(state["momentum_buffer"].any()) for state in optimizer["state"].values()]
+    assert sum(reached) > 0.9 * len(reached)
     logs = Path("once/logs/version_0/metrics.csv").read_text().splitlines()
     assert "train/loss" in logs[0]
     assert "nan" not in "".join(logs)
