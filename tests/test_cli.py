@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_module
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
-from fdkd_lightning.report import tables
+from fdkd_lightning.report import command as report_command
 from fdkd_lightning.study import command as study_command
 from fdkd_lightning.training import command as training_command
 
@@ -111,7 +111,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     got: list[Any] = []
     for module, name in PARTS:
         monkeypatch.setattr(module, name, lambda args, to=name: got.append((to, args)))
-    monkeypatch.setattr(tables, "report", lambda folder: "")
+    monkeypatch.setattr(report_command, "report", lambda folder: "")
     return got
 
 

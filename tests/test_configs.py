@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from transformers import AutoConfig, BertConfig
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.models.ngram_net import NgramNet
@@ -149,6 +150,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written to where the tests were started, whose arguments are not ours."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
+
+
+@pytest.fixture(autouse=True)
+def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration where CrisisMMD's files read that of BERT from the hub."""
+    config = BertConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=2)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *args, **settings: config)
 
 
 @pytest.fixture

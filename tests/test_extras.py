@@ -61,7 +61,8 @@ Path("table.parquet").touch()
 read_table(Path("table.parquet"), ["audio"])
 """,
     "matplotlib": """
-from fdkd_lightning.analysis.similarity import Similarity, plot_similarity
+from fdkd_lightning.analysis import Similarity
+from fdkd_lightning.report import plot_similarity
 plot_similarity(Path("figure.png"), {"raw": Similarity(0.1, 0.2, 0.3)})
 """,
     "mlxtend": """

@@ -188,7 +188,7 @@ def failure(
         (["--formats=onx"], ["formats=['onx']", "safetensors, torch_export, onnx, hub"]),
         (["--formats=onnx"], ['pip install "fdkd_lightning[export]"']),
         (["--include_transform=true"], ["no transform of 'visual'", "leave it out"]),
-        (["--study=nowhere"], ["nowhere/results.csv", "give the folder of a study"]),
+        (["--study=nowhere"], ["nowhere/results.csv", "give the folder of a finished study"]),
         (["--folder=full"], ["folder='full'", "give another"]),
         (["--model.student.in_chans=3"], ["best.ckpt", "does not fit the model"]),
         (["--data.modalities=[audio]"], ["no modality 'visual'", "only: audio"]),

@@ -36,17 +36,16 @@ def test_arguments_that_do_not_fit_are_named() -> None:
 
 
 def recipe() -> Any:
-    """The network of the README's YAML, of few channels."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    found = re.search(r"`model: (\{class_path: timm.create_model.*?\}\})`", text, re.DOTALL)
+    """The network of the guide's YAML, with other layers."""
+    text = (Path(__file__).parents[2] / "examples/guides/own_model.md").read_text()
+    found = re.search(r"```yaml\n(student:.*?)```", text, re.DOTALL)
     assert found is not None
-    model = yaml.safe_load(found[1])
+    student: dict[str, Any] = yaml.safe_load(found[1])["student"]
     layers = {"features": "layer4", "maps": ["layer3"]}
-    spec = {"model": model, "layers": layers}
-    return {"class_path": "fdkd_lightning.FeatureModel", "init_args": spec}
+    return student | {"init_args": student["init_args"] | {"layers": layers}}
 
 
-def test_a_function_gets_what_the_readmes_recipe_gives_it() -> None:
+def test_a_function_gets_what_the_guides_recipe_gives_it() -> None:
     network = FeatureModel(
         timm.create_model("resnet10t", num_classes=10), Layers("layer4", maps=["layer3"])
     ).eval()

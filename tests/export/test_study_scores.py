@@ -28,5 +28,5 @@ def test_the_runs_of_the_same_method_count(study: Path) -> None:
 def test_a_run_of_another_study_is_an_error(study: Path) -> None:
     with pytest.raises(ExportError, match=rf"study='{study}' has no run 'run'.*{study}/runs"):
         read_scores(study, "run")
-    with pytest.raises(FileNotFoundError, match="give the folder of a study that was run"):
+    with pytest.raises(FileNotFoundError, match="give the folder of a finished study"):
         read_scores(study / "nowhere", "run")

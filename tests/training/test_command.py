@@ -525,7 +525,7 @@ def test_a_root_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     message = failure(capsys, "fit", "unimodal_audio", tmp_path / "file/below")
     assert f"root: cannot write to {tmp_path / 'file/below'}" in message
-    assert "Give root another folder" in message
+    assert "Set root to another folder" in message
 
 
 def test_without_a_subcommand_the_subcommands_are_listed(
