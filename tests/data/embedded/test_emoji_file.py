@@ -118,7 +118,7 @@ def test_some_drawn_again_are_the_same(stored: dict[str, np.ndarray]) -> None:
 
 
 def test_an_emoji_that_the_font_lacks_is_named() -> None:
-    with pytest.raises(RuntimeError, match=r"no image of U\+10FFFE: install .*\[demo\]"):
+    with pytest.raises(RuntimeError, match=r"no picture of U\+10FFFE: install .*\[demo\]"):
         draw([ord("😀"), 0x10FFFE])
 
 
@@ -126,7 +126,7 @@ def test_an_emoji_that_the_font_lacks_is_named() -> None:
 def test_a_missing_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)  # whose import then fails
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf'{package}: pip install "fdkd_lightning\[demo\]"'):
         build_emoji(tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())

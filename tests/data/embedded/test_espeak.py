@@ -60,6 +60,6 @@ def test_an_unknown_accent_is_named(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)  # whose import then fails
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[demo\]"'):
         speakers()
