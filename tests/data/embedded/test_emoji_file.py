@@ -118,7 +118,7 @@ def test_some_drawn_again_are_the_same(stored: dict[str, np.ndarray]) -> None:
 
 
 def test_an_emoji_that_the_font_lacks_is_named() -> None:
-    with pytest.raises(RuntimeError, match=r"no picture of U\+10FFFE: install .*\[demo\]"):
+    with pytest.raises(RuntimeError, match=r"no image of U\+10FFFE: install .*\[demo\]"):
         draw([ord("😀"), 0x10FFFE])
 
 
