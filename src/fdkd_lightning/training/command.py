@@ -68,7 +68,7 @@ class FDKDCLI(LightningCLI):
         if given and given[0] in commands:
             # A parser takes a second to build: only that of the command that runs.
             commands = {given[0]: commands[given[0]]}
-            self.subcommands = lambda: commands  # type: ignore[method-assign]
+            self.subcommands = lambda: commands  # type: ignore[method-assign]  # this parser
         super().__init__(
             LightningModule,
             LightningDataModule,
