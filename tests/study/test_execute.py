@@ -190,11 +190,10 @@ def wait_for(process: subprocess.Popen[bytes], name: str, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_killed_three_times_ends_with_the_same_bytes(
+def test_a_study_killed_twice_ends_with_the_same_bytes(
     make_study: Callable[..., Study], start: Callable[[int], subprocess.Popen[bytes]]
 ) -> None:
     make_study(
-        seeds=[0, 1],
         teacher=["unimodal_$teacher.yaml", "--trainer.max_epochs=3"],
         regimes={"full": {"student": ["--trainer.max_epochs=3"]}},
     )
@@ -205,7 +204,7 @@ def test_a_study_killed_three_times_ends_with_the_same_bytes(
 
     chance = random.Random(0)
     cut_off = set()
-    for kills, workers in enumerate([1, 2, 1]):
+    for kills, workers in enumerate([1, 2]):
         process = start(workers)
         if kills == 0:
             wait_for(process, "teacher-*/result.json", 1)
@@ -219,8 +218,8 @@ def test_a_study_killed_three_times_ends_with_the_same_bytes(
     process = start(1)
     assert process.wait() == 0, Path("study.log").read_text()
 
-    # Kills did land in the middle of runs, which then went on.
-    assert len(cut_off) >= 2
+    # A kill did land in the middle of a run, which then went on.
+    assert cut_off
     assert all((run / "logs/version_1").is_dir() for run in cut_off)
     assert folders() == {path.name for path in Path("whole/runs").iterdir()}
     assert Path("out/results.csv").read_bytes() == Path("whole/results.csv").read_bytes()
