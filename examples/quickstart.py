@@ -26,11 +26,11 @@ def train_and_test(module: fdkd.UnimodalModule, data: fdkd.AVDigits) -> float:
 def main() -> None:
     seed_everything(0)
     # 2,000 pairs, of which 500 have a label; the teacher has 1,000 of its own.
-    data = fdkd.AVDigits(train_size=2000, labelled=500)
+    data = fdkd.AVDigits(train_size=2000, labelled=500, eval_batch_size=500)
     teacher = network()
     heard = train_and_test(
         fdkd.UnimodalModule(teacher, "audio", optimizer=sgd, lr_scheduler=fdkd.PolyLR),
-        fdkd.AVDigits(train_size=2000, labelled=1000),
+        fdkd.AVDigits(train_size=2000, labelled=1000, eval_batch_size=500),
     )
     alone = train_and_test(
         fdkd.UnimodalModule(network(), "visual", optimizer=sgd, lr_scheduler=fdkd.PolyLR), data

@@ -1,24 +1,13 @@
 """Stands for your project: a data module and a network of your own, and nothing else of yours."""
 
+from typing import Any
+
 import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, StackDataset
 
 from fdkd_lightning import Output
-
-
-class Pairs(Dataset[dict[str, Tensor]]):
-    """A dict of one entry per modality, ``label`` and ``index`` for each sample."""
-
-    def __init__(self, samples: dict[str, Tensor]) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples["label"])
-
-    def __getitem__(self, i: int) -> dict[str, Tensor]:
-        return {name: values[i] for name, values in self.samples.items()}
 
 
 class Gestures(LightningDataModule):
@@ -34,15 +23,15 @@ class Gestures(LightningDataModule):
         self.val, self.test = (self._draw(500, 2 + i + 3 * self.seed) for i in range(2))
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(Pairs(self.train), batch_size=32, shuffle=True)
+        return DataLoader(StackDataset(**self.train), batch_size=32, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(Pairs(self.val), batch_size=250)
+        return DataLoader(StackDataset(**self.val), batch_size=250)
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(Pairs(self.test), batch_size=250)
+        return DataLoader(StackDataset(**self.test), batch_size=250)
 
-    def _draw(self, count: int, seed: int) -> dict[str, Tensor]:
+    def _draw(self, count: int, seed: int) -> dict[str, Any]:
         classes = torch.Generator().manual_seed(0)  # the same gestures whatever the seed
         motion = torch.randn(8, 16, generator=classes)
         picture = torch.randn(8, 64, generator=classes)
