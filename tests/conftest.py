@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from fdkd_lightning.data.embedded.digits import AVDigits
@@ -23,8 +24,9 @@ def _one_thread() -> None:
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the audio-visual digits, made once per session."""
     folder = common_folder(tmp_path_factory) / "digits"
-    # Workers may build at the same time: the file appears in whole.
-    AVDigits(folder).prepare_data()
+    # Each worker could build them, but that takes ten seconds.
+    with FileLock(f"{folder}.lock"):
+        AVDigits(folder).prepare_data()
     return folder
 
 
@@ -32,7 +34,8 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the emoji, drawn once per session."""
     folder = common_folder(tmp_path_factory) / "emoji"
-    Emoji(folder).prepare_data()
+    with FileLock(f"{folder}.lock"):
+        Emoji(folder).prepare_data()
     return folder
 
 
