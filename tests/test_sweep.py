@@ -16,7 +16,6 @@ import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
@@ -45,6 +44,9 @@ SHORT = [
 
 def command(parameters: dict[str, float]) -> list[str]:
     """The run's command as W&B's agent makes it, without the shell's say."""
+    # It takes seconds to import, in each worker.
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
     macros = create_sweep_command_args({"args": {k: {"value": v} for k, v in parameters.items()}})
     macros |= {"env": ["/usr/bin/env"], "program": [SWEEP["program"]]}
     chunks: list[str] = []

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from fdkd_lightning.data.sets.nyu_classes import NYU_13, NYU_40, coarse_class
 from fdkd_lightning.data.sets.nyudepth import NYUDepthV2, NYUDepthV2Coarse
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.deeplab import DeepLabV3Plus
+from fdkd_lightning.types import Output
 
 Rooms = list[NDArray[np.int64]]
+
 Write = Callable[..., Rooms]
 CONFIGS = Path(__file__).parents[3] / "configs"
 SIZE = (48, 64)
@@ -327,13 +330,22 @@ def criteria_of_the_table() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("method", criteria_of_the_table())
-def test_each_method_of_the_table_compares_maps(method: str) -> None:
+@pytest.fixture(scope="module")
+def outputs() -> tuple[Output, Output]:
+    """Of a student of images, with its graph, and of a teacher of depth."""
     torch.manual_seed(0)
     encoder = "tu-mobilenetv3_small_050"
     student = DeepLabV3Plus(5, encoder)(torch.randn(2, 3, 64, 64))
     with torch.no_grad():
-        teacher = DeepLabV3Plus(5, encoder, in_chans=1)(torch.randn(2, 1, 64, 64))
+        return student, DeepLabV3Plus(5, encoder, in_chans=1)(torch.randn(2, 1, 64, 64))
+
+
+@pytest.mark.parametrize("method", criteria_of_the_table())
+def test_each_method_of_the_table_compares_maps(
+    outputs: tuple[Output, Output], method: str
+) -> None:
+    student, teacher = outputs
+    torch.manual_seed(0)
     label = torch.randint(0, 5, (2, 64, 64))
     label[:, :20] = -100
     parser = ArgumentParser()
@@ -343,9 +355,9 @@ def test_each_method_of_the_table_compares_maps(method: str) -> None:
     criterion.build(student, teacher)
     terms = criterion(student, teacher, label)
     total = sum(terms.values())
-    (gradient,) = torch.autograd.grad(total, student.features, allow_unused=True, retain_graph=True)
-    (of_logits,) = torch.autograd.grad(total, student.logits, allow_unused=True, retain_graph=True)
-    of_maps = torch.autograd.grad(total, student.maps, allow_unused=True)
+    reaches = partial(torch.autograd.grad, total, allow_unused=True, retain_graph=True)
+    (gradient,), (of_logits,) = reaches(student.features), reaches(student.logits)
+    of_maps = reaches(student.maps)
     reached = [g for g in (gradient, of_logits, *of_maps) if g is not None]
     assert all(g.isfinite().all() for g in reached)
     assert any(g.abs().sum() > 0 for g in reached)
