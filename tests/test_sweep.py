@@ -114,10 +114,13 @@ def test_the_grid_is_every_combination() -> None:
     assert len({tuple(parameters.values()) for parameters in GRID}) == len(GRID) == 3**3
 
 
+# Each value of each parameter once, at different places of the three lists.
 @pytest.mark.parametrize(
-    "parameters", GRID, ids=lambda p: "-".join(str(value) for value in p.values())
+    "parameters",
+    [GRID[5], GRID[15], GRID[19]],
+    ids=lambda p: "-".join(str(value) for value in p.values()),
 )
-def test_each_run_of_the_sweep_builds_the_criterion_it_names(
+def test_a_run_of_the_sweep_builds_the_criterion_it_names(
     clis: list[LightningCLI], parameters: dict[str, float]
 ) -> None:
     before = files()

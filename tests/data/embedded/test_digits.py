@@ -61,9 +61,9 @@ def test_only_the_selected_modality_is_loaded(
     monkeypatch.setattr(
         digits, "read_arrays", lambda path, names: read.extend(names) or real(path, names)
     )
-    assert set(samples(digits_root, "val", modalities=[modality])) == {modality, "label", "index"}
-    stored = [] if modality == "text" else [f"val_{modality}"]
-    assert read == ["val_label", "val_index", *stored]
+    assert set(samples(digits_root, "test", modalities=[modality])) == {modality, "label", "index"}
+    stored = [] if modality == "text" else [f"test_{modality}"]
+    assert read == ["test_label", "test_index", *stored]
 
 
 def test_training_pairs_are_stratified_and_nested(digits_root: Path) -> None:
