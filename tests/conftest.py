@@ -1,16 +1,41 @@
 """Fixtures that several rooms share."""
 
+import gc
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from fdkd_lightning.data.embedded.digits import AVDigits
 from fdkd_lightning.data.embedded.emoji import Emoji
+from fdkd_lightning.training.command import FDKDCLI
+
+SHORT = (
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=2",
+    "--data.train_size=100",
+    "--data.labelled=20",
+    # It takes the longest of all that is done to the digits.
+    "--data.audio_snr=null",
+)
+
+# While modules are imported there is next to no garbage, and afterwards what they hold need not be
+# searched for it again and again: a fifth of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,8 +48,26 @@ def _one_thread() -> None:
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the audio-visual digits, made once per session."""
     folder = common_folder(tmp_path_factory) / "digits"
-    # Workers may build at the same time: the file appears in whole.
-    AVDigits(folder).prepare_data()
+    # Each worker could build them, but that takes ten seconds.
+    with FileLock(f"{folder}.lock"):
+        AVDigits(folder).prepare_data()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_runs(shared_folder: Path, digits_root: Path) -> Path:
+    """A folder with one short run of each network of configs/demo, all paths as in the YAML."""
+    folder = shared_folder / "demo_runs"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not folder.exists():
+            parts = shared_folder / "demo_runs_in_parts"
+            parts.mkdir()
+            patch.chdir(parts)
+            patch.setattr(sys, "argv", ["fdkd"])
+            for name in ("unimodal_audio", "unimodal_visual", "distill_audio", "distill_visual"):
+                config = Path(__file__).parents[1] / f"configs/demo/{name}.yaml"
+                FDKDCLI(["fit", f"--config={config}", f"--data.root={digits_root}", *SHORT])
+            parts.rename(folder)
     return folder
 
 
@@ -32,7 +75,8 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the emoji, drawn once per session."""
     folder = common_folder(tmp_path_factory) / "emoji"
-    Emoji(folder).prepare_data()
+    with FileLock(f"{folder}.lock"):
+        Emoji(folder).prepare_data()
     return folder
 
 

@@ -42,9 +42,12 @@ def room(file: Path, source: Path) -> str:
     return file.relative_to(source).with_suffix("").parts[0]
 
 
-def imports(file: Path, source: Path) -> Iterator[tuple[int, str]]:
+def module_names(source: Path) -> set[str]:
+    return {module_name(file, source) for file in source.rglob("*.py")}
+
+
+def imports(file: Path, source: Path, modules: set[str]) -> Iterator[tuple[int, str]]:
     """Line and module of each import, wherever in the file it is written."""
-    modules = {module_name(f, source) for f in source.rglob("*.py")}
     name = module_name(file, source)
     parent = name if file.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_text())):
@@ -59,11 +62,11 @@ def imports(file: Path, source: Path) -> Iterator[tuple[int, str]]:
 
 
 def violations(source: Path) -> list[str]:
-    found = []
+    found, modules = [], module_names(source)
     for file in sorted(source.rglob("*.py")):
         own = room(file, source)
         allowed = {own, *MAY_IMPORT.get(own, "").split()}
-        for line, target in imports(file, source):
+        for line, target in imports(file, source, modules):
             top, _, rest = target.partition(".")
             wrong = (
                 rest.split(".")[0] not in allowed
@@ -77,8 +80,9 @@ def violations(source: Path) -> list[str]:
 
 def cycle(source: Path) -> list[str]:
     """The modules of a circle of imports; empty where there is none."""
+    modules = module_names(source)
     graph = {
-        module_name(file, source): {target for _, target in imports(file, source)}
+        module_name(file, source): {target for _, target in imports(file, source, modules)}
         for file in source.rglob("*.py")
     }
     try:

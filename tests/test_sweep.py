@@ -16,7 +16,6 @@ import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
@@ -45,6 +44,9 @@ SHORT = [
 
 def command(parameters: dict[str, float]) -> list[str]:
     """The run's command as W&B's agent makes it, without the shell's say."""
+    # It takes seconds to import, in each worker.
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
     macros = create_sweep_command_args({"args": {k: {"value": v} for k, v in parameters.items()}})
     macros |= {"env": ["/usr/bin/env"], "program": [SWEEP["program"]]}
     chunks: list[str] = []
@@ -112,10 +114,13 @@ def test_the_grid_is_every_combination() -> None:
     assert len({tuple(parameters.values()) for parameters in GRID}) == len(GRID) == 3**3
 
 
+# Each value of each parameter once, at different places of the three lists.
 @pytest.mark.parametrize(
-    "parameters", GRID, ids=lambda p: "-".join(str(value) for value in p.values())
+    "parameters",
+    [GRID[5], GRID[15], GRID[19]],
+    ids=lambda p: "-".join(str(value) for value in p.values()),
 )
-def test_each_run_of_the_sweep_builds_the_criterion_it_names(
+def test_a_run_of_the_sweep_builds_the_criterion_it_names(
     clis: list[LightningCLI], parameters: dict[str, float]
 ) -> None:
     before = files()

@@ -25,24 +25,10 @@ QUIET = [
 QUICK = "--formats=safetensors,hub"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
-    """A folder where a teacher and its student were fitted, all paths as in the YAML."""
-    folder = tmp_path_factory.mktemp("trained")
-    short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--data.train_size=100"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["fdkd"])
-        for name in ("unimodal_audio", "distill_visual"):
-            args = ["fit", f"--config={DEMO / name}.yaml", f"--data.root={digits_root}"]
-            FDKDCLI([*args, *QUIET, *short, "--data.labelled=50"])
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def runs(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Those runs, below the working directory."""
-    shutil.copytree(trained / "runs", tmp_path / "runs")
+def runs(demo_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the short runs, below the working directory."""
+    shutil.copytree(demo_runs / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
     return tmp_path / "runs/demo"

@@ -200,10 +200,9 @@ def spread(prompts: Tensor, x: Tensor) -> tuple[float, float]:
     return ((restored - x).square().sum() / x.square().sum()).item(), dice
 
 
-@pytest.mark.parametrize("tokens", [2, 4])
-def test_trained_prompts_differ_and_restore_the_maps(tokens: int) -> None:
+def test_trained_prompts_differ_and_restore_the_maps() -> None:
     x = random_maps((4, 6, 16, 16))[0].float()
-    options = {"num_tokens": tokens, "progress": False}
+    options = {"num_tokens": 4, "progress": False}
     # At first all masks are 1/2: they restore the map, and are all the same.
     error, dice = spread(freekd_prompts([x], steps=1, **options), x)
     assert error < 0.01

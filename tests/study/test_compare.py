@@ -7,7 +7,7 @@ from scipy import stats
 
 from fdkd_lightning.study.compare import Difference, leader, paired_difference
 
-TABLES, METHODS, SEEDS = 2000, 8, 5
+TABLES, METHODS, SEEDS = 1000, 8, 5
 
 
 def tables(seed: int, effect: float = 0.0) -> np.ndarray:
@@ -169,7 +169,7 @@ def test_a_second_best_that_leads_by_chance_is_hardly_ever_the_winner() -> None:
 
 def test_a_large_effect_is_found() -> None:
     found, won = 0, 0
-    some = tables(4, effect=10.0)[:500]
+    some = tables(4, effect=10.0)[:200]
     for table in some:
         found += paired_difference(table[-1].tolist(), table[0].tolist()).sign == 1
         won += leader(by_name(table)) == (f"method {METHODS - 1}", True)

@@ -102,7 +102,8 @@ def export_student(
     Example:
         >>> import torch
         >>> from fdkd_lightning import ResNet, UnimodalModule
-        >>> module = UnimodalModule(ResNet(10, in_chans=1, channels=(8, 8, 8, 8)), "visual")
+        >>> network = ResNet(10, in_chans=1, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
+        >>> module = UnimodalModule(network, "visual")
         >>> images = torch.randn(2, 1, 32, 32)
         >>> folder = Path(tempfile.mkdtemp())
         >>> [written] = export_student(module, folder, images, ["torch_export"])

@@ -33,10 +33,11 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log it once as hyper-parameters, to loggers whose files are not in the run's folder."""
-        config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
-        for logger in trainer.loggers:
-            if not isinstance(logger, CSVLogger | TensorBoardLogger):
-                logger.log_hyperparams(config)
+        others = [x for x in trainer.loggers if not isinstance(x, CSVLogger | TensorBoardLogger)]
+        if others:
+            config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
+        for logger in others:
+            logger.log_hyperparams(config)
 
 
 class FDKDCLI(LightningCLI):

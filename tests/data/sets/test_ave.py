@@ -1,16 +1,13 @@
 import csv
-import re
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from torch import Tensor
 
-from fdkd_lightning.cli import main
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.sets.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
 from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs
@@ -251,43 +248,21 @@ def test_a_row_of_another_form_is_refused_with_file_and_line(
         ave(root).prepare_data()
 
 
-SHORT = [
-    "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-    "--trainer.max_epochs=1",
-    "--data.batch_size=4",
-    "--data.num_workers=0",
-    "--data.prepare_workers=1",
-    "--data.min_coverage=0.5",
-]
-
-
 @pytest.mark.filterwarnings("ignore:.*AVEWithoutLeaks")
-def test_the_shipped_configurations_train_in_both_directions(
+def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    fdkd: Callable[..., str],
+    fit: Callable[..., dict[str, Tensor]],
+    small: Callable[..., list[str]],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["fdkd"])
-    main(["prepare", "AVE", f"--root={root}", "--prepare_workers=1", "--min_coverage=0.5"])
-    assert "train: 7 of 9" in capsys.readouterr().out
-    for config in ("unimodal_audio", "unimodal_visual", "distill_audio", "distill_visual"):
-        shipped = (CONFIGS / f"ave/{config}.yaml").read_text()
-        small = re.sub(
-            r"in_chans: \d", r"\g<0>, layers: [1, 1, 1, 1], channels: [4, 4, 8, 8]", shipped
-        )
-        Path(f"{config}.yaml").write_text(small)
-        arguments = [f"--config={config}.yaml", f"--data.root={root}", *SHORT]
-        main(["fit", *arguments])
-        kept = torch.load(f"runs/ave/{config}/checkpoints/best.ckpt", weights_only=True)
-        weights = kept["state_dict"]
-        assert weights["model.net.conv1.weight"].shape[1] == (1 if "audio" in config else 3)
-        assert all(value.isfinite().all() for value in weights.values())
-    main(["test", *arguments])
-    assert "test/accuracy" in capsys.readouterr().out
+    partial = "min_coverage=0.5"
+    prepared = fdkd("prepare", "AVE", f"--root={root}", "--prepare_workers=1", f"--{partial}")
+    assert "train: 7 of 9" in prepared
+    for config, channels in ("unimodal_audio", 1), ("distill_visual", 3):
+        arguments = small(f"ave/{config}", root, "--data.batch_size=4", f"--data.{partial}")
+        weights = fit(f"ave/{config}", *arguments)
+        assert weights["model.net.conv1.weight"].shape[1] == channels
+    assert "test/accuracy" in fdkd("test", *arguments)
 
 
 def test_the_column_of_table_1_names_what_is_there() -> None:

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from fdkd_lightning.data.sets.nyu_classes import NYU_13, NYU_40, coarse_class
 from fdkd_lightning.data.sets.nyudepth import NYUDepthV2, NYUDepthV2Coarse
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.deeplab import DeepLabV3Plus
+from fdkd_lightning.types import Output
 
 Rooms = list[NDArray[np.int64]]
+
 Write = Callable[..., Rooms]
 CONFIGS = Path(__file__).parents[3] / "configs"
 SIZE = (48, 64)
@@ -269,16 +272,16 @@ def small(config: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "modality", "from_it"),
+    ("form", "teacher", "student"),
     [
-        ("labeled", "depth", "distill_visual"),
-        ("unpacked", "hha", "distill_visual_from_hha"),
+        ("labeled", "unimodal_visual", "distill_depth"),
+        ("unpacked", "unimodal_hha", "distill_visual_from_hha"),
     ],
 )
-def test_the_shipped_configurations_train_in_both_directions(
+def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     form: str,
-    modality: str,
-    from_it: str,
+    teacher: str,
+    student: str,
     tmp_path: Path,
     write_nyu: Write,
     monkeypatch: pytest.MonkeyPatch,
@@ -287,15 +290,14 @@ def test_the_shipped_configurations_train_in_both_directions(
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "nyu"
     write_nyu(root, form)
-    of_it = f"distill_{modality}"
-    for config in ("unimodal_visual", f"unimodal_{modality}", from_it, of_it):
+    for config in (teacher, student):
         Path(f"{config}.yaml").write_text(small(config))
         arguments = [f"--config={config}.yaml", f"--data.root={root}"]
         own = ["--prepare_workers=1", "--val_fraction=0.3"]
         main(["prepare", f"{config}.yaml", f"--root={root}", *own])
         assert "train: 6 of 6 samples" in capsys.readouterr().out
         main(["fit", *arguments, *SHORT])
-        if config == of_it:
+        if config == student:
             capsys.readouterr()
             main(["test", *arguments, *SHORT])
             assert "test/mean_iou" in capsys.readouterr().out
@@ -306,11 +308,11 @@ def test_the_shipped_configurations_train_in_both_directions(
         assert channels == (1 if config.endswith("_depth") else 3)
         monitored = [v for v in stored["callbacks"].values() if v.get("monitor")]
         assert monitored[0]["monitor"] == "val/mean_iou"
-    logged = Path(f"runs/nyudepth/{of_it}/logs/version_0/metrics.csv").read_text()
+    logged = Path(f"runs/nyudepth/{student}/logs/version_0/metrics.csv").read_text()
     assert "train/low" in logged
     assert "train/align" not in logged
     main(["predict", *arguments, *SHORT])
-    predicted = Path(f"runs/nyudepth/{of_it}/predictions")
+    predicted = Path(f"runs/nyudepth/{student}/predictions")
     assert sorted(path.name for path in predicted.iterdir()) == ["10.png", "11.png", "9.png"]
     assert np.asarray(Image.open(predicted / "9.png")).shape == SIZE
 
@@ -328,13 +330,22 @@ def criteria_of_the_table() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("method", criteria_of_the_table())
-def test_each_method_of_the_table_compares_maps(method: str) -> None:
+@pytest.fixture(scope="module")
+def outputs() -> tuple[Output, Output]:
+    """Of a student of images, with its graph, and of a teacher of depth."""
     torch.manual_seed(0)
     encoder = "tu-mobilenetv3_small_050"
     student = DeepLabV3Plus(5, encoder)(torch.randn(2, 3, 64, 64))
     with torch.no_grad():
-        teacher = DeepLabV3Plus(5, encoder, in_chans=1)(torch.randn(2, 1, 64, 64))
+        return student, DeepLabV3Plus(5, encoder, in_chans=1)(torch.randn(2, 1, 64, 64))
+
+
+@pytest.mark.parametrize("method", criteria_of_the_table())
+def test_each_method_of_the_table_compares_maps(
+    outputs: tuple[Output, Output], method: str
+) -> None:
+    student, teacher = outputs
+    torch.manual_seed(0)
     label = torch.randint(0, 5, (2, 64, 64))
     label[:, :20] = -100
     parser = ArgumentParser()
@@ -344,9 +355,9 @@ def test_each_method_of_the_table_compares_maps(method: str) -> None:
     criterion.build(student, teacher)
     terms = criterion(student, teacher, label)
     total = sum(terms.values())
-    (gradient,) = torch.autograd.grad(total, student.features, allow_unused=True, retain_graph=True)
-    (of_logits,) = torch.autograd.grad(total, student.logits, allow_unused=True, retain_graph=True)
-    of_maps = torch.autograd.grad(total, student.maps, allow_unused=True)
+    reaches = partial(torch.autograd.grad, total, allow_unused=True, retain_graph=True)
+    (gradient,), (of_logits,) = reaches(student.features), reaches(student.logits)
+    of_maps = reaches(student.maps)
     reached = [g for g in (gradient, of_logits, *of_maps) if g is not None]
     assert all(g.isfinite().all() for g in reached)
     assert any(g.abs().sum() > 0 for g in reached)

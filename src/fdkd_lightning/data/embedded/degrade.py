@@ -79,15 +79,18 @@ def babble_noise(
     delays = rng.integers(0, clips.shape[1], BABBLE_VOICES)
     babble = np.zeros(clips.shape[1], np.float32)
     for other, delay in zip(others, delays, strict=True):
-        babble += np.roll(clips[other], delay)
+        # np.roll, without a copy.
+        babble[delay:] += clips[other, : clips.shape[1] - delay]
+        babble[:delay] += clips[other, clips.shape[1] - delay :]
     white = rng.standard_normal(clips.shape[1:], dtype=np.float32)
     noise = babble * math.sqrt((1 - WHITE_SHARE) / _power(babble))
     noise += white * math.sqrt(WHITE_SHARE / _power(white))
-    heard = np.flatnonzero(clips[row])
-    sounding = clips[row, heard[0] : heard[-1] + 1]
+    heard = clips[row] != 0
+    sounding = clips[row, heard.argmax() : len(heard) - heard[::-1].argmax()]
     noise *= math.sqrt(_power(sounding) / _power(noise) / 10 ** (snr / 10))
     return noise
 
 
 def _power(x: NDArray[np.float32]) -> float:
-    return float(np.mean(np.square(x, dtype=np.float64)))
+    wide = x.astype(np.float64)  # np.square(x, dtype=np.float64) casts in small parts, more slowly
+    return float(np.mean(np.square(wide, out=wide)))
