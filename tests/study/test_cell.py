@@ -147,6 +147,10 @@ def test_the_result_is_a_file_and_only_whole_files_are_results() -> None:
     result = done(run)
     assert Result(**json.loads((own / "result.json").read_text())) == result
     assert not (own / "result.json.tmp").exists()
+    for torn in ("", '{"val_last": 0.', '{"val_last": 0.5}', "[]"):
+        (own / "result.json").write_text(torn)
+        with pytest.warns(UserWarning, match=r"result\.json is damaged, and the run is made again"):
+            assert read_result(run, RUNS, "accuracy") is None
 
 
 @pytest.mark.usefixtures("home")

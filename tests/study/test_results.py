@@ -10,7 +10,7 @@ import pytest
 
 from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.plan import Run, Study, method_runs
-from fdkd_lightning.study.results import Row, collect, read_results, scores, write_results
+from fdkd_lightning.study.results import KEYS, Row, collect, read_results, scores, write_results
 
 TUNE = {"model.lr": [0.1, 0.01], "model.x": [1, 2]}
 Pretend = Callable[[Study, Callable[[Run], Result]], None]
@@ -249,3 +249,35 @@ def test_scores_are_in_one_order_of_seeds_for_all_methods() -> None:
     assert list(found["d", "r"]) == ["b", "a"]
     best = scores(settings | {"epoch": "best"}, rows)
     assert best["d", "r"] == {"b": [-0.2, -0.4], "a": [-0.1, -0.3]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.csv", "", "results.csv is empty or not complete: run the study again"),
+        (
+            "results.csv",
+            "method,direction,regime,seed,tuned,chosen\nkd,a,b,x,,True",
+            "line 2: .*'x'",
+        ),
+        ("results.csv", "method,direction,regime,seed,tuned,chosen\nkd,a,b,1", "line 2: 'tuned'"),
+        ("results.json", "", "results.json is empty"),
+        ("results.json", '{"study": {', "results.json, line 1: not complete JSON"),
+        ("results.json", "{}", "results.json is empty or not complete"),
+    ],
+)
+def test_a_torn_file_is_named(
+    tmp_path: Path,
+    make_study: Callable[..., Study],
+    pretend: Pretend,
+    name: str,
+    content: str,
+    message: str,
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_results(tmp_path)
+    assert str(tmp_path / name) in str(caught.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from fdkd_lightning.data.dataset import LABEL_MAP
+from fdkd_lightning.data.preparation.sample import LABEL_MAP
 from fdkd_lightning.data.sets.nyu_layouts import find_layout
 
 Write = Callable[..., Any]

@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fdkd_lightning.data.dataset import LABEL_MAP
 from fdkd_lightning.data.preparation.matlab import read_numbers, read_shape, read_texts
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.paths import within
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample
 from fdkd_lightning.data.sets.nyu_classes import NYU_40, SAME_NAME, classes_of_894
 from fdkd_lightning.types import IGNORE_INDEX
 
