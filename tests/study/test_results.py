@@ -10,7 +10,7 @@ import pytest
 
 from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.plan import Run, Study, method_runs
-from fdkd_lightning.study.results import KEYS, Row, collect, read_results, scores, write_results
+from fdkd_lightning.study.results import Row, collect, read_results, scores, write_results
 
 TUNE = {"model.lr": [0.1, 0.01], "model.x": [1, 2]}
 Pretend = Callable[[Study, Callable[[Run], Result]], None]
