@@ -20,6 +20,7 @@ from fdkd_lightning.data.preparation.decode import (
     make_folders,
     note_path,
 )
+from fdkd_lightning.data.preparation.frame_folder import list_frames
 from fdkd_lightning.data.preparation.manifest_file import (
     Row,
     manifest_name,
@@ -207,7 +208,10 @@ def _survey(
 
 def _check(job: Job) -> MediaError | None:
     try:
-        check_file(job.source)
+        if job.source.is_dir():
+            list_frames(job.source)
+        else:
+            check_file(job.source)
     except MediaError as error:
         return error
     return None
