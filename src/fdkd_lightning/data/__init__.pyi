@@ -34,6 +34,7 @@ from .sets.crisismmd import (
     CrisisMMDNonAgreed as CrisisMMDNonAgreed,
     CrisisMMDTweets as CrisisMMDTweets,
 )
+from .sets.kinetics_sounds import KineticsSounds as KineticsSounds
 from .sets.nyudepth import NYUDepthV2 as NYUDepthV2, NYUDepthV2Coarse as NYUDepthV2Coarse
 from .sets.vggsound import (
     VGGSound as VGGSound,

@@ -188,8 +188,7 @@ class PairedDataModule(MultimodalDataModule):
     def prepare_data(self) -> None:
         """Decode the files that are not decoded yet; log the coverage if new or with faults."""
         report = self.prepare()
-        # For run.json: split -> status -> number of samples.
-        self.coverage = {split: dict(counts) for split, counts in report.statuses.items()}
+        self.coverage = report.counts()  # for run.json
         if report.decoded or report.faults or report.left_out:
             rank_zero_info(f"Prepared in {self.prepared}:\n{report}")
 

@@ -40,8 +40,8 @@ class RunRecord(Callback):
 
     ==================  =====================================================================
     ``fit``             ``config``, ``command``, ``data`` (without arguments about loading),
-                        ``coverage`` (split -> status -> samples, from the data module's
-                        attribute of that name), ``weights`` (files read at the start, with
+                        ``coverage`` (split -> status, or ``used``, -> samples, from the data
+                        module's attribute of that name), ``weights`` (files read, with
                         sha256), ``seed``, ``versions``, ``commit``, ``ranks``, ``device``,
                         ``precision``, ``resumed_from``, ``started``, ``finished``, ``seconds``,
                         ``epochs``, ``steps``; those of the end are null until fit has finished

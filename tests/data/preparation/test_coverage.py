@@ -70,6 +70,8 @@ def test_counts_are_of_what_is_trained_on() -> None:
     report = make_report(Path("m.csv"), samples, rows, 0, ["audio", "visual"], ["visual"])
     assert report.used == {"train": 20}
     assert report.lacking == {"train": {"audio": 10}}
+    counts = {"ok": 17, "missing": 2, "absent": 10, "truncated": 3, "used": 20}
+    assert report.counts() == {"train": counts}
     assert str(report).splitlines() == [
         "train: 20 of 32 samples (62.5%); missing 2, truncated 3, without audio 10",
         *(f"  line {i}: why" for i in (17, 18, 29, 30, 31)),

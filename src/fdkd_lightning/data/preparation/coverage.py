@@ -51,6 +51,10 @@ class CoverageReport(NamedTuple):
         """Number of samples of a split."""
         return self.statuses[split].total()
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return split -> status, or ``used`` -> number of samples."""
+        return {split: {**n, "used": self.used[split]} for split, n in self.statuses.items()}
+
     def __str__(self) -> str:
         lines = []
         for split, statuses in self.statuses.items():

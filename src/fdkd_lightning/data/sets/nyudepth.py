@@ -134,8 +134,9 @@ class NYUDepthV2(PairedDataModule):
         recipes = dict(super()._prepared)
         for name, recipe in recipes.items():
             if isinstance(recipe, DepthRecipe) and self.layout.unit is not None:
-                recipes[name] = copy.copy(recipe)
-                recipes[name].unit = self.layout.unit
+                known = copy.copy(recipe)
+                known.unit = self.layout.unit
+                recipes[name] = known
         return recipes
 
     def read_samples(self) -> list[Sample]:

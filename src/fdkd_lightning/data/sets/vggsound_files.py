@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,9 +66,9 @@ def find_files(root: Path) -> ClipFiles:
         root: Folder of the data set.
     """
     sounds = [folder for folder in SOUNDS if (root / folder).is_dir()]
-    videos = _index(root, VIDEOS, folders=False)
-    frames = _index(root, FRAMES, folders=True)
-    return ClipFiles(frames | videos, _index(root, sounds, folders=False), bool(sounds))
+    videos = index_clips(root, VIDEOS, folders=False)
+    frames = index_clips(root, FRAMES, folders=True)
+    return ClipFiles(frames | videos, index_clips(root, sounds, folders=False), bool(sounds))
 
 
 def clip_of(name: str) -> tuple[str, int] | None:
@@ -88,14 +88,27 @@ def clip_of(name: str) -> tuple[str, int] | None:
     return None if plain is None else (plain[1], int(plain[2]))
 
 
-def _index(root: Path, names: Sequence[str], folders: bool) -> dict[tuple[str, int], str]:
+def index_clips(
+    root: Path,
+    names: Sequence[str],
+    folders: bool,
+    parse: Callable[[str], tuple[str, int] | None] = clip_of,
+) -> dict[tuple[str, int], str]:
+    """Return (video, start) -> path relative to the root; of several of a clip, the first counts.
+
+    Args:
+        root: Folder of the data set.
+        names: Folders below it; those that do not exist are skipped.
+        folders: List folders of frames, else files.
+        parse: Function that returns the clip that a name means.
+    """
     found: dict[tuple[str, int], str] = {}
     for name in names:
         if not (root / name).is_dir():
             continue
         with os.scandir(root / name) as entries:
             for entry in entries:
-                clip = clip_of(entry.name)
+                clip = parse(entry.name)
                 if clip is not None and entry.is_dir() == folders:
                     found.setdefault(clip, f"{name}/{entry.name}")
     return found
