@@ -150,7 +150,8 @@ class PairedDataModule(MultimodalDataModule):
 
     def find_list(self, *names: str, advice: str) -> Path:
         """Return the first of several lists that exists in ``lists``; else raise with advice."""
-        return find_file(self.lists, names, advice, self.follow_links)
+        argument = "root" if self.lists == self.root else "lists"
+        return find_file(self.lists, names, advice, self.follow_links, argument)
 
     def default_recipes(self) -> dict[str, Recipe]:
         """Return modality -> recipe for modalities that ``recipes`` does not name."""

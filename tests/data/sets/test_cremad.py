@@ -343,6 +343,9 @@ def test_lists_may_lie_elsewhere(tmp_path: Path, root: Path) -> None:
     assert found[0].where == f"{tmp_path}/lists/train.csv, line 1"
     with pytest.raises(FileNotFoundError, match=r"CREMA-D/train.csv is missing"):
         _ = cremad(root).samples
+    fits = rf"holds train.csv: set lists to {tmp_path / 'lists'}:"
+    with pytest.raises(FileNotFoundError, match=fits):
+        _ = cremad(root, lists=tmp_path / "lists/deeper").samples
 
 
 @pytest.mark.parametrize("given", ["", "CREMA-D/AudioWAV", "crema-d"])

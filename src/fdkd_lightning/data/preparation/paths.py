@@ -37,7 +37,13 @@ def within(root: Path, name: str, follow_links: bool = False) -> Path:
     return path
 
 
-def find_file(root: Path, names: Sequence[str], advice: str, follow_links: bool = False) -> Path:
+def find_file(
+    root: Path,
+    names: Sequence[str],
+    advice: str,
+    follow_links: bool = False,
+    argument: str = "root",
+) -> Path:
     """Return the first of several files of a data set that exists.
 
     Args:
@@ -45,6 +51,7 @@ def find_file(root: Path, names: Sequence[str], advice: str, follow_links: bool 
         names: Paths relative to ``root``.
         advice: What to do if there is none, for the error.
         follow_links: Allow links to outside of the root.
+        argument: Name of the argument that gave ``root``, for the error.
 
     Raises:
         FileNotFoundError: If none exists; the error names the folder that holds one, if it is one
@@ -54,7 +61,9 @@ def find_file(root: Path, names: Sequence[str], advice: str, follow_links: bool 
     paths = [within(root, name, follow_links) for name in names]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
-        raise FileNotFoundError(f"{paths[0]} is missing{level_hint(root, names)}: {advice}")
+        raise FileNotFoundError(
+            f"{paths[0]} is missing{level_hint(root, names, argument)}: {advice}"
+        )
     return found
 
 
