@@ -42,8 +42,8 @@ def require_folder(folder: Path, argument: str = "root", write: bool = True) -> 
     except OSError as error:
         raise type(error)(
             f"{argument}: cannot write to {folder} ({error.strerror}). Set {argument} "
-            f"(--{argument}, --data.{argument}) to another folder, or to one that already holds the "
-            "data"
+            f"(--{argument}, --data.{argument}) to another folder, or to one that already "
+            "holds the data"
         ) from error
 
 
