@@ -207,6 +207,34 @@ def _write_unpacked(root: Path, rooms: list[NDArray[np.int64]], split: int) -> N
     (root / "test.txt").write_text("".join(f"{i}\n" for i in range(split, len(rooms))))
 
 
+def _write_sagate(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
+    """As `_write_unpacked`, with the lists of SA-Gate and depth in metres."""
+    _write_unpacked(root, rooms, split)
+    (root / "Depth").mkdir()
+    for i, classes in enumerate(rooms):
+        np.save(root / f"Depth/{i}.npy", look(classes, DISTANCE).astype(np.float32))
+    for name, numbers in (("train", range(split)), ("test", range(split, len(rooms)))):
+        lines = (f"RGB/{i}.jpg\tLabel/{i}.png\n" for i in numbers)
+        (root / f"{name}.txt").write_text("".join(lines))
+
+
+def _write_esanet(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
+    lines: dict[str, str] = {"train": "", "test": ""}
+    for i, classes in enumerate(rooms):
+        part = "train" if i < split else "test"
+        numbers = np.where(classes < 0, 0, classes + 1).astype(np.uint8)
+        steps = (look(classes, DISTANCE) * 1000).astype(np.uint16)
+        raw = steps.copy()
+        raw[:, :5] = 0
+        images = {"rgb": look(classes, COLOR).astype(np.uint8), "labels_40": numbers}
+        for folder, image in (images | {"depth": steps, "depth_raw": raw}).items():
+            (root / part / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(root / part / folder / f"{i + 1:04d}.png")
+        lines[part] += f"{i + 1:04d}\n"
+    for part, text in lines.items():
+        (root / f"{part}.txt").write_text(text)
+
+
 def _write_listed(root: Path, rooms: list[NDArray[np.int64]], split: int) -> None:
     for folder in ("rgb", "masks", "depth"):
         (root / folder).mkdir(parents=True)
@@ -232,7 +260,13 @@ def write_nyu() -> Callable[..., list[NDArray[np.int64]]]:
     ) -> list[NDArray[np.int64]]:
         root.mkdir(parents=True, exist_ok=True)
         rooms = [room(i, size) for i in range(count)]
-        forms = {"labeled": _write_labeled, "unpacked": _write_unpacked, "listed": _write_listed}
+        forms = {
+            "labeled": _write_labeled,
+            "unpacked": _write_unpacked,
+            "sagate": _write_sagate,
+            "esanet": _write_esanet,
+            "listed": _write_listed,
+        }
         forms[form](root, rooms, split)
         return rooms
 

@@ -37,7 +37,8 @@ def test_a_run_s_data_are_prepared(root: Path, capsys: pytest.CaptureFixture[str
     main(["prepare", "run.yaml", "--min_coverage=0.5", "--dry-run"])
     printed = capsys.readouterr().out
     assert "test: 1 of 2 samples (50.0%); missing 1" in printed
-    assert "11 files to decode" in printed
+    assert printed.endswith("11 files to decode\n")
+    assert "prepared" not in printed
     assert not (root / "prepared").exists()
     main(["prepare", "run.yaml", "--min_coverage=0.5", "--modalities=[audio]"])
     assert "5 files decoded; manifest: mine/prepared/manifest-audio-" in capsys.readouterr().out
@@ -57,6 +58,19 @@ def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture
     ("args", "message"),
     [
         (["run.yaml"], "split 'test' has 1 of 2 samples, less than min_coverage=0.9"),
+        (["run.yaml", "--dry-run"], "split 'test' has 1 of 2 samples, less than min_coverage=0.9"),
+        (["cremad"], "Did you mean CREMAD? The sets are "),
+        (["vgg-sound50k"], "Did you mean VGGSound50"),
+        (
+            ["PairedManifest", "--root=other", "--table=t.csv", f"--recipes={RECIPES}"],
+            "other/t.csv",
+        ),
+        (
+            ["PairedManifest", "--root=.", "--table=table.csv", f"--recipes={RECIPES}"],
+            "set root to",
+        ),
+        (["latin.yaml"], "latin.yaml, line 2: byte 0xfc is not UTF-8"),
+        (["torn.yaml"], "torn.yaml is not YAML: "),
         (
             ["Nothing"],
             "'Nothing' is neither a class of fdkd_lightning.data nor an importable class",
@@ -69,9 +83,12 @@ def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture
 )
 def test_an_error_is_one_line(args: list[str], message: str) -> None:
     Path("empty.yaml").write_text("trainer: {max_epochs: 1}")
+    Path("latin.yaml").write_bytes("data: 1\n# fünf".encode("latin-1"))
+    Path("torn.yaml").write_text("data: {class_path: ")
     with pytest.raises(SystemExit, match="fdkd prepare: ") as error:
         prepare_set(args)
     assert message in str(error.value)
+    assert "--dry-run" not in args or "manifest" not in str(error.value)
 
 
 def test_help_names_sets_and_their_arguments(capsys: pytest.CaptureFixture[str]) -> None:

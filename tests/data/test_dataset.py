@@ -34,7 +34,10 @@ def test_a_sample_needs_what_is_not_optional_and_no_faulty_label_map() -> None:
     ):
         positions = usable_positions(rows, samples, "train", ["audio", "text"], optional)
         assert positions == expected
-    assert usable_positions(rows, samples, "val", ["audio"], []) == []
+    with pytest.raises(
+        ValueError, match=r"split 'val' has no sample with audio .*set val_fraction"
+    ):
+        usable_positions(rows, samples, "val", ["audio"], [])
 
 
 def test_positions_end(tmp_path: Path) -> None:

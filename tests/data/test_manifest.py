@@ -96,7 +96,7 @@ def test_errors_name_file_line_and_value(root: Path) -> None:
         (root / "pairs.csv").write_text(table.replace(old, new))
         with pytest.raises(ValueError, match=f"pairs.csv, {message}"):
             manifest(root).prepare_data()
-    with pytest.raises(FileNotFoundError, match=r"absent.csv does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"absent.csv is missing: correct table"):
         PairedManifest(root, "absent.csv", recipes()).prepare_data()
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.paired import PairedDataModule
+from fdkd_lightning.data.preparation import manifest_file, prepare as prepare_module
 from fdkd_lightning.data.preparation.coverage import CoverageError
 from fdkd_lightning.data.preparation.recipe import (
     AudioRecipe,
@@ -481,3 +482,66 @@ def test_each_pixel_may_have_a_label_that_sees_what_the_image_sees(
         torch.testing.assert_close(sample["label"], (sample["visual"][0] * 255).round().long())
     with pytest.raises(ValueError, match="balance=True needs one class per sample"):
         Scenes(tmp_path, {"visual": ImageRecipe()}, balance=True)
+
+
+def test_a_prepared_folder_serves_any_part_of_what_it_holds(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shared folder that cannot be written, without the source files."""
+    (tmp_path / "3.wav").unlink()
+    whole = tones(tmp_path, samples)
+    expected = {split: dataset(whole, split) for split in ("train", "val", "test")}
+
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError("prepared: cannot write to it")
+
+    for module in (manifest_file, prepare_module):
+        monkeypatch.setattr(module, "require_folder", read_only)
+    before = sorted(whole.prepared.iterdir())
+    for modalities, kept, n in (
+        (["visual"], samples, 12),
+        (["audio", "text"], samples, 11),
+        (["audio"], [s for s in samples if s.split != "train"], 0),
+    ):
+        data = tones(tmp_path / "elsewhere", kept, modalities=modalities, prepared=whole.prepared)
+        data.prepare_data()
+        for split in ("train", "val", "test") if n else ("val", "test"):
+            made = data.make_dataset(split)
+            assert len(made) == (n if split == "train" else 4)
+            for name in modalities:
+                one, other = made[0][name], expected[split][0][name]
+                assert one == other if name == "text" else torch.equal(one, other)
+    assert sorted(whole.prepared.iterdir()) == before
+    # What it does not hold is to be decoded.
+    other = tones(tmp_path, samples, recipes={"audio": AudioRecipe(4000)}, prepared=whole.prepared)
+    with pytest.raises(PermissionError, match="prepared: cannot write"):
+        other.prepare_data()
+    with pytest.raises(FileNotFoundError, match=r"call prepare_data\(\) first"):
+        other.make_dataset("test")
+
+
+def test_media_behind_links_are_read_when_asked_for(tmp_path: Path, samples: list[Sample]) -> None:
+    """As in the cache of a hub: names are links to blobs elsewhere."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "root").mkdir()
+    for path in [*tmp_path.glob("*.wav"), *tmp_path.glob("*.jpg")]:
+        path.rename(tmp_path / "blobs" / path.name)
+        (tmp_path / "root" / path.name).symlink_to(tmp_path / "blobs" / path.name)
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match="set follow_links=true to allow it"):
+            tones(tmp_path / "root", samples).prepare(dry_run)
+    data = tones(tmp_path / "root", samples, follow_links=True, min_coverage=1.0)
+    assert len(dataset(data)) == 12
+
+
+def test_a_root_that_does_not_exist_is_named(tmp_path: Path, samples: list[Sample]) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"holds 0.wav: set root to {tmp_path}$"):
+        tones(tmp_path / "absent", samples).prepare()
+
+
+def test_labels_are_clean_whoever_reads_them(tmp_path: Path, samples: list[Sample]) -> None:
+    numbers = [s._replace(label=f" {i % 11}.0") for i, s in enumerate(samples)]
+    numbers[0] = numbers[0]._replace(label="nan")
+    data = tones(tmp_path, numbers, modalities=["text"])
+    assert data.class_names == tuple(map(str, range(11)))
+    assert labels(dataset(data)) == {0: -100, **{i: i % 11 for i in range(1, 12)}}

@@ -173,6 +173,10 @@ def test_a_run_is_told_in_its_folder_alone(capfd: pytest.CaptureFixture[str]) ->
     )
     assert result.commit is not None
     assert result.commit.removesuffix("-dirty") == head.stdout.strip()
+    for torn in ("", '{"val_last": 0.', '{"val_last": 0.5}', "[]"):
+        (own / "result.json").write_text(torn)
+        with pytest.warns(UserWarning, match=r"result\.json is damaged, and the run is made again"):
+            assert read_result(run, RUNS, "accuracy") is None
 
 
 @pytest.mark.usefixtures("home")

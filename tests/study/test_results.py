@@ -249,3 +249,35 @@ def test_scores_are_in_one_order_of_seeds_for_all_methods() -> None:
     assert list(found["d", "r"]) == ["b", "a"]
     best = scores(settings | {"epoch": "best"}, rows)
     assert best["d", "r"] == {"b": [-0.2, -0.4], "a": [-0.1, -0.3]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.csv", "", "results.csv is empty or not complete: run the study again"),
+        (
+            "results.csv",
+            "method,direction,regime,seed,tuned,chosen\nkd,a,b,x,,True",
+            "line 2: .*'x'",
+        ),
+        ("results.csv", "method,direction,regime,seed,tuned,chosen\nkd,a,b,1", "line 2: 'tuned'"),
+        ("results.json", "", "results.json is empty"),
+        ("results.json", '{"study": {', "results.json, line 1: not complete JSON"),
+        ("results.json", "{}", "results.json is empty or not complete"),
+    ],
+)
+def test_a_torn_file_is_named(
+    tmp_path: Path,
+    make_study: Callable[..., Study],
+    pretend: Pretend,
+    name: str,
+    content: str,
+    message: str,
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_results(tmp_path)
+    assert str(tmp_path / name) in str(caught.value)

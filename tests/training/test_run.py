@@ -223,6 +223,9 @@ def test_a_record_of_another_format_is_refused() -> None:
     Path("run.json").write_text(json.dumps({"version": 99}))
     with pytest.raises(ValueError, match=r"run\.json has format version 99.*reads 1"):
         read_run(".")
+    Path("run.json").write_text('{"version": 1, "fit":')
+    with pytest.raises(ValueError, match=r"run\.json, line 1: not complete JSON"):
+        read_run(".")
 
 
 def test_the_command_line_records_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:

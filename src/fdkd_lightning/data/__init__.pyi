@@ -9,6 +9,7 @@ from .preparation.media_error import MediaError as MediaError
 from .preparation.recipe import (
     IMAGENET_MEAN as IMAGENET_MEAN,
     IMAGENET_STD as IMAGENET_STD,
+    ArrayRecipe as ArrayRecipe,
     AudioRecipe as AudioRecipe,
     DepthRecipe as DepthRecipe,
     FramesRecipe as FramesRecipe,
@@ -31,7 +32,9 @@ from .sets.crisismmd import (
     CrisisMMD as CrisisMMD,
     CrisisMMDInformative as CrisisMMDInformative,
     CrisisMMDNonAgreed as CrisisMMDNonAgreed,
+    CrisisMMDTweets as CrisisMMDTweets,
 )
+from .sets.kinetics_sounds import KineticsSounds as KineticsSounds
 from .sets.nyudepth import NYUDepthV2 as NYUDepthV2, NYUDepthV2Coarse as NYUDepthV2Coarse
 from .sets.vggsound import (
     VGGSound as VGGSound,

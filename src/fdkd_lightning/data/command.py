@@ -3,14 +3,17 @@
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, get_loader
+from yaml import YAMLError
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.coverage import CoverageError
+from fdkd_lightning.data.preparation.coverage import check_coverage
+from fdkd_lightning.ops.read_file import read_text
 
 HELP = """\
 usage: fdkd prepare SET [--root FOLDER] [--dry-run] [ARGUMENT ...]
@@ -27,7 +30,8 @@ Examples:
   fdkd prepare CREMAD --root data/cremad --dry-run
   fdkd prepare configs/cremad/distill_visual.yaml
 
-With --dry-run nothing is written: the command reports which files exist and would be decoded.
+With --dry-run nothing is written: the command reports which files exist and would be decoded, and
+fails where the run itself would, as far as this can be known without decoding.
 fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...)."""
 
 
@@ -58,15 +62,20 @@ def prepare_set(args: Sequence[str]) -> None:
         values = parser.instantiate(config)
         data = data_class(**{argument: values[argument] for argument in names})
         report = data.prepare(config.dry_run)
-    except (ValueError, OSError, CoverageError) as error:
+        if config.dry_run:
+            check_coverage(report, data.min_coverage)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         raise SystemExit(f"fdkd prepare: {error}") from error
-    tense = "to decode" if config.dry_run else "decoded"
-    print(f"{report}\n{report.decoded:,} files {tense}; manifest: {report.manifest}")
+    done = f"decoded; manifest: {report.manifest}"
+    print(f"{report}\n{report.decoded:,} files {'to decode' if config.dry_run else done}")
 
 
 def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
     """Return class path and arguments of the data module in the configuration of a run."""
-    content = get_loader("yaml")(config.read_text(encoding="utf-8"))
+    try:
+        content = get_loader("yaml")(read_text(config))
+    except YAMLError as error:
+        raise ValueError(f"{config} is not YAML: {' '.join(str(error).split())}") from error
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict) or "class_path" not in data:
         raise ValueError(
@@ -79,10 +88,27 @@ def _class_of(name: str) -> type[PairedDataModule]:
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module or "fdkd_lightning.data"), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"{name!r} is neither a class of fdkd_lightning.data nor an importable class: {error}"
+            f"{name!r} is neither a class of fdkd_lightning.data nor an importable class "
+            f"({error}).{_sets(name)}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, PairedDataModule)):
-        raise ValueError(f"{name} needs no preparation: it is not a PairedDataModule")
+        raise ValueError(f"{name} needs no preparation: it is not a PairedDataModule.{_sets(name)}")
     return found
+
+
+def _sets(name: str) -> str:
+    """Name the data sets that can be prepared, the most similar to a name first."""
+    public = import_module("fdkd_lightning.data")
+    names = {
+        "".join(filter(str.isalnum, set_name.lower())): set_name
+        for set_name in public.__all__
+        if isinstance(found := getattr(public, set_name), type)
+        and issubclass(found, PairedDataModule)
+        and found is not PairedDataModule
+    }
+    wanted = "".join(filter(str.isalnum, name.lower()))
+    near = [wanted] if wanted in names else get_close_matches(wanted, names, n=2)
+    meant = f" Did you mean {' or '.join(names[text] for text in near)}?" if near else ""
+    return f"{meant} The sets are {', '.join(names.values())}"

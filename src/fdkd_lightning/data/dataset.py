@@ -10,13 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from fdkd_lightning.data.preparation.coverage import is_usable
 from fdkd_lightning.data.preparation.manifest_file import Row
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample
 from fdkd_lightning.types import IGNORE_INDEX, Batch
-
-LABEL_MAP = "label_map"
-"""Source of the label map of a sample, in data sets with a class for each pixel."""
 
 
 def usable_positions(
@@ -28,8 +26,7 @@ def usable_positions(
 ) -> list[int]:
     """Return the positions of the samples of a split that can be loaded.
 
-    A sample needs all modalities that are not optional and at least one modality. It may lack a
-    label map, but not have a faulty one.
+    See :func:`~fdkd_lightning.data.preparation.coverage.is_usable`.
 
     Args:
         rows: Rows of the manifest.
@@ -38,21 +35,27 @@ def usable_positions(
         modalities: The modalities to load.
         optional: Modalities that a sample may lack.
 
+    Raises:
+        ValueError: If there is none.
+
     Example:
         >>> rows = [Row("a", "train", "", sources, "", "") for sources in ({"text": "so"}, {})]
         >>> samples = [Sample(row.id, row.split, row.label, {}) for row in rows]
         >>> usable_positions(rows, samples, "train", ["text", "audio"], optional=["audio"])
         [0]
     """
-    required = {*modalities} - {*optional}
-    return [
+    positions = [
         position
         for position, (row, sample) in enumerate(zip(rows, samples, strict=True))
-        if row.split == split
-        and any(modality in row.sources for modality in modalities)
-        and required <= row.sources.keys()
-        and (LABEL_MAP in row.sources or LABEL_MAP not in sample.sources)
+        if row.split == split and is_usable(sample, row, modalities, optional)
     ]
+    if not positions:
+        remedy = ": set val_fraction" if split == "val" else ""
+        required = ", ".join(sorted({*modalities} - {*optional})) or "any modality"
+        raise ValueError(
+            f"split {split!r} has no sample with {required} (fdkd prepare reports why){remedy}"
+        )
+    return positions
 
 
 class PairedDataset(Dataset[Batch]):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fdkd_lightning.data.dataset import LABEL_MAP
 from fdkd_lightning.data.preparation.manifest_file import Row
+from fdkd_lightning.data.preparation.sample import LABEL_MAP
 from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.types import IGNORE_INDEX

@@ -6,7 +6,6 @@ from pathlib import Path
 from torch import nn
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import Recipe
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.preparation.table import read_table
@@ -16,20 +15,25 @@ class PairedManifest(PairedDataModule):
     """Paired data of your own, from a table with the columns id, split, label and the modalities.
 
     ``split`` is train, val or test. The column of a modality holds paths relative to ``root``, or
-    with a :class:`~fdkd_lightning.TextRecipe` the texts themselves. An empty label means that there
-    is none; an empty path or text means that the sample lacks the modality. Optional columns
-    ``start`` and ``duration`` (seconds) choose a segment of each file. Other columns are ignored.
+    with a :class:`~fdkd_lightning.TextRecipe` the texts themselves; an empty one means that the
+    sample lacks the modality. Optional columns ``start`` and ``duration`` (seconds) choose a
+    segment of each file. Other columns are ignored.
+
+    A label that is empty, ``nan``, ``<NA>``, -100 or -1 means that there is none, unless
+    ``class_names`` names it. White space at the ends of a label is removed. If all labels are
+    numbers, they sort as numbers, and 10.0 equals 10. Names that differ only in case, spacing or
+    Unicode form stay different classes, with a warning.
 
     ``prepare_data`` decodes the files of the selected modalities into ``prepared``, together with a
     manifest that documents the status of each sample.
 
     Args:
         root: Folder of the source files; all of them must be below it.
-        table: The table, relative to ``root``: CSV, TSV, or Parquet with the extra ``parquet``.
+        table: The table, relative to ``lists``: CSV, TSV, or Parquet with the extra ``parquet``.
         recipes: Modality -> recipe that decodes and loads it; the modalities are columns of the
             table.
         class_names: Names of the classes, in the order of their indices; None: the labels that
-            occur, in numerical or else alphabetical order.
+            occur, in numerical order if all are numbers, else in alphabetical order.
         batch_size: Samples per batch on each rank.
         eval_batch_size: Samples per batch outside of training; None: ``batch_size``.
         num_workers: Number of loader processes; 0 loads in the main process.
@@ -53,6 +57,8 @@ class PairedManifest(PairedDataModule):
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and
             ``transforms`` may name a view; it otherwise has those of the modality.
+        lists: Folder of the table; None: ``root``.
+        follow_links: Allow links in ``root`` and ``lists`` to files outside of them.
 
     Shape:
         - batch[modality]: [N, ...], as the recipe documents; a list if the shapes of samples differ
@@ -100,8 +106,12 @@ class PairedManifest(PairedDataModule):
         prepare_workers: int | None = None,
         min_coverage: float = 0.9,
         views: dict[str, str] | None = None,
+        lists: str | Path | None = None,
+        follow_links: bool = False,
     ) -> None:
         if class_names is not None:
+            if isinstance(class_names, str):
+                raise ValueError(f"class_names={class_names!r} must be a list of names")
             if len(set(class_names)) < len(class_names):
                 raise ValueError(f"class_names={list(class_names)} contains a name twice")
             self.class_names = tuple(class_names)
@@ -123,6 +133,8 @@ class PairedManifest(PairedDataModule):
             prepare_workers,
             min_coverage,
             views,
+            lists,
+            follow_links,
         )
         self.table = table
         self.group = group
@@ -130,4 +142,5 @@ class PairedManifest(PairedDataModule):
     def read_samples(self) -> list[Sample]:
         """Read the rows of the table."""
         columns = [modality for modality in self.modalities if modality not in self.views]
-        return read_table(within(self.root, self.table), columns, self.group)
+        path = self.find_list(self.table, advice="correct table, lists or root")
+        return read_table(path, columns, self.group)

@@ -1,6 +1,7 @@
 """Base class of data modules whose samples are files, decoded once into compact forms."""
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,17 +13,19 @@ from torch import nn
 from torch.utils.data import Dataset, DistributedSampler
 
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.data.dataset import LABEL_MAP, PairedDataset, usable_positions
+from fdkd_lightning.data.dataset import PairedDataset, usable_positions
+from fdkd_lightning.data.label_names import clean_labels
 from fdkd_lightning.data.labels import class_indices, keep_labels, map_labels
+from fdkd_lightning.data.paired_arguments import check_arguments
 from fdkd_lightning.data.preparation.coverage import CoverageReport
-from fdkd_lightning.data.preparation.manifest_file import manifest_name, read_manifest
-from fdkd_lightning.data.preparation.prepare import prepare
+from fdkd_lightning.data.preparation.paths import find_file, require_root
+from fdkd_lightning.data.preparation.prepare import prepare, read_rows
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
-from fdkd_lightning.data.preparation.sample import Sample, check_samples, classes_of
+from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample, check_samples, classes_of
 from fdkd_lightning.data.preparation.validation_split import add_validation_split
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights
 from fdkd_lightning.data.views import add_views, check_names, check_views
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Batch
 
 
@@ -48,9 +51,8 @@ class PairedDataModule(MultimodalDataModule):
         labelled: Number of training samples that keep their label, the same number of each class as
             far as possible; the others get -100. None: all.
         balance: Draw training samples with replacement, such that all classes are equally frequent.
-        val_fraction: Fraction of the training samples that becomes the validation split, if the
-            data set has none: the same fraction of each class, or whole groups if there are groups.
-            None: the validation split of the data set, or else its ``own_val_fraction``.
+        val_fraction: Fraction of the training samples, by class or in whole groups, that becomes
+            the validation split, if the data set has none; None: ``own_val_fraction``.
         split_seed: Seed of this split.
         prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
         prepare_workers: Number of decoding processes; None: the number of CPUs.
@@ -58,12 +60,13 @@ class PairedDataModule(MultimodalDataModule):
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and
             ``transforms`` may name a view; it otherwise has those of the modality.
+        lists: Folder of the lists or tables; None: ``root``.
+        follow_links: Allow links in ``root`` and ``lists`` to files outside of them.
 
     Shape:
         - batch[modality]: [N, ...], as the recipe documents; a list if the shapes of samples differ
-        - batch["present"]: modality -> [N] bool, for the optional ones of ``modalities``. Where it
-          is False the modality is blank: a teacher of it is not used for this sample, and a student
-          of it is neither trained nor evaluated on this sample.
+        - batch["present"]: modality -> [N] bool, for the optional ones of ``modalities``. If False
+          it is blank, a teacher of it is not used, and a student of it not trained or evaluated
         - batch["label"]: [N] int64; [N, H, W] with a class for each pixel
         - batch["index"]: [N] int64, the position of the sample in the data set, from 0
 
@@ -82,7 +85,10 @@ class PairedDataModule(MultimodalDataModule):
 
     own_val_fraction: ClassVar[float | None] = None
     aligned: ClassVar[bool] = False
-    loading_arguments = (*MultimodalDataModule.loading_arguments, "prepared", "prepare_workers")
+    loading_arguments = (
+        *MultimodalDataModule.loading_arguments,
+        *("prepared", "prepare_workers", "lists", "follow_links"),
+    )
 
     def __init__(
         self,
@@ -103,6 +109,8 @@ class PairedDataModule(MultimodalDataModule):
         prepare_workers: int | None = None,
         min_coverage: float = 0.9,
         views: dict[str, str] | None = None,
+        lists: str | Path | None = None,
+        follow_links: bool = False,
     ) -> None:
         given, self.views = recipes or {}, dict(views or {})
         overrides = {name: recipe for name, recipe in given.items() if name not in self.views}
@@ -118,14 +126,7 @@ class PairedDataModule(MultimodalDataModule):
         super().__init__(root, batch_size, eval_batch_size, num_workers, selected, seed, transforms)
         for modality in optional_modalities:
             check_choice("optional_modalities", modality, available)
-        if labelled is not None:
-            check_range("labelled", labelled, 1)
-        if val_fraction is not None:
-            check_range("val_fraction", val_fraction, above=0, below=1)
-        check_range("split_seed", split_seed, 0)
-        if prepare_workers is not None:
-            check_range("prepare_workers", prepare_workers, 1)
-        check_range("min_coverage", min_coverage, 0, 1)
+        check_arguments(labelled, val_fraction, split_seed, prepare_workers, min_coverage)
         self.recipes = {name: available[name] for name in self.modalities}
         if balance and self.label_recipe() is not None:
             raise ValueError("balance=True needs one class per sample, but here each pixel has one")
@@ -139,11 +140,18 @@ class PairedDataModule(MultimodalDataModule):
         self.prepared = self.root / "prepared" if prepared is None else Path(prepared).expanduser()
         self.prepare_workers = prepare_workers
         self.min_coverage = min_coverage
+        self.lists = self.root if lists is None else Path(lists).expanduser()
+        self.follow_links = follow_links
 
     def read_samples(self) -> list[Sample]:
         """Return all samples of the data set, in an order that does not depend on the selection."""
         # Not abstract: the metaclass of LightningDataModule does not support abstract methods.
         raise NotImplementedError(f"{type(self).__name__} must override read_samples")
+
+    def find_list(self, *names: str, advice: str) -> Path:
+        """Return the first of several lists that exists in ``lists``; else raise with advice."""
+        argument = "root" if self.lists == self.root else "lists"
+        return find_file(self.lists, names, advice, self.follow_links, argument)
 
     def default_recipes(self) -> dict[str, Recipe]:
         """Return modality -> recipe for modalities that ``recipes`` does not name."""
@@ -170,42 +178,29 @@ class PairedDataModule(MultimodalDataModule):
     def prepare(self, dry_run: bool = False) -> CoverageReport:
         """Decode the files that are not decoded yet; with ``dry_run`` only report what would be."""
         return prepare(
-            self.samples,
-            self.root,
-            self.prepared,
-            self._prepared,
+            *(self.samples, self.root, self.prepared, self._prepared),
             self.prepare_workers,
             self.min_coverage,
             dry_run,
+            optional=self.optional_modalities,
+            follow_links=self.follow_links,
         )
 
     def prepare_data(self) -> None:
         """Decode the files that are not decoded yet; log the coverage if new or with faults."""
         report = self.prepare()
-        # For run.json: split -> status -> number of samples.
-        self.coverage = {split: dict(counts) for split, counts in report.statuses.items()}
-        if report.decoded or report.faults:
+        self.coverage = report.counts()  # for run.json
+        if report.decoded or report.faults or report.left_out:
             rank_zero_info(f"Prepared in {self.prepared}:\n{report}")
 
     def make_dataset(self, split: str) -> PairedDataset:
         """Return the samples of a split that have all modalities which are not optional."""
-        manifest = self.prepared / manifest_name(self.samples, self._prepared)
-        rows = read_manifest(manifest, self._prepared)
-        if [row.id for row in rows] != [sample.id for sample in self.samples]:
-            raise RuntimeError(f"{manifest} was modified: delete it, and call prepare_data()")
-        positions = usable_positions(
-            rows, self.samples, split, self.modalities, self.optional_modalities
-        )
-        if not positions:
-            remedy = ": set val_fraction" if split == "val" else ""
-            required = sorted({*self.modalities} - {*self.optional_modalities})
-            raise ValueError(
-                f"split {split!r} has no sample with {', '.join(required) or 'any modality'} "
-                f"(see {manifest}){remedy}"
-            )
+        recipe = self.label_recipe()
+        rows = read_rows(self.samples, self.root, self.prepared, self._prepared, self.follow_links)
+        optional = self.optional_modalities
+        positions = usable_positions(rows, self.samples, split, self.modalities, optional)
         kept = [rows[position] for position in positions]
-        has_maps = self.label_recipe() is not None
-        label = map_labels(kept) if has_maps else class_indices(kept, self.class_names)
+        label = class_indices(kept, self.class_names) if recipe is None else map_labels(kept)
         if split == "train" and self.labelled is not None:
             label = keep_labels(label, self.labelled, self.seed)
         return PairedDataset(
@@ -214,10 +209,10 @@ class PairedDataModule(MultimodalDataModule):
             kept,
             label,
             np.array(positions, np.int64),
-            self.optional_modalities,
+            optional,
             self.seed,
             self.aligned,
-            self.label_recipe(),
+            recipe,
         )
 
     def make_sampler(
@@ -239,6 +234,11 @@ class PairedDataModule(MultimodalDataModule):
         samples = self.read_samples()
         if not samples:
             raise ValueError(f"root={self.root}: the data set has no samples")
+        require_root(self.root, self.prepared, next(iter(samples[0].sources.values()), ""))
+        derived = isinstance(
+            inspect.getattr_static(self, "class_names"), cached_property | property
+        )
+        samples = clean_labels(samples, None if derived else self.class_names)
         return [add_views(sample, self.views) for sample in samples] if self.views else samples
 
     def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:

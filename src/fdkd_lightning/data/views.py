@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from fdkd_lightning.data.dataset import LABEL_MAP
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample
 
 RESERVED = (
     *("duration", "id", "index", "label", LABEL_MAP),

@@ -12,6 +12,7 @@ from torch import nn
 
 from fdkd_lightning.export.base import ExportError, Student
 from fdkd_lightning.export.rebuild import build_network
+from fdkd_lightning.ops.read_file import read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -86,9 +87,7 @@ def load_student(
                 "format safetensors or hub"
             )
     if network is None:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError(f"{folder / CONFIG} must hold a dict, not a {type(config).__name__}")
+        config = read_json(folder / CONFIG)
         spec = config.get("network")
         if spec is None:
             raise ValueError(

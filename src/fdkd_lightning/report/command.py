@@ -15,11 +15,11 @@ def report(folder: Path) -> str:
         folder: Folder of a finished study, with ``results.csv`` and ``results.json``.
 
     Raises:
-        SystemExit: With a message, if the folder holds no results.
+        SystemExit: With a message, if the folder holds no results or damaged ones.
     """
     try:
         settings, rows = read_results(folder)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
     lines = ["# Results", "", *score_tables(settings, rows), "", *comparison_lines(settings, rows)]
     text = "\n".join([*lines, ""])

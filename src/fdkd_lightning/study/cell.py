@@ -24,7 +24,9 @@ import torch
 from filelock import FileLock
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
+from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.study.head_metrics import HeadMetrics
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.training.command import FDKDCLI
@@ -139,11 +141,20 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
 
 
 def read_result(run: Run, folder: Path, metric: str) -> Result | None:
-    """Read the result of a run; None if it is unfinished or was evaluated by another metric."""
+    """Read the result of a run.
+
+    Returns:
+        None if the run is unfinished, was evaluated by another metric, or has a damaged file (which
+        a warning names): it is then made again.
+    """
     path = folder / run.name / "result.json"
     if not path.exists():
         return None
-    result = Result(**json.loads(path.read_text()))
+    try:
+        result = Result(**read_json(path))
+    except (ValueError, TypeError) as error:
+        rank_zero_warn(f"{path} is damaged, and the run is made again: {error}")
+        return None
     return result if result.metric == metric else None
 
 

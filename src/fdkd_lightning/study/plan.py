@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from fdkd_lightning.ops.read_file import read_text
+
 
 @dataclass
 class Direction:
@@ -142,7 +144,7 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Hash of the arguments, the seed, the configurations' contents and the teachers' runs."""
-        parts = [self.seed, *(Path(a).read_text() if is_config(a) else a for a in self.args)]
+        parts = [self.seed, *(read_text(Path(a), True) if is_config(a) else a for a in self.args)]
         parts += [f"{modality} {run.fingerprint}" for modality, run in self.teachers]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
@@ -232,8 +234,7 @@ def method_runs(study: Study) -> list[Run]:
 
 
 def _grid(tune: dict[str, list[Any]]) -> Iterator[tuple[str, ...]]:
-    for values in itertools.product(*tune.values()):
-        yield tuple(f"{key}={value}" for key, value in zip(tune, values, strict=True))
+    return itertools.product(*([f"{k}={v}" for v in values] for k, values in tune.items()))
 
 
 def _fill(arg: str, **names: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result, read_result
 from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
 
@@ -22,6 +23,9 @@ Scores = dict[Column, dict[str, list[float]]]
 
 KEYS = ("method", "direction", "regime", "seed", "tuned", "chosen")
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
+
+
+REPEAT = "run the study again, which keeps its finished runs"
 
 
 @dataclass
@@ -97,13 +101,19 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
 
     Raises:
         FileNotFoundError: If the folder holds no results.
+        ValueError: If a file is damaged.
     """
     path = folder / "results.csv"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: give the folder of a finished study")
-    with path.open(newline="") as file:
-        rows = [
-            Row(
+    provenance = read_json(folder / "results.json")
+    rows = []
+    lines = csv_rows(path)
+    _, header = next(lines, (1, []))
+    for line, cells in lines:
+        record = dict(zip(header, cells, strict=False))
+        try:
+            row = Row(
                 record["method"],
                 record["direction"],
                 record["regime"],
@@ -112,9 +122,18 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
                 record["chosen"] == "True",
                 {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
             )
-            for record in csv.DictReader(file)
-        ]
-    provenance = json.loads((folder / "results.json").read_text())
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {line}: {str(error)[:80]} is missing or no number: {REPEAT}"
+            ) from error
+        if len(cells) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(cells)} cells for {len(header)} columns: {REPEAT}"
+            )
+        rows.append(row)
+    if not rows or "study" not in provenance or "warnings" not in provenance:
+        damaged = folder / "results.json" if rows else path
+        raise ValueError(f"{damaged} is empty or not complete: {REPEAT}")
     return provenance["study"] | {"warnings": provenance["warnings"]}, rows
 
 
@@ -147,7 +166,9 @@ def _key(run: Run) -> tuple[str, ...]:
 
 def _provenance(study: Study) -> dict[str, Any]:
     runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
-    configs = {arg: Path(arg).read_text() for run in runs for arg in run.args if is_config(arg)}
+    configs = {
+        arg: read_text(Path(arg), True) for run in runs for arg in run.args if is_config(arg)
+    }
     found = (read_result(run, study.folder / "runs", study.metric) for run in runs)
     results = [result for result in found if result is not None]
     packages = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")

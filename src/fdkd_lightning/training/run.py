@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer.states import TrainerFn
 
+from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.training.checkpoint_description import RECORD_KEY, describe_checkpoint
 from fdkd_lightning.training.provenance import (
     command_without_folders,
@@ -39,8 +40,8 @@ class RunRecord(Callback):
 
     ==================  =====================================================================
     ``fit``             ``config``, ``command``, ``data`` (without arguments about loading),
-                        ``coverage`` (split -> status -> samples, from the data module's
-                        attribute of that name), ``weights`` (files read at the start, with
+                        ``coverage`` (split -> status, or ``used``, -> samples, from the data
+                        module's attribute of that name), ``weights`` (files read, with
                         sha256), ``seed``, ``versions``, ``commit``, ``ranks``, ``device``,
                         ``precision``, ``resumed_from``, ``started``, ``finished``, ``seconds``,
                         ``epochs``, ``steps``; those of the end are null until fit has finished
@@ -176,12 +177,12 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
         The content of ``run.json``; None: there is no such file.
 
     Raises:
-        ValueError: If the file has another format.
+        ValueError: If the file is damaged or has another format.
     """
     path = Path(folder) / RECORD
     if not path.is_file():
         return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     if record.get("version") != VERSION:
         raise ValueError(
             f"{path} has format version {record.get('version')!r}, and this package reads "

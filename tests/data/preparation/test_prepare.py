@@ -212,7 +212,8 @@ def test_faults_are_recorded_with_their_reason(tmp_path: Path, samples: list[Sam
     text = str(report).splitlines()
     assert text[0] == ("train: 0 of 4 samples (0.0%); empty 1, lfs-stub 1, missing 1, truncated 1")
     assert text[3] == "  t.csv, line 2: audio 0.wav: missing: there is no such file"
-    assert text[-1] == f"  ... and 2 more: see {report.manifest}"
+    assert text[-2] == f"  ... and 2 more: see {report.manifest}"
+    assert text[-1] == "  t.csv, line 9: 'id7' is left out: without visual"
 
 
 def test_several_faults_of_a_sample_are_all_reported(tmp_path: Path, samples: list[Sample]) -> None:

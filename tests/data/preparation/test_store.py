@@ -114,3 +114,7 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"root: cannot write to .*file/below .*another folder"):
         require_folder(tmp_path / "file" / "below")
+    with pytest.raises(OSError, match=r"prepared: cannot .*Set prepared \(--prepared"):
+        require_folder(tmp_path / "file" / "below", "prepared", write=False)
+    require_folder(tmp_path / "new" / "below", "prepared", write=False)
+    assert not (tmp_path / "new").exists()

@@ -99,7 +99,7 @@ def test_a_table_that_is_none_is_named_with_its_line(
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_bytes(HEADER.encode() + b"x,train,\xff,a.wav,so\n")
-    with pytest.raises(ValueError, match=r"pairs.csv, line .*utf-8"):
+    with pytest.raises(ValueError, match=r"pairs.csv, line 2: byte 0xff is not UTF-8"):
         read_table(tmp_path / "pairs.csv", ["audio"])
 
 
@@ -107,6 +107,39 @@ def test_a_missing_group_or_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no column 'speaker'"):
         read_table(table(tmp_path, HEADER), ["audio"], group="speaker")
     with pytest.raises(
-        FileNotFoundError, match=r"absent.csv does not exist: correct root or table"
+        FileNotFoundError, match=r"absent.csv does not exist: correct table, lists or root"
     ):
         read_table(tmp_path / "absent.csv", ["audio"])
+
+
+def test_missing_values_of_pandas_are_no_paths_groups_or_numbers(tmp_path: Path) -> None:
+    nan = float("nan")
+    columns = {
+        "id": ["a", "b"],
+        "split": ["train ", "train"],
+        "label": [10.0, nan],
+        "audio": [None, "b.wav"],
+        "start": [nan, 1.5],
+        "speaker": [" p", None],
+    }
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    first, second = read_table(tmp_path / "a.parquet", ["audio"], "speaker")
+    assert (first.split, first.label, first.sources, first.start) == ("train", "10.0", {}, None)
+    assert (first.group, second.group) == ("p", "")
+    assert (second.label, second.sources, second.start) == ("", {"audio": "b.wav"}, 1.5)
+    (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"a\.parquet is not a complete Parquet file"):
+        read_table(tmp_path / "a.parquet", ["audio"])
+
+
+def test_a_path_that_reads_nan_is_said(tmp_path: Path) -> None:
+    text = f"{HEADER}x,train,a,nan,so\ny,train,a,NaN,so\n"
+    with pytest.warns(UserWarning, match=r"pairs.csv, line 2: audio is 'nan' in 2 rows"):
+        read_table(table(tmp_path, text), ["audio"])
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"pairs.xlsx: the table must be a file .csv, .tsv or"):
+        read_table(table(tmp_path, HEADER, "pairs.xlsx"), ["audio"])

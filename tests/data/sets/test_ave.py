@@ -1,14 +1,17 @@
 import csv
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from torch import Tensor
+from torch import Tensor, nn
 
 from fdkd_lightning.data.dataset import PairedDataset
+from fdkd_lightning.data.preparation.recipe import ArrayRecipe
 from fdkd_lightning.data.sets.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
 from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs
 
@@ -277,3 +280,48 @@ def test_the_column_of_table_1_names_what_is_there() -> None:
         for role in ("unimodal", "distill")
         for modality in ("audio", "visual")
     }
+
+
+@pytest.fixture
+def extracted(root: Path, write_picture: Write) -> Path:
+    """What C2KD's users share: frames and spectrograms of one event of each video."""
+    shutil.rmtree(root / "AVE")
+    (root / "Audio-1004-SE").mkdir()
+    for i, video in enumerate(VIDEOS):
+        write_picture(root / f"Image-01-FPS-SE/{video}/00001.jpg", color=(20 * i, 0, 0))
+        content = pickle.dumps(np.full((4, 6), float(i)))
+        (root / f"Audio-1004-SE/{video}.pkl").write_bytes(content)
+    return root
+
+
+def test_extracted_frames_and_spectrograms_are_read(extracted: Path) -> None:
+    arguments = {
+        "recipes": {"audio": ArrayRecipe((1, 4, 6))},
+        "transforms": {"audio": nn.Identity(), "visual": nn.Identity()},
+    }
+    data = ave(extracted, **arguments)
+    data.prepare_data()
+    data.setup("test")
+    batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    numbers = [VIDEOS.index(video) for video in ("in_test", "bus_4", "-fry2")]
+    assert batch["audio"].shape == (3, 1, 4, 6)
+    assert batch["audio"].mean((1, 2, 3)).tolist() == numbers
+    reds = batch["visual"][:, 0, 0].mean((1, 2)) * 255 / 20
+    assert reds.round().tolist() == numbers
+    # The files of a video with two events hold one of them.
+    faults = [s.fault for s in data.samples if s.group == "" and ":two_1:" in s.id]
+    assert faults == ["", "another event of the video is trainSet.txt, line 6"]
+
+
+def test_pickles_are_named_where_no_recipe_reads_them(extracted: Path) -> None:
+    with pytest.raises(ValueError, match=r"Audio-1004-SE holds pickles .*recipes.audio to ArrayR"):
+        ave(extracted)
+    data = ave(extracted, modalities=["visual"], min_coverage=0.8)
+    data.prepare_data()
+    assert len(dataset(data, "test")) == 3
+
+
+def test_a_root_that_is_a_level_off_names_the_one_that_fits(root: Path) -> None:
+    for given in (root / "AVE", root.parent, root.parent / "ave"):
+        with pytest.raises(FileNotFoundError, match=rf"holds trainSet.txt: set root to {root}"):
+            ave(given)

@@ -42,8 +42,3 @@ def test_a_row_of_another_form_is_an_error(tmp_path: Path, row: str, message: st
     (tmp_path / "valSet.txt").write_text(f"Bus&x&good&0&1\n{row}\n")
     with pytest.raises(ValueError, match=rf"valSet.txt, line 2: .*{message}"):
         read_events(tmp_path / "valSet.txt", "val")
-
-
-def test_a_missing_list_is_an_error_that_names_the_root(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"trainSet.txt is missing: set root .*AVE-ECCV18"):
-        read_events(tmp_path / "trainSet.txt", "train")

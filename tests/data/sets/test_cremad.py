@@ -273,3 +273,70 @@ def test_the_column_of_table_1_names_what_is_there() -> None:
         for role in ("unimodal", "distill")
         for modality in ("audio", "visual")
     }
+
+
+@pytest.mark.parametrize("folder", ["Image-01-FPS", "visual"])
+def test_extracted_frames_are_read_where_there_are_no_videos(
+    root: Path, write_picture: Write, folder: str
+) -> None:
+    shutil.rmtree(root / "VideoFlash")
+    for name in names(range(1001, 1011)):
+        for i in range(3):
+            write_picture(root / folder / name / f"frame_0000{i + 1}.jpg", color=(80 * i, 0, 0))
+    data = cremad(root, min_coverage=1.0)
+    data.prepare_data()
+    red = dataset(data, "test")[0]["visual"][0, 0].mean() * 255
+    assert float(red) == pytest.approx(80, abs=3)  # the middle one
+
+
+def test_the_report_counts_what_is_trained_on(root: Path, write_wav: Write) -> None:
+    """A clip without usable frames is not trained on: 6,024 of the published lists, not 6,027."""
+    bad = ["1064_IEO_DIS_MD", "1076_MTI_NEU_XX"]
+    write_list(root / "train.csv", [*names(range(1001, 1009)), *bad])
+    for name in bad:
+        write_wav(root / f"AudioWAV/{name}.wav", 0.5, rate=16_000)
+    data = cremad(root, split_seed=1)
+    report = data.prepare()
+    trained = len(dataset(data, "train"))
+    kept = len([name for name in bad if name in ids(data.samples, "train")])
+    assert kept == 2
+    assert str(report).splitlines()[0].startswith(f"train: {trained} of {trained + kept} samples (")
+    assert "; without visual 2" in str(report)
+    assert "'1064_IEO_DIS_MD' is left out: without visual" in str(report)
+    assert cremad(root, split_seed=1, modalities=["audio"]).prepare(dry_run=True).lacking == {
+        split: Counter() for split in ("train", "val", "test")
+    }
+
+
+def test_lists_may_lie_elsewhere(tmp_path: Path, root: Path) -> None:
+    expected = cremad(root).samples
+    (tmp_path / "lists").mkdir()
+    for name in ("train.csv", "test.csv"):
+        (root / name).rename(tmp_path / "lists" / name)
+    found = cremad(root, lists=tmp_path / "lists").samples
+    assert [s.sources for s in found] == [s.sources for s in expected]
+    assert found[0].where == f"{tmp_path}/lists/train.csv, line 1"
+    with pytest.raises(FileNotFoundError, match=r"CREMA-D/train.csv is missing"):
+        _ = cremad(root).samples
+    fits = rf"holds train.csv: set lists to {tmp_path / 'lists'}:"
+    with pytest.raises(FileNotFoundError, match=fits):
+        _ = cremad(root, lists=tmp_path / "lists/deeper").samples
+
+
+@pytest.mark.parametrize("given", ["", "CREMA-D/AudioWAV", "crema-d"])
+def test_a_root_that_is_a_level_off_names_the_one_that_fits(root: Path, given: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"holds train.csv: set root to {root}: put"):
+        _ = cremad(root.parent / given).samples
+
+
+def test_media_that_are_a_level_off_name_the_level_that_fits(tmp_path: Path, root: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (root / name).rename(tmp_path / name)
+    with pytest.raises(CoverageError, match=rf"AudioWAV/.*: set root to {root}"):
+        cremad(tmp_path).prepare()
+
+
+def test_a_list_of_another_encoding_is_named(root: Path) -> None:
+    (root / "test.csv").write_bytes(b"a,NEU\n\xe4,SAD\n")
+    with pytest.raises(ValueError, match=r"test.csv, line 2: byte 0xe4 is not UTF-8"):
+        _ = cremad(root).samples

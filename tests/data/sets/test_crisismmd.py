@@ -15,6 +15,7 @@ from fdkd_lightning.data.sets.crisismmd import (
     CrisisMMD,
     CrisisMMDInformative,
     CrisisMMDNonAgreed,
+    CrisisMMDTweets,
 )
 
 Write = Callable[..., Path]
@@ -324,3 +325,46 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
         weights = fit(f"crisismmd/{config}", *arguments)
     assert weights["distiller.projector.linear.8.weight"].shape == (8, 1280)
     assert "test/accuracy" in fdkd("test", *arguments)
+
+
+@pytest.mark.parametrize("folder", ["data/task_data", "task_data", "."])
+def test_the_lists_of_the_authors_repository_are_read(root: Path, folder: str) -> None:
+    expected = crisismmd(root).samples
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for path in (root / AGREED).parent.iterdir():
+        path.rename(root / folder / path.name)
+    assert [s._replace(where="") for s in crisismmd(root).samples] == [
+        s._replace(where="") for s in expected
+    ]
+
+
+def test_lists_may_lie_elsewhere(root: Path, tmp_path: Path) -> None:
+    (root / AGREED).parent.rename(tmp_path / "lists")
+    data = crisismmd(root, lists=tmp_path / "lists")
+    assert len(data.samples) == 19
+    assert {row["status"] for row in manifest(data).values()} == {"ok"}
+
+
+def test_one_row_a_tweet_is_the_first_of_val_test_and_train(root: Path) -> None:
+    """As MST-Distill drops the other rows of a tweet."""
+    lists = {
+        "train": [row(0), row(0, picture=1), row(1), row(2, picture=1)],
+        "dev": [row(3, picture=1), row(3), row(1, picture=2)],
+        "test": [row(4), row(2), row(3, picture=2)],
+    }
+    for split, rows in lists.items():
+        write_list(root, ALL.format(split), rows)
+    samples = crisismmd(root, CrisisMMDTweets).samples
+    kept = [sample for sample in samples if not sample.fault]
+    assert [(s.split, s.id) for s in kept] == [
+        (split, row(number, picture)["image_id"])
+        for split, number, picture in (
+            ("train", 0, 0),
+            ("val", 3, 1),
+            ("val", 1, 2),
+            ("test", 4, 0),
+            ("test", 2, 0),
+        )
+    ]
+    assert len({sample.group for sample in samples}) == len(kept)
+    assert samples[1].fault == f"the tweet is {root / ALL.format('train')}, line 2 too"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from fdkd_lightning.data.dataset import LABEL_MAP
+from fdkd_lightning.data.preparation.sample import LABEL_MAP
 from fdkd_lightning.data.sets.nyu_layouts import find_layout
 
 Write = Callable[..., Any]
@@ -46,6 +46,63 @@ def test_cmxs_form_names_files(tmp_path: Path, write_nyu: Write, folder: str) ->
         assert (tmp_path / path).is_file()
 
 
+def test_sagates_lists_name_paths_and_its_depth_is_in_metres(
+    tmp_path: Path, write_nyu: Write
+) -> None:
+    write_nyu(tmp_path / "NYUDepthv2", "sagate")
+    layout = find_layout(tmp_path)
+    assert (layout.modalities, layout.unit) == (("visual", "hha", "depth"), None)
+    samples = layout.read()
+    assert [sample.id for sample in samples] == [str(i) for i in range(12)]
+    assert samples[10].sources == {
+        "visual": "NYUDepthv2/RGB/10.jpg",
+        "hha": "NYUDepthv2/HHA/10.jpg",
+        "depth": "NYUDepthv2/Depth/10.npy",
+        LABEL_MAP: "NYUDepthv2/Label/10.png",
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["7", "7.jpg", "RGB/7.jpg Label/7.png", "NYUDepthv2/RGB/7.jpg", "RGB\\7.jpg\tLabel\\7.png"],
+)
+def test_forms_of_a_line(tmp_path: Path, write_nyu: Write, line: str) -> None:
+    write_nyu(tmp_path, "sagate")
+    for path in (tmp_path / "Depth").iterdir():  # copies of unknown unit
+        path.rename(path.with_suffix(".png"))
+    (tmp_path / "test.txt").write_text(line)
+    sources = find_layout(tmp_path).read()[-1].sources
+    label = {LABEL_MAP: "Label/7.png"}
+    assert sources == {"visual": "RGB/7.jpg", "hha": "HHA/7.jpg"} | label
+    (tmp_path / "test.txt").write_text("RGB/7.jpg\tLabel/8.png")
+    with pytest.raises(ValueError, match=r"test.txt, line 1: expected one name, or the paths"):
+        find_layout(tmp_path).read()
+
+
+def test_esanets_tree_has_folders_of_splits(tmp_path: Path, write_nyu: Write) -> None:
+    write_nyu(tmp_path, "esanet")
+    layout = find_layout(tmp_path)
+    assert (layout.modalities, layout.unit) == (("visual", "depth", "raw_depth"), 0.001)
+    assert layout.classes == (-100, *range(40))
+    sample = layout.read()[10]
+    assert (sample.id, sample.split) == ("0011", "test")
+    assert sample.sources == {
+        "visual": "test/rgb/0011.png",
+        "depth": "test/depth/0011.png",
+        "raw_depth": "test/depth_raw/0011.png",
+        LABEL_MAP: "test/labels_40/0011.png",
+    }
+
+
+def test_a_folder_that_is_a_level_off_names_the_one_that_fits(
+    tmp_path: Path, write_nyu: Write
+) -> None:
+    write_nyu(tmp_path / "nyu/v2", "esanet")
+    for root in (tmp_path / "nyu", tmp_path, tmp_path / "nyu/v2/train", tmp_path / "nyu/v3"):
+        with pytest.raises(FileNotFoundError, match=rf"set root to {tmp_path / 'nyu/v2'}:"):
+            find_layout(root)
+
+
 def test_tokenfusions_form_names_paths_in_its_order(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "listed")
     layout = find_layout(tmp_path)
@@ -78,7 +135,7 @@ def test_missing_and_wrong_splits_are_errors(tmp_path: Path, write_nyu: Write) -
     with pytest.raises(ValueError, match=r"splits.mat: trainNdxs has 13, but there are 12 images"):
         find_layout(tmp_path).read()
     (tmp_path / "splits.mat").unlink()
-    with pytest.raises(ValueError, match=r"splits.mat: missing: .*from the official page"):
+    with pytest.raises(FileNotFoundError, match=r"splits.mat is missing: download horatio.*splits"):
         find_layout(tmp_path).read()
 
 

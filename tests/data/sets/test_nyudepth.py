@@ -27,7 +27,13 @@ Rooms = list[NDArray[np.int64]]
 Write = Callable[..., Rooms]
 CONFIGS = Path(__file__).parents[3] / "configs"
 SIZE = (48, 64)
-FORMS = {"labeled": ["depth", "raw_depth"], "unpacked": ["hha"], "listed": ["depth"]}
+FORMS = {
+    "labeled": ["depth", "raw_depth"],
+    "unpacked": ["hha"],
+    "sagate": ["hha", "depth"],
+    "esanet": ["depth", "raw_depth"],
+    "listed": ["depth"],
+}
 
 
 def recipes(**arguments: Any) -> dict[str, Recipe]:

@@ -307,3 +307,29 @@ def test_other_classes_are_one_argument_away(
     assert used["class_path"].endswith("VGGSound50")
     assert used["init_args"]["root"] == str(root)
     assert used["init_args"]["batch_size"] == 6
+
+
+def test_frames_and_sounds_of_published_code_are_read(
+    root: Path, write_picture: Write, write_wav: Write
+) -> None:
+    shutil.rmtree(root / "video")
+    for name, start, _, split in ROWS:
+        clip = f"{name}_{int(start):06d}"
+        for i in range(3):
+            frames = root / f"{split}-videos/{split}-set-img/Image-01-FPS/{clip}.mp4"
+            write_picture(frames / f"{30 * i:05d}.jpg", color=(100 * i, 0, 0))
+        write_wav(root / f"{split}-audios/{split}-set/{clip}.wav", 0.1, 16_000)
+    data = vggsound(root, min_coverage=1.0)
+    data.prepare_data()
+    sample = data.make_dataset("test")[0]
+    assert (sample["visual"][:, 0].mean((1, 2)) * 255).tolist() == pytest.approx(
+        [0, 100, 200], abs=3
+    )
+    assert sample["audio"].shape == (160_000,)
+
+
+def test_archives_may_be_unpacked_as_they_are(root: Path) -> None:
+    deep = root / "scratch/shared/beegfs/hchen/train_data/VGGSound_final"
+    deep.mkdir(parents=True)
+    (root / "video").rename(deep / "video")
+    assert {cells["status"] for cells in manifest(vggsound(root)).values()} == {"ok"}

@@ -1,12 +1,12 @@
 """Coverage of a prepared data set: how many samples are usable, and why others are not."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from fdkd_lightning.data.preparation.manifest_file import Row
-from fdkd_lightning.data.preparation.sample import SPLITS, Sample
+from fdkd_lightning.data.preparation.sample import LABEL_MAP, SPLITS, Sample
 
 
 class CoverageError(RuntimeError):
@@ -27,36 +27,80 @@ class CoverageReport(NamedTuple):
         manifest: Path of the manifest.
         statuses: Split -> number of samples with each status. Status ``absent`` means that the data
             set itself has no such modality for the sample, and is not a fault.
+        used: Split -> number of samples that are trained on or evaluated.
+        lacking: Split -> modality -> number of samples without faults that are not used, because
+            the data set has no such required modality for them.
         decoded: Number of files decoded in this run, or to be decoded if it was a dry run.
         faults: Reasons of the first faults, with file and line.
+        left_out: The first samples that ``lacking`` counts, with file and line.
     """
 
     manifest: Path
     statuses: Mapping[str, Counter[str]]
+    used: Mapping[str, int]
+    lacking: Mapping[str, Counter[str]]
     decoded: int
     faults: Sequence[str]
+    left_out: Sequence[str]
 
     def found(self, split: str) -> int:
-        """Number of samples of a split whose files are all prepared."""
+        """Number of samples of a split without faults."""
         return self.statuses[split]["ok"] + self.statuses[split]["absent"]
 
     def expected(self, split: str) -> int:
         """Number of samples of a split."""
         return self.statuses[split].total()
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return split -> status, or ``used`` -> number of samples."""
+        return {split: {**n, "used": self.used[split]} for split, n in self.statuses.items()}
+
     def __str__(self) -> str:
         lines = []
-        for split in self.statuses:
-            found, expected = self.found(split), self.expected(split)
-            others = self.statuses[split] - Counter(ok=found, absent=expected)
-            counts = ", ".join(f"{status} {count:,}" for status, count in sorted(others.items()))
-            line = f"{split}: {found:,} of {expected:,} samples ({found / expected:.1%})"
-            lines.append(f"{line}; {counts}" if counts else line)
-        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
+        for split, statuses in self.statuses.items():
+            used, expected = self.used[split], self.expected(split)
+            others = statuses - Counter(ok=expected, absent=expected)
+            counts = [f"{status} {count:,}" for status, count in sorted(others.items())]
+            counts += [f"without {name} {n:,}" for name, n in sorted(self.lacking[split].items())]
+            line = f"{split}: {used:,} of {expected:,} samples ({used / expected:.1%})"
+            lines.append(f"{line}; {', '.join(counts)}" if counts else line)
+        return "\n".join([*lines, *(f"  {text}" for text in (*self.faults, *self.left_out))])
+
+
+def is_usable(
+    sample: Sample, row: Row, modalities: Collection[str], optional: Collection[str]
+) -> bool:
+    """Return whether a sample can be loaded.
+
+    A sample needs all modalities that are not optional and at least one modality. It may lack a
+    label map, but not have a faulty one.
+
+    Args:
+        sample: The sample.
+        row: Its row of the manifest.
+        modalities: The modalities to load, besides the label map.
+        optional: Modalities that a sample may lack.
+
+    Example:
+        >>> sample, row = Sample("a", "test", "", {}), Row("a", "test", "", {"text": "so"}, "", "")
+        >>> is_usable(sample, row, ["text", "audio"], optional=["audio"])
+        True
+    """
+    return (
+        any(modality in row.sources for modality in modalities)
+        and {*modalities} - {*optional} <= row.sources.keys()
+        and (LABEL_MAP in row.sources or LABEL_MAP not in sample.sources)
+    )
 
 
 def make_report(
-    manifest: Path, samples: Sequence[Sample], rows: Sequence[Row], decoded: int
+    manifest: Path,
+    samples: Sequence[Sample],
+    rows: Sequence[Row],
+    decoded: int,
+    modalities: Collection[str],
+    optional: Collection[str] = (),
+    dry_run: bool = False,
 ) -> CoverageReport:
     """Count the statuses of the rows and collect the first faults.
 
@@ -65,18 +109,36 @@ def make_report(
         samples: All samples.
         rows: Rows of the manifest, one for each sample, in the same order.
         decoded: Number of files decoded.
+        modalities: The modalities to load, besides the label map.
+        optional: Modalities that a sample may lack.
+        dry_run: The manifest is not written, and therefore not named.
     """
+    names = [name for name in modalities if name != LABEL_MAP]
     statuses = {
         split: Counter(row.status for row in rows if row.split == split) for split in SPLITS
     }
-    faulty = [
-        f"{sample.where}: {row.reason}"
-        for sample, row in zip(samples, rows, strict=True)
-        if row.status not in ("ok", "absent")
-    ]
-    more = [f"... and {len(faulty) - 5:,} more: see {manifest}"] if len(faulty) > 5 else []
     occurring = {split: counts for split, counts in statuses.items() if counts}
-    return CoverageReport(manifest, occurring, decoded, faulty[:5] + more)
+    used = dict.fromkeys(occurring, 0)
+    lacking: dict[str, Counter[str]] = {split: Counter() for split in occurring}
+    faulty, left_out = [], []
+    for sample, row in zip(samples, rows, strict=True):
+        if is_usable(sample, row, names, optional):
+            used[row.split] += 1
+        elif row.status in ("ok", "absent"):
+            absent = [name for name in names if name not in row.sources and name not in optional]
+            without = " and ".join(absent) or " or ".join(names)
+            lacking[row.split][without] += 1
+            left_out.append(f"{sample.where}: {row.id!r} is left out: without {without}")
+        if row.status not in ("ok", "absent"):
+            faulty.append(f"{sample.where}: {row.reason}")
+    shown = [_first(texts, None if dry_run else manifest) for texts in (faulty, left_out)]
+    return CoverageReport(manifest, occurring, used, lacking, decoded, *shown)
+
+
+def _first(texts: Sequence[str], manifest: Path | None) -> list[str]:
+    see = "" if manifest is None else f": see {manifest}"
+    more = [f"... and {len(texts) - 5:,} more{see}"] if len(texts) > 5 else []
+    return [*texts[:5], *more]
 
 
 def check_coverage(report: CoverageReport, min_coverage: float) -> None:
@@ -85,14 +147,16 @@ def check_coverage(report: CoverageReport, min_coverage: float) -> None:
     Args:
         report: Coverage of all splits.
         min_coverage: Smallest fraction of the samples of each split, from 0 to 1. Samples that the
-            data set itself rules out (status ``refused``) do not count.
+            data set itself rules out (status ``refused``), or lists without a required modality, do
+            not count.
 
     Raises:
         CoverageError: If a split has fewer.
     """
     for split in report.statuses:
-        found = report.found(split)
-        expected = report.expected(split) - report.statuses[split]["refused"]
+        lacking = report.lacking[split].total()
+        found = report.found(split) - lacking
+        expected = report.expected(split) - report.statuses[split]["refused"] - lacking
         if found < min_coverage * expected:
             raise CoverageError(
                 f"split {split!r} has {found:,} of {expected:,} samples, less than "

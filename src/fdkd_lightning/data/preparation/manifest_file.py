@@ -49,7 +49,7 @@ def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> s
         sources = [s.sources.get(name) for name in recipes]
         members = [s.members.get(name, "") for name in recipes]
         fields = (s.id, s.split, s.label, sources, s.start, s.duration, members, s.fault)
-        digest.update(repr(fields).encode())
+        digest.update(repr((*fields, s.cut) if s.cut else fields).encode())
     return f"manifest-{'-'.join(recipes)}-{digest.hexdigest()[:10]}.csv"
 
 
@@ -107,6 +107,6 @@ def write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -
     content = text.getvalue().encode()
     # A shared prepared folder may be read-only.
     if not (path.exists() and path.read_bytes() == content):
-        require_folder(path.parent)
+        require_folder(path.parent, "prepared")
         with whole_file(path) as file:
             file.write(content)

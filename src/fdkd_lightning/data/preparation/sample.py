@@ -1,12 +1,23 @@
 """Samples of a data set before decoding, and checks that open none of their files."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import NamedTuple
 
 from fdkd_lightning.data.preparation.paths import leaves_folder
 
 SPLITS = ("train", "val", "test")
+
+LABEL_MAP = "label_map"
+"""Source of the label map of a sample, in data sets with a class for each pixel."""
+
+MISSING = ("", "nan", "<na>")
+"""Cells, in any case, that mean "none": what pandas writes for a missing value."""
+
+NUMBER = re.compile(r"[+-]?(\d{1,12}\.?\d{0,12}|\.\d{1,12})([eE][+-]?\d{1,2})?", re.ASCII)
 
 
 class Sample(NamedTuple):
@@ -24,6 +35,7 @@ class Sample(NamedTuple):
         where: File and line of the sample, for error messages.
         members: Modality -> name of the sample within its file, if the file holds many samples.
         fault: Why the data set itself rules the sample out; empty if it does not.
+        cut: Modalities whose files hold the segment alone: ``start`` and ``duration`` do not apply.
 
     Example:
         >>> Sample("owl1", "train", "owl", {"audio": "owl/1.wav"}, start=2.5).sources
@@ -40,6 +52,7 @@ class Sample(NamedTuple):
     where: str = ""
     members: Mapping[str, str] = MappingProxyType({})
     fault: str = ""
+    cut: Sequence[str] = ()
 
 
 def check_samples(
@@ -77,9 +90,10 @@ def check_samples(
             )
         if sample.label not in classes:
             names = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
+            near = get_close_matches(sample.label, class_names, n=1)
             raise ValueError(
-                f"{sample.where}: label {sample.label!r} is none of the {len(class_names)} "
-                f"classes ({names}): correct it, or add it to class_names"
+                f"{sample.where}: label {sample.label[:80]!r} is none of the {len(class_names)} "
+                f"classes ({names}): correct it" + (f", for example to {near[0]!r}" if near else "")
             )
         for modality in media:
             path = sample.sources.get(modality, "")
@@ -91,13 +105,34 @@ def check_samples(
 
 
 def classes_of(samples: Iterable[Sample]) -> tuple[str, ...]:
-    """Return the labels that occur, in numerical order if all are integers, else alphabetical.
+    """Return the labels that occur, in numerical order if all are numbers, else alphabetical.
 
     Example:
         >>> classes_of(Sample("", "", label, {}) for label in ("10", "9", "", "10"))
         ('9', '10')
     """
     names = {sample.label for sample in samples} - {""}
-    if all(name.isascii() and name.isdigit() for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
+    numbers = {name: number_of(name) for name in names}
+    if None in numbers.values():
+        return tuple(sorted(names))
+    return tuple(sorted(names, key=lambda name: (numbers[name] or Decimal(), name)))
+
+
+def number_of(label: str) -> Decimal | None:
+    """Return the number that a label is, exactly; None if it is none.
+
+    Example:
+        >>> number_of("10.0") == number_of("10"), number_of("ten")
+        (True, None)
+    """
+    return Decimal(label) if NUMBER.fullmatch(label) else None
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell of a table means that there is no value: empty, ``nan`` or ``<NA>``.
+
+    Example:
+        >>> is_missing(" NaN "), is_missing("naan")
+        (True, False)
+    """
+    return cell.strip().lower() in MISSING

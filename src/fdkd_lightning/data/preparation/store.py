@@ -1,5 +1,6 @@
 """Write files atomically, and store arrays in one file."""
 
+import errno
 import os
 import uuid
 import zipfile
@@ -15,24 +16,34 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray[Any]]
 
 
-def require_folder(folder: Path) -> None:
+def require_folder(folder: Path, argument: str = "root", write: bool = True) -> None:
     """Create a folder and check that it is writable, before its contents are computed.
 
     Args:
         folder: The folder; parents are created too.
+        argument: Name of the argument that names the folder, for the error.
+        write: Create the folder; else only check whether it could be.
 
     Raises:
         OSError: If the folder cannot be written; of the class that the system raised.
     """
     probe = folder / f".{uuid.uuid4().hex}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        if write:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        else:
+            existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+            if not existing.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(existing, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise type(error)(
-            f"root: cannot write to {folder} ({error.strerror}). Set root to another folder, or "
-            "to one that already holds the data"
+            f"{argument}: cannot write to {folder} ({error.strerror}). Set {argument} "
+            f"(--{argument}, --data.{argument}) to another folder, or to one that already "
+            "holds the data"
         ) from error
 
 

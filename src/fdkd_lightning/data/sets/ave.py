@@ -8,20 +8,23 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    ArrayRecipe,
     AudioRecipe,
     FramesRecipe,
     Recipe,
 )
 from fdkd_lightning.data.preparation.sample import Sample
-from fdkd_lightning.data.sets.ave_events import Event, leaks, read_events
+from fdkd_lightning.data.sets.ave_events import Event, further_events, leaks, read_events
 from fdkd_lightning.data.transforms.published_audio import C2KDAVESpectrogram
 
 LISTS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
-"""Split -> file name of its list in ``root``."""
+"""Split -> file name of its list in ``lists``."""
+
+FRAMES, SPECTROGRAMS = "Image-01-FPS-SE", "Audio-1004-SE"
+"""C2KD's folders of the frames and spectrograms of the events alone."""
 
 
 class AVE(PairedDataModule):
@@ -32,6 +35,11 @@ class AVE(PairedDataModule):
     ``trainSet.txt``, ``valSet.txt`` and ``testSet.txt`` with rows
     ``Category&VideoID&Quality&Start&End`` and an optional header. ``Annotations.txt``, the union of
     the three, is not read.
+
+    Without the folder ``AVE``, what C2KD's users share is read: the frames ``Image-01-FPS-SE/<id>``
+    and the spectrograms ``Audio-1004-SE/<id>.pkl``, with :class:`ArrayRecipe` as the recipe of
+    ``audio`` and ``torch.nn.Identity`` as its transform. (Nothing that these pickles name is run.)
+    They hold one event of each video, so further rows of a video and split are excluded.
 
     Each row is one sample: the sound and the frames within the event, as in the published code. A
     video with two events, or with one event under two names, gives two samples. Some videos are in
@@ -128,24 +136,48 @@ class AVE(PairedDataModule):
     def read_samples(self) -> list[Sample]:
         """Read the rows of the three lists."""
         events = [
-            event
-            for split, name in LISTS.items()
-            for event in read_events(within(self.root, name), split)
+            event for split, name in LISTS.items() for event in read_events(self._find(name), split)
         ]
-        faults = self.faults(events)
+        sources = self._sources()
+        cut = tuple(name for name, path in sources.items() if not path.startswith("AVE/"))
+        # Extracted files are named after videos.
+        faults = (further_events(events) if cut else {}) | self.faults(events)
         kept = leaks(events).keys() - faults.keys()
         if kept:
             rank_zero_warn(
-                f"{len(kept)} rows of {self.root} show a video that a later split contains too, as "
-                "in the official splits: use AVEWithoutLeaks to exclude these rows"
+                f"{len(kept)} rows of {self.lists} show a video that a later split contains too, "
+                "as in the official splits: use AVEWithoutLeaks to exclude these rows"
             )
         samples: dict[str, Sample] = {}
         for event in events:
-            sample = _sample(event, self.root, faults.get(event.place, ""))
+            sample = _sample(event, self.lists, sources, cut, faults.get(event.place, ""))
             if sample.id in samples:  # a repeated row, which has a fault
                 sample = sample._replace(id=f"{sample.id}, {event.place}")
             samples[sample.id] = sample
         return list(samples.values())
+
+    def _find(self, name: str) -> Path:
+        return self.find_list(
+            name,
+            advice="set root or lists to the authors' AVE_Dataset, which holds the lists and the "
+            "videos (linked from https://github.com/YapengTian/AVE-ECCV18)",
+        )
+
+    def _sources(self) -> dict[str, str]:
+        """Return modality -> path of a video's file, a pattern."""
+        sources = dict.fromkeys(("audio", "visual"), "AVE/{}.mp4")
+        if not (self.root / "AVE").is_dir():
+            if (self.root / FRAMES).is_dir():
+                sources["visual"] = f"{FRAMES}/{{}}"
+            if (self.root / SPECTROGRAMS).is_dir() and "audio" in self.modalities:
+                if not isinstance(self.recipes["audio"], ArrayRecipe):
+                    raise ValueError(
+                        f"{self.root} has no folder AVE, and its {SPECTROGRAMS} holds pickles of "
+                        "spectrograms: set recipes.audio to ArrayRecipe and transforms.audio to "
+                        "torch.nn.Identity, or modalities to [visual]"
+                    )
+                sources["audio"] = f"{SPECTROGRAMS}/{{}}.pkl"
+        return sources
 
 
 class AVEWithoutLeaks(AVE):
@@ -183,25 +215,21 @@ class AVEFirstEvents(AVE):
 
     def faults(self, events: Sequence[Event]) -> dict[str, str]:
         """Map the place of each excluded row, further events included, to the reason."""
-        found = {}
-        first: dict[tuple[str, str], str] = {}
-        for event in events:
-            place = first.setdefault((event.split, event.video), event.place)
-            if place != event.place:
-                found[event.place] = f"another event of the video is {place}"
-        return found | super().faults(events)
+        return further_events(events) | super().faults(events)
 
 
-def _sample(event: Event, root: Path, fault: str) -> Sample:
+def _sample(
+    event: Event, folder: Path, sources: Mapping[str, str], cut: Sequence[str], fault: str
+) -> Sample:
     split, category, video, start, end, place = event
-    path = f"AVE/{video}.mp4"
     return Sample(
         f"{split}:{video}:{start:g}-{end:g}:{category}",
         split,
         category,
-        {"audio": path, "visual": path},
+        {modality: path.format(video) for modality, path in sources.items()},
         start,
         end - start,
-        where=f"{root / place}",
+        where=f"{folder / place}",
         fault=fault,
+        cut=cut,
     )

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fdkd_lightning.ops.read_file import read_text
+
 
 class Event(NamedTuple):
     """One row of a list.
@@ -48,6 +50,26 @@ def leaks(events: Sequence[Event]) -> dict[str, str]:
     }
 
 
+def further_events(events: Sequence[Event]) -> dict[str, str]:
+    """Map the place of a row to the first row of the same video and split.
+
+    Args:
+        events: The events of all lists.
+
+    Example:
+        >>> events = [Event("test", "Bus", "x", start, 10, f"line {start}") for start in (0, 5)]
+        >>> further_events(events)
+        {'line 5': 'another event of the video is line 0'}
+    """
+    found = {}
+    first: dict[tuple[str, str], str] = {}
+    for event in events:
+        place = first.setdefault((event.split, event.video), event.place)
+        if place != event.place:
+            found[event.place] = f"another event of the video is {place}"
+    return found
+
+
 def read_events(path: Path, split: str) -> list[Event]:
     """Read a list of AVE.
 
@@ -56,18 +78,11 @@ def read_events(path: Path, split: str) -> list[Event]:
         split: The split of its events.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a row has another form.
+        ValueError: If a row has another form, or the file is not UTF-8.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: set root to the authors' AVE_Dataset, which holds the lists and "
-            "the videos (linked from https://github.com/YapengTian/AVE-ECCV18)"
-        )
     events = []
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, 1):
-        cells = line.strip().split("&")
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        cells = [cell.strip() for cell in line.split("&")]
         if not line.strip() or (number == 1 and cells[0] == "Category"):
             continue
         place = f"{path.name}, line {number}"
@@ -88,5 +103,5 @@ def _seconds(text: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise ValueError(f"{where}: expected seconds from the start, 0 or more, got {text!r}")
+        raise ValueError(f"{where}: expected seconds from the start, 0 or more, got {text[:80]!r}")
     return value

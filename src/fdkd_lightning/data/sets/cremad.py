@@ -1,6 +1,5 @@
 """CREMA-D: six emotions in the voices and faces of actors who speak twelve sentences."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.paths import within
+from fdkd_lightning.data.preparation.paths import level_hint
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -19,6 +18,7 @@ from fdkd_lightning.data.preparation.recipe import (
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.preparation.validation_split import draw_validation
 from fdkd_lightning.data.transforms.published_audio import FDCMKDSpectrogram
+from fdkd_lightning.ops.read_file import csv_rows
 
 LISTS = {"train": "train.csv", "test": "test.csv"}
 """Split -> file name of its list in ``root``."""
@@ -29,6 +29,9 @@ HELD_OUT = 0.1
 SILENT = "1076_MTI_SAD_XX"
 """Clip that the authors' page lists as bad in every medium, although the file decodes."""
 
+VISUALS = ("VideoFlash/{}.flv", "Image-01-FPS/{}", "visual/{}")
+"""Paths of a clip's frames: the authors' videos, and the folders of OGM-GE, C2KD and MMPareto."""
+
 BAD_VIDEO = ("1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX")
 """Clips that the authors' page lists as bad as FLV and MP3, but not as WAV."""
 
@@ -37,10 +40,12 @@ class CREMAD(PairedDataModule):
     """CREMA-D with the published splits: 6,698 training and 744 test clips.
 
     ``root`` is the authors' repository (https://github.com/CheyneyComputerScience/CREMA-D, 7.6 GB
-    with git-LFS). Required are ``AudioWAV/*.wav`` and ``VideoFlash/*.flv``. The authors define no
-    splits. Put the lists ``train.csv`` and ``test.csv`` of OGM-GE and later work into ``root``, for
-    instance from ``data/CREMAD`` of https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR. Their
-    rows are ``name,emotion``, without a header.
+    with git-LFS). Required are ``AudioWAV/*.wav``, and ``VideoFlash/*.flv`` or else the folders of
+    frames that published code extracts, ``Image-01-FPS/<clip>`` or ``visual/<clip>``. The authors
+    define no splits. Put the lists ``train.csv`` and ``test.csv`` of OGM-GE and later work into
+    ``root``, for instance from ``data/CREMAD`` of
+    https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR. Their rows are ``name,emotion``, without
+    a header.
 
     The lists have no validation split, and published code chooses the epoch on test data. Here a
     tenth of the training clips, stratified by emotion and drawn by ``split_seed``, is the
@@ -95,11 +100,22 @@ class CREMAD(PairedDataModule):
 
     def read_samples(self) -> list[Sample]:
         """Read the rows of the two lists."""
-        return [
-            sample
-            for split, name in LISTS.items()
-            for sample in _read_list(within(self.root, name), split)
-        ]
+        return [sample for split, name in LISTS.items() for sample in self._read_list(name, split)]
+
+    def _read_list(self, name: str, split: str) -> Iterator[Sample]:
+        path = self.find_list(
+            name,
+            f"data/CREMAD/{name}",
+            advice="put train.csv and test.csv from data/CREMAD of "
+            "https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR into root, the authors' "
+            "repository, or set lists; or use CREMADSpeakerIndependent, which does not need them",
+        )
+        visual = _visual(self.root)
+        for line, cells in csv_rows(path):
+            where = f"{path}, line {line}"
+            if len(cells) != 2:
+                raise ValueError(f"{where}: expected name,emotion, got {','.join(cells)[:80]!r}")
+            yield _sample(cells[0].strip(), split, cells[1], where, visual)
 
 
 class CREMADSpeakerIndependent(CREMAD):
@@ -128,49 +144,39 @@ class CREMADSpeakerIndependent(CREMAD):
 
     def read_samples(self) -> list[Sample]:
         """Read all clips and draw the test actors; the base class draws the validation actors."""
-        if any((self.root / name).exists() for name in LISTS.values()):
+        if any((self.lists / name).exists() for name in LISTS.values()):
             clips = super().read_samples()
         else:
-            clips = list(_list_folder(self.root / "AudioWAV"))
+            clips = list(_list_folder(self.root))
         clips = [clip._replace(split="train", group=clip.id.split("_")[0]) for clip in clips]
         drawn = draw_validation(clips, HELD_OUT, self.split_seed)
         return [clip._replace(split="test") if clip.split == "val" else clip for clip in drawn]
 
 
-def _sample(name: str, split: str, emotion: str, where: str) -> Sample:
-    sources = {"audio": f"AudioWAV/{name}.wav", "visual": f"VideoFlash/{name}.flv"}
+def _visual(root: Path) -> str:
+    """Return the path of a clip's frames, a pattern, in the first of the folders that exist."""
+    existing = (path for path in VISUALS if (root / path).parent.is_dir())
+    return next(existing, VISUALS[0])
+
+
+def _sample(name: str, split: str, emotion: str, where: str, visual: str) -> Sample:
+    sources = {"audio": f"AudioWAV/{name}.wav", "visual": visual.format(name)}
     if name in BAD_VIDEO:
         del sources["visual"]
     fault = "the authors list it as bad in every medium" if name == SILENT else ""
     return Sample(name, split, emotion, sources, where=where, fault=fault)
 
 
-def _read_list(path: Path, split: str) -> Iterator[Sample]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: put train.csv and test.csv from data/CREMAD of "
-            "https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR into root, the authors' "
-            "repository; or use CREMADSpeakerIndependent, which does not need them"
-        )
-    # Some copies begin with a byte order mark, which the published loaders expect.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        for cells in reader:
-            where = f"{path}, line {reader.line_num}"
-            if not cells:
-                continue
-            if len(cells) != 2:
-                raise ValueError(f"{where}: expected name,emotion, got {','.join(cells)[:80]!r}")
-            yield _sample(cells[0], split, cells[1], where)
-
-
-def _list_folder(folder: Path) -> Iterator[Sample]:
+def _list_folder(root: Path) -> Iterator[Sample]:
+    folder = root / "AudioWAV"
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is missing: set root to the authors' repository, which holds it"
+            f"{folder} is missing{level_hint(root, ['AudioWAV'])}: set root to the authors' "
+            "repository, which holds it"
         )
+    visual = _visual(root)
     for path in sorted(folder.glob("*.wav")):
         parts = path.stem.split("_")
         if len(parts) != 4:
             raise ValueError(f"{path}: name is not actor_sentence_emotion_level: remove the file")
-        yield _sample(path.stem, "train", parts[2], str(path))
+        yield _sample(path.stem, "train", parts[2], str(path), visual)

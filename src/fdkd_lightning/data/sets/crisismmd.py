@@ -7,7 +7,6 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -17,6 +16,7 @@ from fdkd_lightning.data.preparation.recipe import (
 )
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.transforms.tokenize import Tokenize
+from fdkd_lightning.ops.read_file import read_text
 
 LISTS = {"train": "train", "val": "dev", "test": "test"}
 """Split -> its name in the authors' files."""
@@ -37,11 +37,12 @@ COLUMNS = (
 class CrisisMMD(PairedDataModule):
     """CrisisMMD v2.0, five humanitarian categories on which text and image agree.
 
-    ``root`` is the unpacked ``CrisisMMD_v2.0.tar.gz`` (https://crisisnlp.qcri.org/crisismmd).
-    Required are the folders ``data_image`` and ``crisismmd_datasplit_agreed_label``; unpack the ZIP
-    file of the latter into ``root``. Each row of the lists is one sample, a tweet's text with one
-    of its images: 6,126 training, 998 validation and 955 test samples. The label is that of the
-    columns ``label_text`` and ``label_image``, which are merged to five classes. The column
+    ``root`` is the unpacked ``CrisisMMD_v2.0.tar.gz`` (https://crisisnlp.qcri.org/crisismmd), with
+    the folders ``data_image`` and ``crisismmd_datasplit_agreed_label``; unpack the ZIP file of the
+    latter into ``root``. The lists are also read from ``data/task_data``, a folder of
+    https://github.com/firojalam/multimodal_social_media. Each row is one sample, a tweet's text
+    with one of its images: 6,126 training, 998 validation and 955 test samples. The label is that
+    of the columns ``label_text`` and ``label_image``, which are merged to five classes. The column
     ``label``, with up to eight classes, is not used. More than half of each split is
     ``not_humanitarian``.
 
@@ -84,7 +85,7 @@ class CrisisMMD(PairedDataModule):
         "rescue_volunteering_or_donation_effort",
     )
     available_modalities = ("text", "visual")
-    lists = "crisismmd_datasplit_agreed_label/task_humanitarian_text_img_agreed_lab_{}.tsv"
+    list_name = "crisismmd_datasplit_agreed_label/task_humanitarian_text_img_agreed_lab_{}.tsv"
     label_columns: tuple[str, ...] = ("label_text", "label_image")
 
     def default_recipes(self) -> dict[str, Recipe]:
@@ -103,9 +104,18 @@ class CrisisMMD(PairedDataModule):
         samples = [
             self._sample(row, split, where)
             for split, name in LISTS.items()
-            for where, row in _read_list(within(self.root, self.lists.format(name)))
+            for where, row in _read_list(self._find(name))
         ]
         return _without_leaks(samples)
+
+    def _find(self, split: str) -> Path:
+        folder, _, name = self.list_name.format(split).partition("/")
+        return self.find_list(
+            f"{folder}/{name}",
+            *(f"{place}{name}" for place in ("data/task_data/", "task_data/", "")),
+            advice=f"set root to the folder CrisisMMD_v2.0 and unpack {folder}.zip in it "
+            "(https://crisisnlp.qcri.org/crisismmd), or set lists to the folder of the lists",
+        )
 
     def _sample(self, row: Mapping[str, str], split: str, where: str) -> Sample:
         labels = [row[column] for column in self.label_columns]
@@ -139,7 +149,7 @@ class CrisisMMDInformative(CrisisMMD):
     """
 
     class_names = ("informative", "not_informative")
-    lists = "crisismmd_datasplit_agreed_label/task_informative_text_img_agreed_lab_{}.tsv"
+    list_name = "crisismmd_datasplit_agreed_label/task_informative_text_img_agreed_lab_{}.tsv"
 
 
 class CrisisMMDNonAgreed(CrisisMMD):
@@ -169,8 +179,41 @@ class CrisisMMDNonAgreed(CrisisMMD):
         "rescue_volunteering_or_donation_effort",
         "vehicle_damage",
     )
-    lists = "crisismmd_datasplit_all/task_humanitarian_text_img_{}.tsv"
+    list_name = "crisismmd_datasplit_all/task_humanitarian_text_img_{}.tsv"
     label_columns = ("label",)
+
+
+class CrisisMMDTweets(CrisisMMDNonAgreed):
+    """CrisisMMD v2.0, eight humanitarian categories, one row a tweet.
+
+    Of the rows of a tweet the first counts, in the order of the files that MST-Distill reads: val,
+    test, train. This leaves 16,058 tweets, each in one split. MST-Distill draws splits of its own
+    from them.
+
+    The arguments are those of :class:`~fdkd_lightning.data.paired.PairedDataModule`.
+
+    Reference:
+        Gray-OREO/MST-Distill data_preprocess/preprocess_CrisisMMD_0.py.
+
+    Example:
+        >>> CrisisMMDTweets("data/crisismmd", modalities=["visual"]).num_classes
+        8
+    """
+
+    def read_samples(self) -> list[Sample]:
+        """Read the rows of the three lists; rows of a tweet after its first have a fault."""
+        samples = [sample._replace(fault="") for sample in super().read_samples()]
+        first: dict[str, Sample] = {}
+        for split in ("val", "test", "train"):
+            for sample in samples:
+                if sample.split == split:
+                    first.setdefault(sample.group, sample)
+        return [
+            sample
+            if first[sample.group] is sample
+            else sample._replace(fault=f"the tweet is {first[sample.group].where} too")
+            for sample in samples
+        ]
 
 
 def _without_leaks(samples: Sequence[Sample]) -> list[Sample]:
@@ -189,23 +232,17 @@ def _without_leaks(samples: Sequence[Sample]) -> list[Sample]:
 
 def _read_list(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield, for each row, its file and line, and its cells by column."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: set root to the folder CrisisMMD_v2.0 and unpack "
-            f"{path.parent.name}.zip in it (https://crisisnlp.qcri.org/crisismmd)"
-        )
     # The csv module would join the rows after a tweet that begins with a quotation mark. Only a
     # line feed ends a row: tweets contain other characters that Python takes for line ends.
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}, line {number}"
-            cells = line.rstrip("\r\n").split("\t")
-            if number == 1:
-                if tuple(cells) != COLUMNS:
-                    raise ValueError(f"{where}: the columns are not {', '.join(COLUMNS)}")
-            elif len(cells) != len(COLUMNS):
-                raise ValueError(
-                    f"{where}: expected {len(COLUMNS)} cells, got {len(cells)}: {line[:80]!r}"
-                )
-            else:
-                yield where, dict(zip(COLUMNS, cells, strict=True))
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+        where = f"{path}, line {number}"
+        cells = line.rstrip("\r").split("\t")
+        if number == 1:
+            if tuple(cells) != COLUMNS:
+                raise ValueError(f"{where}: the columns are not {', '.join(COLUMNS)}")
+        elif len(cells) != len(COLUMNS):
+            raise ValueError(
+                f"{where}: expected {len(COLUMNS)} cells, got {len(cells)}: {line[:80]!r}"
+            )
+        else:
+            yield where, dict(zip(COLUMNS, cells, strict=True))

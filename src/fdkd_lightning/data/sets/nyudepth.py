@@ -1,5 +1,6 @@
 """NYU Depth V2: indoor scenes in colour and depth, with a class per pixel."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
@@ -23,13 +24,19 @@ from fdkd_lightning.data.transforms.normalize_depth import NormalizeDepth
 class NYUDepthV2(PairedDataModule):
     """NYU Depth V2, 40 classes: 795 training and 654 test images of 480 x 640 pixels.
 
-    ``root`` holds one of three layouts:
+    ``root`` holds one of four layouts:
 
-    - the official ``nyu_depth_v2_labeled.mat`` and ``splits.mat``, with the modalities ``visual``,
-      ``depth`` (holes inpainted) and ``raw_depth`` (holes are 0);
-    - CMX's folders ``RGB``, ``HHA`` and ``Label`` with ``train.txt`` and ``test.txt``, in ``root``
-      or in ``NYUDepthv2``, with ``visual`` and ``hha`` (depth as three channels). A folder
-      ``Depth`` of such a copy is not read, since its unit is not documented;
+    - the official ``nyu_depth_v2_labeled.mat``, with the modalities ``visual``, ``depth`` (holes
+      inpainted) and ``raw_depth`` (holes are 0), and ``splits.mat``
+      (http://horatio.cs.nyu.edu/mit/silberman/indoor_seg_sup/splits.mat);
+    - the folders ``RGB``, ``HHA``, ``Depth`` and ``Label`` of SA-Gate, CMX and DFormer with
+      ``train.txt`` and ``test.txt``, in ``root`` or in ``NYUDepthv2``: ``visual``, ``hha`` (depth
+      as three channels) and ``depth`` (NPY files of metres; PNG files of copies have no documented
+      unit and are not read). A line is the name of a sample, or the paths of its colour image and
+      label map;
+    - ESANet's folders ``train`` and ``test`` with ``rgb``, ``depth``, ``depth_raw`` and
+      ``labels_40``: ``visual``, ``depth`` and ``raw_depth`` (PNG files of millimetres, whatever the
+      ``unit`` of the recipe);
     - TokenFusion's ``train.txt`` and ``val.txt`` with the paths of colour, mask and depth, with
       ``visual`` and ``depth`` (16-bit PNG in units of 1/5000 m).
 
@@ -60,8 +67,9 @@ class NYUDepthV2(PairedDataModule):
     Reference:
         Silberman et al., "Indoor Segmentation and Support Inference from RGBD Images" (ECCV 2012);
         the classes: Gupta et al. (CVPR 2013), see :mod:`fdkd_lightning.data.sets.nyu_classes`; the
-        layouts: huaaaliu/RGBX_Semantic_Segmentation dataloader/RGBXDataset.py, yikaiw/TokenFusion
-        semantic_segmentation/config.py.
+        layouts: charlesCXK/RGBD_Semantic_Segmentation_PyTorch DATA/NYUDepthv2,
+        huaaaliu/RGBX_Semantic_Segmentation dataloader/RGBXDataset.py, TUI-NICR/ESANet
+        src/datasets/nyuv2, yikaiw/TokenFusion semantic_segmentation/config.py.
 
     Example:
         >>> data = NYUDepthV2("data/nyudepth")
@@ -119,7 +127,17 @@ class NYUDepthV2(PairedDataModule):
     @cached_property
     def layout(self) -> Layout:
         """The file layout of ``root``."""
-        return find_layout(self.root)
+        return find_layout(self.root, self.find_list)
+
+    @cached_property
+    def _prepared(self) -> dict[str, Recipe]:
+        recipes = dict(super()._prepared)
+        for name, recipe in recipes.items():
+            if isinstance(recipe, DepthRecipe) and self.layout.unit is not None:
+                known = copy.copy(recipe)
+                known.unit = self.layout.unit
+                recipes[name] = known
+        return recipes
 
     def read_samples(self) -> list[Sample]:
         """Read the samples of the layout, the training split first."""

@@ -7,7 +7,6 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.paths import within
 from fdkd_lightning.data.preparation.recipe import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -17,6 +16,7 @@ from fdkd_lightning.data.preparation.recipe import (
 )
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.vggsound_clips import Clip, check_labels, faults_of, read_list
+from fdkd_lightning.data.sets.vggsound_files import find_files
 from fdkd_lightning.data.transforms.published_audio import OGMVGGSoundSpectrogram
 
 C2KD_LISTS = {"train": "train_tiny.csv", "test": "test_tiny.csv"}
@@ -27,10 +27,12 @@ class VGGSound(PairedDataModule):
     """VGGSound with the official splits: 309 classes, 183,730 training and 15,446 test clips.
 
     ``root`` holds the authors' list ``vggsound.csv`` (rows ``id,start,label,split``, no header) and
-    the cut clips ``video/<id>_<start, six digits>.mp4``. The authors' archives hold them some
-    folders deeper; unpack each with ``tar --strip-components=6 -xf vggsound_00.tar.gz -C root``. If
-    ``root`` has a folder ``audio``, sound is read from its ``<id>_<start, six digits>.wav``, which
-    the authors' ``preprocess_audio.py`` writes; otherwise from the MP4 files.
+    the cut clips ``video/<id>_<start, six digits>.mp4``, or the authors' archives as they unpack
+    (``scratch/shared/...``). If ``root`` has a folder ``audio``, sound is read from its
+    ``<id>_<start, six digits>.wav``, which the authors' ``preprocess_audio.py`` writes; otherwise
+    from the MP4 files. The folders ``train-videos``, ``train-audios``, ... of OGM-GE and C2KD are
+    read too, also with a folder of frames for each clip, and so are files named
+    ``v<id>_<start>_<end>_out.mkv``.
 
     Clips that are no longer on YouTube are recorded as missing and excluded. If you download the
     clips yourself, more than a tenth may be missing: lower ``min_coverage``, and publish the counts
@@ -87,30 +89,29 @@ class VGGSound(PairedDataModule):
 
     def read_clips(self) -> list[Clip]:
         """Read the rows of the list."""
-        path = within(self.root, "vggsound.csv")
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing: put it into root, beside the folder video with the clips; it "
-                "is in data/ of https://github.com/hche11/VGGSound"
-            )
+        path = self.find_list(
+            "vggsound.csv",
+            advice="put it into root, beside the folder video with the clips, or set lists; it is "
+            "in data/ of https://github.com/hche11/VGGSound",
+        )
         return list(read_list(path))
 
     def read_samples(self) -> list[Sample]:
         """Return all clips; the excluded ones have the reason as their fault."""
         clips = self.read_clips()
-        check_labels(self.root, clips)
+        check_labels(self.lists, clips)
         faults = faults_of(clips)
-        wav = (self.root / "audio").is_dir()
+        files = find_files(self.root)
         samples: dict[str, Sample] = {}
         for clip in clips:
-            video = f"video/{clip.name}.mp4"
+            place = (clip.video, clip.start)
             sample = Sample(
                 clip.name,
                 clip.split,
                 clip.label,
-                {"audio": f"audio/{clip.name}.wav" if wav else video, "visual": video},
+                {"audio": files.sound(*place), "visual": files.video(*place)},
                 group=clip.video,
-                where=f"{self.root / clip.place}",
+                where=f"{self.lists / clip.place}",
                 fault=faults.get(clip.place, ""),
             )
             if sample.id in samples:  # a repeated clip, which has a fault
@@ -142,13 +143,12 @@ class VGGSoundC2KD(VGGSound):
         """Read the rows of the two lists."""
         clips: list[Clip] = []
         for split, name in C2KD_LISTS.items():
-            path = within(self.root, name)
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"{path} is missing: put train_tiny.csv and test_tiny.csv of "
-                    "vggsound/datasplit.zip (https://github.com/huofushuo/C2KD) into root; or use "
-                    "VGGSound50, fifty classes that need only vggsound.csv"
-                )
+            path = self.find_list(
+                name,
+                advice="put train_tiny.csv and test_tiny.csv of vggsound/datasplit.zip "
+                "(https://github.com/huofushuo/C2KD) into root, or set lists; or use VGGSound50, "
+                "fifty classes that need only vggsound.csv",
+            )
             clips += read_list(path, split)
         return clips
 

@@ -1,9 +1,10 @@
 """The clips in the lists of VGGSound, and the reasons to exclude some."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from fdkd_lightning.ops.read_file import csv_rows
 
 
 class Clip(NamedTuple):
@@ -82,22 +83,18 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
     Raises:
         ValueError: If a row has another form.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        for cells in reader:
-            if not cells:
-                continue
-            place = f"{path.name}, line {reader.line_num}"
-            if len(cells) not in (3, 4) or (split is None and len(cells) == 3):
-                raise ValueError(
-                    f"{path.parent / place}: expected "
-                    f"{'id,start,label,split' if split is None else 'id,start,label'}, "
-                    f"got {','.join(cells)[:80]!r}"
-                )
-            video, start, label = cells[:3]
-            if not (start.isascii() and start.isdigit()):
-                raise ValueError(
-                    f"{path.parent / place}: start {start!r} is not a whole number of seconds "
-                    "(the list must have no header)"
-                )
-            yield Clip(video, int(start), label, split or cells[3], place)
+    for line, cells in csv_rows(path):
+        place = f"{path.name}, line {line}"
+        if len(cells) not in (3, 4) or (split is None and len(cells) == 3):
+            raise ValueError(
+                f"{path.parent / place}: expected "
+                f"{'id,start,label,split' if split is None else 'id,start,label'}, "
+                f"got {','.join(cells)[:80]!r}"
+            )
+        video, start, label = (cell.strip() for cell in cells[:3])
+        if not (start.isascii() and start.isdigit() and len(start) < 10):
+            raise ValueError(
+                f"{path.parent / place}: start {start[:80]!r} is not a whole number of seconds "
+                "(the list must have no header)"
+            )
+        yield Clip(video, int(start), label, split or cells[3].strip(), place)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
+    Part,
 )
 from fdkd_lightning.data.preparation.recipe.frames import choose_frames
 
@@ -128,3 +129,16 @@ def test_what_is_stored_tells_compact_forms_apart_and_nothing_else() -> None:
 def test_wrong_arguments_are_named(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_folder_of_frames_is_stored_as_it_is(
+    tmp_path: Path, write_picture: Write, store: Store
+) -> None:
+    for i in range(4):
+        write_picture(tmp_path / f"clip/frame_{i + 9}.jpg", color=3 * (20 + 6 * i,))
+    compact = store(FramesRecipe(bound=24), tmp_path / "clip")
+    with zipfile.ZipFile(compact) as archive:
+        assert archive.namelist() == [f"{i:05d}.jpg" for i in range(1, 5)]
+    assert grays(FramesRecipe(size=8, count=4), compact, None) == [0, 1, 2, 3]
+    part = store(FramesRecipe(), tmp_path / "clip", Part(start=1.0, duration=2.0))
+    assert grays(FramesRecipe(size=8, count=2), part, None) == [1, 2]

@@ -1,3 +1,4 @@
+from .array import ArrayRecipe as ArrayRecipe
 from .audio import AudioRecipe as AudioRecipe
 from .base import MediaRecipe as MediaRecipe, Part as Part, Recipe as Recipe
 from .depth import DepthRecipe as DepthRecipe

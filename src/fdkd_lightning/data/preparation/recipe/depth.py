@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.data.preparation.array_file import read_array
 from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
 from fdkd_lightning.data.preparation.media_error import MediaError
@@ -35,7 +36,7 @@ class DepthRecipe(SceneRecipe):
         crop: H and W of the training views, pixels; None: ``size``, as in CMX.
         mirror: Flip half of the training views horizontally.
         unit: Metres of one step of an integer source, such as a 16-bit PNG. Floating-point sources
-            are in metres.
+            (also NPY files) are in metres.
 
     Shape:
         - output: [1, H, W] float32, metres
@@ -92,6 +93,8 @@ class DepthRecipe(SceneRecipe):
     def _metres(self, path: Path, member: str) -> NDArray[np.float64]:
         if member:
             values = read_member(path, member)
+        elif path.suffix == ".npy":
+            values = read_array(path)
         else:
             image = read_image(path)
             if not image.mode.startswith(("I", "F")):

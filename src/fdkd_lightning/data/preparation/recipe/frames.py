@@ -2,13 +2,16 @@
 
 import io
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.data.preparation.frame_folder import read_frame_folder
 from fdkd_lightning.data.preparation.media import read_frames
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
 from fdkd_lightning.data.preparation.recipe.image import load_views, to_jpeg
@@ -21,6 +24,10 @@ class FramesRecipe(MediaRecipe):
     The stored frames are divided into ``count`` equal segments in time. One frame of each segment
     is loaded: a random one in training, the middle one in evaluation. Crop and flip are drawn as in
     :class:`ImageRecipe`.
+
+    A source may also be a folder of frames: image files of one size, in the order of the numbers in
+    their names. All of them are stored; ``fps`` then states how many there are per second, which
+    matters for segments alone.
 
     Args:
         fps: Frames to store per second, the first at 0 s; None: ``least`` frames, whatever the
@@ -81,7 +88,10 @@ class FramesRecipe(MediaRecipe):
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
         """Decode frames of the segment, stored under their numbers."""
-        if self.fps is None:
+        frames: Iterable[Image.Image]
+        if path.is_dir():
+            frames = read_frame_folder(path, self.fps, self.least, part.start, part.duration)
+        elif self.fps is None:
             frames = read_frames(path, None, self.least, 1, part.start, part.duration)
         else:
             frames = read_frames(path, self.fps, None, self.least, part.start, part.duration)

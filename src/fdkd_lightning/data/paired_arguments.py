@@ -1,0 +1,35 @@
+"""Checks of the arguments of data modules whose samples are files."""
+
+from fdkd_lightning.ops.checks import check_range
+
+
+def check_arguments(
+    labelled: int | None,
+    val_fraction: float | None,
+    split_seed: int,
+    prepare_workers: int | None,
+    min_coverage: float,
+) -> None:
+    """Check the numbers among the arguments of :class:`~fdkd_lightning.data.PairedDataModule`.
+
+    Args:
+        labelled: Number of training samples that keep their label; None: all.
+        val_fraction: Fraction of the training samples for validation; None: none.
+        split_seed: Seed of the validation split.
+        prepare_workers: Number of decoding processes; None: the number of CPUs.
+        min_coverage: Smallest fraction of the samples that must be usable.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> check_arguments(None, 0.1, 0, None, min_coverage=0.9)
+    """
+    if labelled is not None:
+        check_range("labelled", labelled, 1)
+    if val_fraction is not None:
+        check_range("val_fraction", val_fraction, above=0, below=1)
+    check_range("split_seed", split_seed, 0)
+    if prepare_workers is not None:
+        check_range("prepare_workers", prepare_workers, 1)
+    check_range("min_coverage", min_coverage, 0, 1)

@@ -1,0 +1,97 @@
+"""Read text, CSV and JSON files; every error names the file and the line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def read_text(path: Path, unix_lines: bool = False) -> str:
+    """Read a UTF-8 file, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        unix_lines: Convert the line ends of Windows; else keep them.
+
+    Raises:
+        ValueError: If the file is not UTF-8.
+        OSError: If the file cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The positions are those of error.object, which lacks the byte order mark.
+        before = error.object[: error.start]
+        line = before.count(b"\n") + 1
+        found = error.object[error.start : error.start + 1].hex()
+        raise ValueError(
+            f"{path}, line {line}: byte 0x{found} is not UTF-8: save the file with the encoding "
+            "UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n") if unix_lines else text
+
+
+def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line and the cells of each row of a CSV file; skip empty lines.
+
+    Args:
+        path: The file, in UTF-8.
+        delimiter: The separator of the cells.
+
+    Raises:
+        ValueError: If the file is not UTF-8, a quotation mark is not closed, or a cell is longer
+            than ``csv.field_size_limit()``, which an unclosed quotation mark may cause too.
+        OSError: If the file cannot be read.
+    """
+    # With newline="" the line ends within quotes stay as they are.
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            limit = f"field limit ({csv.field_size_limit()})"
+            reason = (
+                f"a cell has more than {csv.field_size_limit():,} characters: close its quotation "
+                "mark, or shorten the text"
+                if limit in str(error)
+                else f"{error}: correct the quotation marks"
+            )
+            raise ValueError(f"{path}, line {line}: {reason}") from error
+        if cells is None:
+            return
+        if cells:
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Raises:
+        ValueError: If the file is empty, torn, not UTF-8, or holds something else.
+        OSError: If the file cannot be read.
+    """
+    text = read_text(path)
+    if not text.strip(" \t\r\n\0"):
+        raise ValueError(f"{path} is empty: delete it, and repeat what wrote it")
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deeply nested"
+        raise ValueError(
+            f"{path}, line {line}: not complete JSON ({reason}): delete the file, and repeat what "
+            "wrote it"
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} must hold a dict, not a {type(content).__name__}: replace it by the original"
+        )
+    return content
