@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
+from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.run import RunRecord
 
 
@@ -36,7 +37,8 @@ class SaveRunConfig(SaveConfigCallback):
         config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger | TensorBoardLogger):
-                logger.log_hyperparams(config)
+                # A service, such as W&B, shows them to others.
+                logger.log_hyperparams(redact(config))
 
 
 class FDKDCLI(LightningCLI):
