@@ -8,6 +8,8 @@ from fdkd_lightning.export import build_limit
 from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
 
+WEIGHTS = {"a": torch.ones(1000)}
+
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
@@ -28,7 +30,7 @@ def test_a_network_far_larger_than_its_weights_is_refused_at_once(
     spec = {"class_path": name, "init_args": arguments}
     with (
         pytest.raises(ValueError, match=r"it has more than .* (numbers|modules)"),
-        BuildLimit(1000),
+        BuildLimit(WEIGHTS),
     ):
         build_network(spec)
 
@@ -55,13 +57,13 @@ class Tables(nn.Module):
 
 @pytest.mark.parametrize("kind", ["arange", "repeat", "outer", "eye", "many"])
 def test_no_function_makes_more(kind: str) -> None:
-    with pytest.raises(ValueError, match="and its weights file has 1,000"), BuildLimit(1000):
+    with pytest.raises(ValueError, match="and its weights file has 1,000"), BuildLimit(WEIGHTS):
         Tables(kind)
 
 
 def test_modules_without_weights_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_limit, "MODULES", 50)
-    with pytest.raises(ValueError, match="more than 50 modules"), BuildLimit(1000):
+    monkeypatch.setattr(build_limit, "FEW", 30)
+    with pytest.raises(ValueError, match="more than 50 modules"), BuildLimit(WEIGHTS):
         nn.Sequential(*(nn.Identity() for _ in range(51)))
 
 
@@ -72,7 +74,7 @@ def test_within_the_limit_the_network_is_the_same_and_afterwards_there_is_none()
         return build_network(spec).state_dict()
 
     plain = made()
-    with BuildLimit(10):
+    with BuildLimit(WEIGHTS):
         limited = made()
     assert plain.keys() == limited.keys()
     assert all(torch.equal(plain[name], limited[name]) for name in plain)

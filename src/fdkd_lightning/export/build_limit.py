@@ -9,8 +9,10 @@ from torch.nn.modules import module as registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-FLOOR, FACTOR, MODULES = 2**26, 2, 100_000
-"""Numbers that any network may hold (256 MiB); how many times more than its file; its modules."""
+FLOOR, FACTOR = 2**26, 2
+"""Numbers that any network may hold (256 MiB); how many times more than its file."""
+FEW, PER_TENSOR = 2000, 20
+"""Modules and tensors that any network may have; how many more for each tensor in its file."""
 
 
 class BuildLimit(TorchDispatchMode):
@@ -19,25 +21,28 @@ class BuildLimit(TorchDispatchMode):
     Each operation is first run on the meta device, which allocates nothing, for its output's size.
 
     Args:
-        elements: Numbers in the weights file.
+        weights: Content of the weights file.
 
     Raises:
         ValueError: Within the context, if a tensor or the network exceeds the limit.
 
     Example:
-        >>> with BuildLimit(10):
+        >>> import torch
+        >>> weights = {"weight": torch.ones(3, 2), "bias": torch.ones(3)}
+        >>> with BuildLimit(weights):
         ...     net = nn.Linear(2, 3)
-        >>> with BuildLimit(10):
+        >>> with BuildLimit(weights):
         ...     nn.Linear(10**6, 10**6)
         Traceback (most recent call last):
-        ValueError: it has more than 67,108,864 numbers, and its weights file has 10
+        ValueError: it has more than 67,108,864 numbers, and its weights file has 9
     """
 
-    def __init__(self, elements: int) -> None:
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.elements = elements
-        self.limit = max(FACTOR * elements, FLOOR)
-        self._total = self._modules = 0
+        self.elements = sum(weight.numel() for weight in weights.values())
+        self.limit = max(FACTOR * self.elements, FLOOR)
+        self.parts = FEW + PER_TENSOR * len(weights)
+        self._total = self._parts = 0
         self._hooks: list[Any] = []
 
     def __enter__(self) -> "BuildLimit":
@@ -75,14 +80,15 @@ class BuildLimit(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _count_tensor(self, module: nn.Module, name: str, tensor: Any) -> None:
+        self._count_module(module, name, tensor)
         if isinstance(tensor, Tensor) and not nn.parameter.is_lazy(tensor):
             self._total += tensor.numel()
             self._check(self._total)
 
     def _count_module(self, module: nn.Module, name: str, part: Any) -> None:
-        self._modules += 1
-        if self._modules > MODULES:
-            raise ValueError(f"it has more than {MODULES:,} modules")
+        self._parts += 1
+        if self._parts > self.parts:
+            raise ValueError(f"it has more than {self.parts:,} modules and tensors")
 
     def _check(self, numbers: int) -> None:
         if numbers > self.limit:

@@ -6,12 +6,12 @@ from typing import Any
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from torch import nn
 
+from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
 from fdkd_lightning.export.weights import (
     CONFIG,
     WEIGHTS,
     fill,
-    limit_for,
     read_config,
     read_weights,
     save_weights,
@@ -139,7 +139,7 @@ class ExportedStudent(
                 f"{CONFIG} of {model_id!r} does not describe the network: build it yourself and "
                 "call fdkd_lightning.load_student(FOLDER, network=...)"
             )
-        with limit_for(weights):
+        with BuildLimit(weights):
             student = cls(**model_kwargs)
         fill(student.network, path, weights)
         return student.to(map_location).eval()

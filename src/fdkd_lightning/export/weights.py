@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def load_student(
                 f"load_student({str(folder)!r}, network=...)"
             )
         weights = read_weights(folder / WEIGHTS)
-        with limit_for(weights):
+        with BuildLimit(weights):
             network = build_network(spec, trust)
     else:
         read_config(folder)
@@ -144,11 +144,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     # Weights that several names share are stored once.
     shared = {name: weights[kept] for name, kept in metadata.items() if kept in weights}
     return {**shared, **weights}
-
-
-def limit_for(weights: Mapping[str, Tensor]) -> BuildLimit:
-    """Return a context that refuses to build a network far larger than its weights."""
-    return BuildLimit(sum(weight.numel() for weight in weights.values()))
 
 
 def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = None) -> None:

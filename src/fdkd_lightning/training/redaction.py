@@ -141,7 +141,8 @@ def _place(found: re.Match[str]) -> str:
 def _assigned(found: re.Match[str]) -> str:
     name = re.match(r"[\w.-]+", found[1])
     # A text token, or a key whose value is on the next lines.
-    if name is None or _TEXT_TOKEN.fullmatch(name[0]) or found[2] in ("null", "None"):
+    kept = ("null", "None", REDACTED[:-1])
+    if name is None or _TEXT_TOKEN.fullmatch(name[0]) or found[2] in kept:
         return found[0]
     return f"{found[1]}{REDACTED}"
 
@@ -161,7 +162,7 @@ def _names() -> Iterator[re.Pattern[str]]:
         if len(user) > 2 and user.lower() not in _SHARED_USERS:
             yield re.compile(rf"(?<=[/\\]){re.escape(user)}(?![\w.-])|^{re.escape(user)}(?=[/\\])")
     host = socket.gethostname()
-    for name in {host, host.partition(".")[0]}:
+    for name in dict.fromkeys((host, host.partition(".")[0])):
         # A name such as "audio" is a word, too.
         if len(name) > 4 and re.search(r"[\d.-]", name) and name != "localhost":
             yield re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w])")
