@@ -102,25 +102,33 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
 
     Raises:
         FileNotFoundError: If the folder holds no results.
+        ValueError: If a file is damaged.
     """
     path = folder / "results.csv"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: give the folder of a finished study")
-    with path.open(newline="") as file:
-        rows = [
-            Row(
-                record["method"],
-                record["direction"],
-                record["regime"],
-                int(record["seed"]),
-                record["tuned"],
-                record["chosen"] == "True",
-                {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
-            )
-            for record in csv.DictReader(file)
-        ]
-    provenance = read_json(folder / "results.json", "run the study again, which keeps its runs")
+    again = "run the study again, which keeps its runs"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [_row(record) for record in csv.DictReader(file, strict=True)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): {again}") from error
+    provenance = read_json(folder / "results.json", again)
+    if not rows or not {"study", "warnings"} <= provenance.keys():
+        raise ValueError(f"{path if not rows else folder / 'results.json'} is incomplete: {again}")
     return provenance["study"] | {"warnings": provenance["warnings"]}, rows
+
+
+def _row(record: dict[str, str]) -> Row:
+    return Row(
+        record["method"],
+        record["direction"],
+        record["regime"],
+        int(record["seed"]),
+        record["tuned"],
+        record["chosen"] == "True",
+        {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
+    )
 
 
 def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
