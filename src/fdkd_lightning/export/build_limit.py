@@ -15,7 +15,7 @@ FEW, PER_TENSOR = 2000, 20
 """Modules and tensors that any network may have; how many more for each tensor in its file."""
 
 
-class BuildLimit(TorchDispatchMode):
+class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """Refuse tensors and networks that are much larger than the weights they are built for.
 
     Each operation is first run on the meta device, which allocates nothing, for its output's size.
@@ -38,7 +38,7 @@ class BuildLimit(TorchDispatchMode):
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements = sum(weight.numel() for weight in weights.values())
         self.limit = max(FACTOR * self.elements, FLOOR)
         self.parts = FEW + PER_TENSOR * len(weights)
@@ -52,7 +52,7 @@ class BuildLimit(TorchDispatchMode):
             registration.register_module_buffer_registration_hook(self._count_tensor),
             registration.register_module_module_registration_hook(self._count_module),
         ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ class BuildLimit(TorchDispatchMode):
         trace: TracebackType | None,
     ) -> None:
         """Stop counting."""
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 

@@ -100,7 +100,7 @@ def _strip(program: ExportedProgram) -> None:
     # The example is two samples of the data.
     program.example_inputs = apply_to_collection(program.example_inputs, Tensor, torch.zeros_like)
     for part in program.graph_module.modules():
-        part.meta = {}  # type: ignore[assignment]  # torch's dict of anything
+        part.meta = {}
         for node in getattr(part, "graph", torch.fx.Graph()).nodes:
             # Stack traces and scopes name source files and the user's folders.
             node.meta = {name: node.meta[name] for name in KEPT if name in node.meta}

@@ -172,5 +172,5 @@ def _digest(weights: dict[str, Tensor]) -> str:
     found = hashlib.sha256()
     for name, weight in sorted(weights.items()):
         found.update(f"{name} {weight.dtype} {list(weight.shape)}\n".encode())
-        found.update(weight.contiguous().flatten().view(torch.uint8).numpy())
+        found.update(weight.contiguous().flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
