@@ -19,6 +19,8 @@ CROSS_CUTTING = {
     "decoupler/test_ladder.py",
     "fuzz/test_tables.py",
     "losses/test_ladder.py",
+    "export/test_published.py",
+    "fuzz/test_checkpoints.py",
 }
 
 

@@ -156,6 +156,13 @@ def test_a_network_of_the_users_goes_with_the_trust_that_its_reader_gives(
     assert type(load_student(folder, trust=["my_digits"])).__name__ == "Mine"
 
 
+@pytest.mark.parametrize("formats", ["[safetensors]", '["safetensors"]'])
+def test_formats_may_be_a_list(fdkd_export: Callable[..., None], runs: Path, formats: str) -> None:
+    fdkd_export("distill_visual", f"--formats={formats}", "--data.modalities=[visual]")
+    folder = runs / "distill_visual/export"
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
 def failure(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str], name: str | Path, *more: str
 ) -> str:

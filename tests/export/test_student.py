@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +145,24 @@ def test_the_hub_needs_the_networks_description(tmp_path: Path, case_of: CaseOf)
     with pytest.raises(ExportError, match=r"network=.*or leave hub out of formats"):
         export_student(made.network, tmp_path / "export", made.example, ["hub"])
     assert not names(tmp_path)
+
+
+def test_an_export_that_is_stopped_can_be_made_again(
+    tmp_path: Path, case_of: CaseOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = case_of("bytes")
+    replace = os.replace
+
+    def stop(source: Path, target: Path) -> None:
+        if target.name == "model.safetensors":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    for times in range(2):  # into a new folder, and over an earlier export
+        monkeypatch.setattr(os, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export_student(made.network, tmp_path / "export", made.example, ["safetensors"])
+        assert ("model.safetensors" in names(tmp_path / "export")) == bool(times)
+        monkeypatch.setattr(os, "replace", replace)
+        export_student(made.network, tmp_path / "export", made.example, ["safetensors"])
+        assert names(tmp_path / "export") == {"config.json", "model.safetensors"}

@@ -105,9 +105,14 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, case_of: CaseOf) ->
     made = case_of("bytes")
     write(tmp_path, made.network, made.example, made.spec)
     path = tmp_path / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=r"model.safetensors does not fit NgramNet"):
-        load_student(tmp_path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1
+    for content in (b"", whole[:-10], flipped):
+        path.write_bytes(content)
+        for load in (load_student, ExportedStudent.from_pretrained):
+            with pytest.raises(ValueError, match=r"model.safetensors is damaged .*: export the st"):
+                load(tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"model.safetensors does not exist"):
         load_student(tmp_path)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from fdkd_lightning.ops import read_file
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 
 
@@ -47,9 +48,10 @@ def test_a_cell_without_an_end_is_named(tmp_path: Path, content: str, message: s
     [
         ("", "a.json is empty: delete it"),
         ("\0\0\0", "a.json is empty: delete it"),
-        ('{"a": 1,\n"b', "a.json, line 2: not complete JSON"),
-        ("[1]", "a.json must hold a dict, not a list"),
-        (100_000 * "[", "not complete JSON"),
+        ('{"a": 1,\n"b', "a.json, line 2 is damaged"),
+        ("[1]", "a.json must hold a mapping, not a list"),
+        (100_000 * "[", r"is damaged \(too deeply nested\)"),
+        ('{"a": ' + 5000 * "9" + "}", "is damaged"),
     ],
 )
 def test_a_torn_file_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -64,3 +66,16 @@ def test_an_object_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": [1, null]}')
     assert read_json(path) == {"a": [1, None]}
+
+
+def test_a_missing_or_a_huge_json_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    for missing in (path, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r" does not exist: write it again"):
+            read_json(missing, "write it again")
+    path.write_text('{"a": 12345}')
+    monkeypatch.setattr(read_file, "LARGEST_JSON", 10)
+    with pytest.raises(ValueError, match=r"a\.json has 12 bytes, and 10 are allowed: write it"):
+        read_json(path, "write it again")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.plan import Run, Study, method_runs
@@ -195,7 +196,9 @@ def test_how_the_results_came_about_is_kept(
     write_results(study, collect(study), study.folder)
     kept = json.loads((study.folder / "results.json").read_text())
     files = ("unimodal_audio", "unimodal_visual", "distill_visual", "no_teacher")
-    assert kept["configs"] == {f"{f}.yaml": Path(f"{f}.yaml").read_text() for f in files}
+    contents = {f"{f}.yaml": yaml.safe_load(Path(f"{f}.yaml").read_text()) for f in files}
+    assert kept["configs"] == contents
+    assert not {"folder", "workers"} & kept["study"].keys()
     for package in ("torch", "lightning", "fdkd_lightning"):
         assert kept["versions"][package] == importlib.metadata.version(package)
     assert kept["commits"] == ["unknown"]
@@ -221,6 +224,55 @@ def test_only_configurations_are_files_that_are_kept(
     write_results(study, collect(study), study.folder)
     kept = json.loads((study.folder / "results.json").read_text())
     assert kept["configs"].keys() == {"unimodal_audio.yaml", "unimodal_visual.yaml"}
+
+
+def test_nothing_private_is_kept(
+    tmp_path: Path, make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    secrets = "# my password is hunter2\nmodel: {hub_token: abc123}\ndata: {root: /home/me/data}\n"
+    for folder, more in (("a", ""), ("b", "seed_everything: 1\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.yaml").write_text(secrets + more)
+    url = "--data.url=https://me:1234@example.org/a?token=5"
+    args = [str(tmp_path / "a/own.yaml"), str(tmp_path / "b/own.yaml"), url]
+    study = make_study(methods={"alone": {"args": args}})
+    pretend(study, lambda run: replace(result(run), warnings=["see /home/me/run.log"]))
+    write_results(study, collect(study), study.folder)
+    text = (study.folder / "results.json").read_text()
+    for private in ("hunter2", "abc123", "/home/me", "1234", "token=5", str(tmp_path)):
+        assert private not in text
+    kept = json.loads(text)
+    plain = {"model": {"hub_token": "[redacted]"}, "data": {"root": "data"}}
+    assert kept["configs"]["own.yaml"] == plain
+    assert kept["configs"]["own.yaml (2)"] == plain | {"seed_everything": 1}
+    assert kept["study"]["methods"]["alone"]["args"][-1] == "--data.url=https://example.org/a"
+    assert kept["warnings"] == ["see run.log"]
+
+
+@pytest.mark.parametrize("content", ["", '{"study": ', "[]", "[" * 100_000])
+def test_a_damaged_record_of_results_is_named(
+    content: str, make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), study.folder)
+    (study.folder / "results.json").write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json .*: run the study again"):
+        read_results(study.folder)
+
+
+@pytest.mark.parametrize("size", [0, 40, -30])
+def test_a_torn_table_of_results_is_named(
+    size: int, make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study()
+    pretend(study, result)
+    write_results(study, collect(study), study.folder)
+    path = study.folder / "results.csv"
+    # The last row loses its last columns.
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"results\.csv is .*: run the study again"):
+        read_results(study.folder)
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
@@ -262,7 +314,7 @@ def test_scores_are_in_one_order_of_seeds_for_all_methods() -> None:
         ),
         ("results.csv", "method,direction,regime,seed,tuned,chosen\nkd,a,b,1", "line 2: 'tuned'"),
         ("results.json", "", "results.json is empty"),
-        ("results.json", '{"study": {', "results.json, line 1: not complete JSON"),
+        ("results.json", '{"study": {', "results.json, line 1 is damaged"),
         ("results.json", "{}", "results.json is empty or not complete"),
     ],
 )

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 
 from fdkd_lightning.training.provenance import (
-    command_without_folders,
     describe_data,
     git_commit,
     package_versions,
     sha256,
     weight_files,
-    without_folders,
 )
 
 
@@ -49,46 +47,6 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     git(tmp_path, "init", "-q")
     monkeypatch.setenv("PATH", "")
     assert git_commit(tmp_path) is None
-
-
-def test_absolute_paths_are_cut_to_their_last_part() -> None:
-    home = Path.home()
-    assert without_folders(
-        {
-            "table": "/home/me/pairs.csv",
-            "folds": ["~/one.csv", "C:\\Users\\me\\two.csv", "lists/three.csv"],
-            "nested": {"init_args": {"tokenizer": "/srv/t"}},
-            "separator": "/",
-            "note": f"see {home}/notes",
-            "clip": 5.0,
-            "flag": None,
-        }
-    ) == {
-        "table": "pairs.csv",
-        "folds": ["one.csv", "two.csv", "lists/three.csv"],
-        "nested": {"init_args": {"tokenizer": "t"}},
-        "separator": "/",
-        "note": "see ~/notes",
-        "clip": 5.0,
-        "flag": None,
-    }
-
-
-@pytest.mark.parametrize(
-    ("argument", "shown"),
-    [
-        ("fit", "fit"),
-        ("--config=/home/me/a.yaml", "--config=a.yaml"),
-        ("/home/me/a.yaml", "a.yaml"),
-        ("--data.root=/home/me/my data", "--data.root=my data"),
-        ("--data.folds=[/home/me/a.csv, b.csv]", '--data.folds=["a.csv", "b.csv"]'),
-        ("--lr=0.1", "--lr=0.1"),
-        ("--note=[unclosed", "--note=[unclosed"),
-        ("--configs=configs/a.yaml", "--configs=configs/a.yaml"),
-    ],
-)
-def test_a_command_shows_no_folder_of_this_machine(argument: str, shown: str) -> None:
-    assert command_without_folders(argument) == shown
 
 
 def test_data_are_compared_without_arguments_about_loading() -> None:

@@ -224,7 +224,7 @@ def test_a_record_of_another_format_is_refused() -> None:
     with pytest.raises(ValueError, match=r"run\.json has format version 99.*reads 1"):
         read_run(".")
     Path("run.json").write_text('{"version": 1, "fit":')
-    with pytest.raises(ValueError, match=r"run\.json, line 1: not complete JSON"):
+    with pytest.raises(ValueError, match=r"run\.json, line 1 is damaged"):
         read_run(".")
 
 

@@ -10,6 +10,7 @@ from fdkd_lightning.export import onnx, torch_export, weights
 from fdkd_lightning.export.card_run import results_section, training_section
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.run_facts import RunFacts
+from fdkd_lightning.training.redaction import redact
 
 CARD = "README.md"
 TASKS = {
@@ -42,7 +43,8 @@ def write_card(
     parts += [*_usage(config, files), *_open_points(facts)]
     data = _metadata(config, facts, name)
     path = folder / CARD
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n").save(path)
+    text = f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    ModelCard(redact(text)).save(path)
     return path
 
 

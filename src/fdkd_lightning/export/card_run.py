@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from fdkd_lightning.export.run_facts import RunFacts, StudyScores, Teacher, count
+from fdkd_lightning.training.redaction import redact
 
 
 def training_section(facts: RunFacts) -> list[str]:
@@ -82,4 +83,4 @@ def _study(study: StudyScores) -> str:
 
 
 def _yaml(content: Any) -> str:
-    return f"```yaml\n{yaml.safe_dump(content, sort_keys=False)}```"
+    return f"```yaml\n{yaml.safe_dump(redact(content), sort_keys=False)}```"

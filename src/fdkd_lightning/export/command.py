@@ -13,12 +13,14 @@ from torch import nn
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.export.base import ExportError, class_path
 from fdkd_lightning.export.run_facts import gather_facts
-from fdkd_lightning.export.student import FORMATS, check_formats, export_student
+from fdkd_lightning.export.student import FILES, FORMATS, check_formats, export_student
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.probe import modality_input, two_samples
 from fdkd_lightning.training.unimodal import UnimodalModule
+
+ALL = ",".join(FORMATS)
 
 
 class Exporter(Trainer):
@@ -32,7 +34,7 @@ class Exporter(Trainer):
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
-        formats: str = ",".join(FORMATS),
+        formats: list[str] | str = ALL,
         folder: str | None = None,
         study: str | None = None,
         include_transform: bool = False,
@@ -44,7 +46,7 @@ class Exporter(Trainer):
             model: The module.
             datamodule: The data module; two of its test samples are the example input.
             ckpt_path: ``best``, ``last`` or the path of a checkpoint; None: ``best``.
-            formats: Formats, separated by commas.
+            formats: Formats: a list, or names separated by commas.
             folder: Folder to write; None: ``export`` in the run's folder. An earlier export in it
                 is replaced.
             study: Folder of the study that the run belongs to: the card then states mean and
@@ -60,7 +62,8 @@ class Exporter(Trainer):
                 "fdkd_lightning.export_student with its network instead"
             )
         assert ckpt_path is not None  # the command line sets it
-        checked = check_formats([name.strip() for name in formats.split(",")])
+        names = formats.strip("[]").split(",") if isinstance(formats, str) else formats
+        checked = check_formats([name.strip(" '\"") for name in names])
         checkpoint, root = Path(ckpt_path), Path(self.default_root_dir)
         PretrainedModel(model.model, checkpoint).load()
         loading = getattr(datamodule, "loading_arguments", ())
@@ -83,7 +86,10 @@ class Exporter(Trainer):
         print(f"{type(model.model).__name__}, {count:,} parameters, from {checkpoint}")
         print(*written, sep="\n")
         if "hub" in checked:
-            print(f"to publish it: hf upload USER/NAME {written[0].path.parent}")
+            target = written[0].path.parent
+            if others := sorted({path.name for path in target.iterdir()} - {*FILES}):
+                print(f"not of this export, and published with it: {', '.join(others)}")
+            print(f"to publish it: hf upload USER/NAME {target}")
 
 
 class ExportCLI(FDKDCLI):

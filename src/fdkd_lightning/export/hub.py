@@ -4,11 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from safetensors.torch import save_model
 from torch import nn
 
+from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
-from fdkd_lightning.export.weights import WEIGHTS, fill
+from fdkd_lightning.export.weights import (
+    CONFIG,
+    WEIGHTS,
+    fill,
+    read_config,
+    read_weights,
+    save_weights,
+)
 from fdkd_lightning.types import Output
 
 
@@ -74,10 +81,31 @@ class ExportedStudent(
         output: Output = self.network(x)
         return output
 
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> "ExportedStudent":
+        """Load a student from the Hub or a folder, in eval mode.
+
+        Args:
+            pretrained_model_name_or_path: ``USER/NAME`` on the Hub, or a folder.
+            options: Those of ``huggingface_hub.PyTorchModelHubMixin.from_pretrained``.
+
+        Raises:
+            FileNotFoundError: If the folder lacks a file.
+            ValueError: If a file is damaged, or as in :func:`~fdkd_lightning.load_student`.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if folder.is_dir():
+            # The mixin's own errors do not name the file.
+            read_config(folder)
+        student: ExportedStudent = super().from_pretrained(pretrained_model_name_or_path, **options)
+        return student
+
     # The mixin's hooks: the file holds the weights under the network's names, without a prefix.
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(self.network, str(save_directory / WEIGHTS), metadata={"format": "pt"})
+        save_weights(self.network, save_directory / WEIGHTS)
 
     @classmethod
     def _from_pretrained(
@@ -93,7 +121,6 @@ class ExportedStudent(
         strict: bool = True,
         **model_kwargs: Any,
     ) -> "ExportedStudent":
-        student = cls(**model_kwargs)
         path = Path(model_id) / WEIGHTS
         if not Path(model_id).is_dir():
             fetched = hf_hub_download(
@@ -106,5 +133,13 @@ class ExportedStudent(
                 token=token,
             )
             path = Path(fetched)
-        fill(student.network, path)
+        weights = read_weights(path)
+        if model_kwargs.get("network") is None:
+            raise ValueError(
+                f"{CONFIG} of {model_id!r} does not describe the network: build it yourself and "
+                "call fdkd_lightning.load_student(FOLDER, network=...)"
+            )
+        with BuildLimit(weights):
+            student = cls(**model_kwargs)
+        fill(student.network, path, weights)
         return student.to(map_location).eval()

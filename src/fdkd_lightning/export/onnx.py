@@ -51,8 +51,25 @@ def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path
         )
         raise ExportError(f"the graph cannot be converted to ONNX: {remedy}. {error}") from error
     assert converted is not None
+    _strip(converted.model)
     converted.save(path)
     return path
+
+
+def _strip(model: Any) -> None:
+    """Take out comments and metadata, which name the user's classes and source files."""
+    functions = model.functions.values()
+    graphs = [graph for part in (model.graph, *functions) for graph in (part, *part.subgraphs())]
+    nodes = [node for graph in graphs for node in graph]
+    values = [value for node in nodes for value in (*node.inputs, *node.outputs)]
+    for graph in graphs:
+        values += [*graph.inputs, *graph.outputs]
+    values += model.graph.initializers.values()
+    tensors = [value.const_value for value in values if value is not None]
+    for part in (model, *graphs, *nodes, *values, *tensors):
+        if part is not None:
+            part.metadata_props.clear()
+            part.doc_string = None
 
 
 def run_onnx(path: Path, name: str) -> Run:

@@ -34,7 +34,10 @@ def build_network(spec: Any, trust: Sequence[str] = ()) -> nn.Module:
         >>> build_network({"class_path": "torch.nn.Flatten", "init_args": {"start_dim": 2}})
         Flatten(start_dim=2, end_dim=-1)
     """
-    network = _build(spec, trust)
+    try:
+        network = _build(spec, trust)
+    except RecursionError as error:
+        raise ValueError("the network is described with too many levels") from error
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"the network is made of {spec['class_path']}, which returns no torch.nn.Module"

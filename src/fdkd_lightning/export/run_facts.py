@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fdkd_lightning.training.checkpoint_description import describe_checkpoint
-from fdkd_lightning.training.provenance import describe_data, without_folders
+from fdkd_lightning.training.provenance import describe_data
+from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.run import read_run
 
 
@@ -103,7 +104,7 @@ def gather_facts(
         source=source,
         data=_without_none(data),
         module=config["model"]["class_path"],
-        criterion=_without_none(without_folders(arguments.get("criterion"))),
+        criterion=_without_none(redact(arguments.get("criterion"))),
         task_weight=arguments.get("task_weight", 1.0),
         teachers=tuple(
             _teacher(modality, spec, weights.get(f"teachers.{modality}"))
@@ -159,7 +160,7 @@ def _teacher(modality: str, spec: Mapping[str, Any], file: Mapping[str, str] | N
     return Teacher(
         modality,
         network["class_path"],
-        without_folders(checkpoint) if checkpoint else None,
+        redact(checkpoint) if checkpoint else None,
         None if file is None else file["sha256"],
     )
 

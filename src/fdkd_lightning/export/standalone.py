@@ -18,6 +18,7 @@ from fdkd_lightning.export.base import (
     signature,
 )
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel
+from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 
@@ -71,7 +72,7 @@ def make_standalone(
     with torch.no_grad():
         outputs = Deployed(network)(inputs)
     named = len(class_names) == outputs["logits"].shape[1]
-    config = {
+    published: dict[str, Any] = {
         "network": None if spec is None else dict(spec),
         "modality": modality,
         "inputs": {
@@ -80,10 +81,11 @@ def make_standalone(
         },
         "graph_inputs": None,
         "outputs": signature(outputs, ""),
-        "class_names": list(class_names) if named else None,
+        "class_names": None,
         "fdkd_lightning": importlib.metadata.version("fdkd_lightning"),
     }
-    return Student(network, inputs, transform, example, meaning, config)
+    config = redact(published) | {"class_names": list(class_names) if named else None}
+    return Student(network, inputs, transform, example, redact(meaning), config)
 
 
 def _unwrapped(

@@ -118,11 +118,7 @@ def export_student(
     # A failed export leaves the folder as it was.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         written = _write(student, Path(temporary), formats, facts)
-        folder.mkdir(exist_ok=True)
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-            if (Path(temporary) / name).exists():
-                os.replace(Path(temporary) / name, folder / name)
+        _publish(Path(temporary), folder)
     return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 
@@ -154,6 +150,19 @@ def _check(formats: Sequence[str], network: Any, folder: Path) -> None:
         raise ExportError(
             f"folder={str(folder)!r} holds other files than an export: give another, or empty it"
         )
+
+
+def _publish(temporary: Path, folder: Path) -> None:
+    """Move the files of an export into its folder, and remove those of an earlier one."""
+    folder.mkdir(exist_ok=True)
+    # Stopped in between, the folder keeps a config.json, and so may be replaced again.
+    new = sorted((n for n in FILES if (temporary / n).exists()), key=weights.CONFIG.__ne__)
+    for name in new:
+        with (temporary / name).open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary / name, folder / name)
+    for name in {*FILES} - {*new}:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _holds_export(folder: Path) -> bool:

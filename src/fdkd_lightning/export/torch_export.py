@@ -13,6 +13,8 @@ from torch.export import Dim, ExportedProgram
 from fdkd_lightning.export.base import ExportError, Run, Student, named_tensors, signature
 
 GRAPH = "model.pt2"
+KEPT = ("val", "unbacked_bindings")
+"""Entries of a node's metadata that a graph needs: shapes and types."""
 OPEN = 2**31
 """The tracer reports a length without limit as one below some huge number."""
 
@@ -20,7 +22,8 @@ OPEN = 2**31
 def trace(student: Student) -> ExportedProgram:
     """Trace the student, with a dynamic batch size and, for sequences [N, L], a dynamic length.
 
-    A network that fixes the length leads to a warning and a graph for that length alone.
+    A network that fixes the length leads to a warning and a graph for that length alone. The
+    program holds neither the example's values nor names of source files.
 
     Raises:
         ExportError: If torch cannot trace the network or transform with a dynamic batch size.
@@ -51,6 +54,7 @@ def trace(student: Student) -> ExportedProgram:
                 f"graph: the graphs take {entry['shape']} and no other length",
                 stacklevel=2,
             )
+    _strip(program)
     return program
 
 
@@ -89,6 +93,17 @@ def run_graph(path: Path) -> Run:
     """Load the graph."""
     run: Run = torch.export.load(path).module()
     return run
+
+
+def _strip(program: ExportedProgram) -> None:
+    """Take out what torch would write into the file besides the graph and its weights."""
+    # The example is two samples of the data.
+    program.example_inputs = apply_to_collection(program.example_inputs, Tensor, torch.zeros_like)
+    for part in program.graph_module.modules():
+        part.meta = {}
+        for node in getattr(part, "graph", torch.fx.Graph()).nodes:
+            # Stack traces and scopes name source files and the user's folders.
+            node.meta = {name: node.meta[name] for name in KEPT if name in node.meta}
 
 
 def _dimensions(x: Tensor, batch: Any) -> dict[int, Any]:

@@ -1,26 +1,40 @@
 """The student's weights and ``config.json``, written and read with this package."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
-from torch import nn
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file, save_model
+from torch import Tensor, nn
 
 from fdkd_lightning.export.base import ExportError, Student
+from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
+from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.read_file import read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+DIGEST = "sha256"
+"""Key of the hash of names and weights in the file's metadata."""
+GIVE_A_FOLDER = "give a folder that fdkd export wrote with the format safetensors or hub"
+EXPORT_AGAIN = "export the student again, or copy the file again"
 
 
 def write_weights(student: Student, folder: Path) -> Path:
     """Write the weights under the names of the network's state dict; return the file's path."""
-    path = folder / WEIGHTS
-    save_model(student.network, str(path), metadata={"format": "pt"})
+    return save_weights(student.network, folder / WEIGHTS)
+
+
+def save_weights(network: nn.Module, path: Path) -> Path:
+    """Write a network's weights with their hash, so that damage is noticed; return the path."""
+    save_model(network, str(path), metadata={"format": "pt"})
+    weights, metadata = _read(path)
+    save_file(weights, path, metadata={**metadata, DIGEST: _digest(weights)})
     # safetensors makes the file readable by its owner alone.
     mask = os.umask(0)
     os.umask(mask)
@@ -66,8 +80,9 @@ def load_student(
 
     Raises:
         FileNotFoundError: If the folder lacks one of the files.
-        ValueError: If ``config.json`` describes no network; if a class is not trusted, not a
-            network, or cannot be built from its arguments; or if the weights do not fit.
+        ValueError: If a file is damaged; if ``config.json`` describes no network, or one far
+            larger than the weights; if a class is not trusted, not a network, or cannot be built
+            from its arguments; or if the weights do not fit or are NaN.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -80,32 +95,82 @@ def load_student(
         torch.Size([2, 8])
     """
     folder = Path(folder)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder / name} does not exist: give a folder that fdkd export wrote with the "
-                "format safetensors or hub"
-            )
+    weights = None
     if network is None:
-        config = read_json(folder / CONFIG)
-        spec = config.get("network")
+        spec = read_config(folder).get("network")
         if spec is None:
             raise ValueError(
                 f"{folder / CONFIG} does not describe the network: build it yourself and call "
                 f"load_student({str(folder)!r}, network=...)"
             )
-        network = build_network(spec, trust)
-    fill(network, folder / WEIGHTS)
+        weights = read_weights(folder / WEIGHTS)
+        with BuildLimit(weights):
+            network = build_network(spec, trust)
+    else:
+        read_config(folder)
+    fill(network, folder / WEIGHTS, weights)
     return network.eval()
 
 
-def fill(network: nn.Module, path: Path) -> None:
-    """Read weights into a network.
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's ``config.json``.
 
     Raises:
-        ValueError: If the file is damaged, or its names and shapes are not the network's.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged.
     """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
+    return read_json(path, EXPORT_AGAIN)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file, those under a second name included.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
     try:
-        load_model(network, path)
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} does not fit {type(network).__name__}: {error}") from error
+        weights, metadata = _read(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {EXPORT_AGAIN}") from error
+    digest = metadata.get(DIGEST)
+    if digest is not None and digest != _digest(weights):
+        raise ValueError(f"{path} is damaged (its weights are not those written): {EXPORT_AGAIN}")
+    # Weights that several names share are stored once.
+    shared = {name: weights[kept] for name, kept in metadata.items() if kept in weights}
+    return {**shared, **weights}
+
+
+def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = None) -> None:
+    """Read weights into a network.
+
+    Args:
+        network: The network.
+        path: The file.
+        weights: Its content; None: it is read.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is damaged, or its names, shapes or values do not suit the network.
+    """
+    weights = read_weights(path) if weights is None else weights
+    check_weights(str(path), weights, network.state_dict(), type(network).__name__)
+    network.load_state_dict(weights)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name, weight in sorted(weights.items()):
+        found.update(f"{name} {weight.dtype} {list(weight.shape)}\n".encode())
+        found.update(weight.contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Output
 
@@ -91,6 +92,8 @@ class DeepLabV3Plus(DeferredModel):
                 "where the hub can be reached, once, and they are kept in its cache (HF_HOME); or "
                 "set pretrained: false; or read a checkpoint of your own with PretrainedModel"
             ) from error
+        source = f"ImageNet's weights of encoder={self.encoder!r}"
+        check_weights(source, fetched.state_dict(), encoder.state_dict())
         encoder.load_state_dict(fetched.state_dict())
 
     def self_contained(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Networks whose weights are read when training begins."""
 
 import re
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.types import Output
 
 
@@ -58,7 +60,8 @@ class PretrainedModel(DeferredModel):
     Raises:
         FileNotFoundError: By :meth:`load`, if the file does not exist.
         ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, has no
-            weights below the prefix, or its weights do not fit the model.
+            weights below the prefix, or its weights do not fit the model: names, shapes, integers
+            where floats were, NaN.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -87,7 +90,8 @@ class PretrainedModel(DeferredModel):
         while nested := below("model", found[-1]):
             found.append(nested)
         weights = max(found, key=lambda weights: len(weights.keys() & expected.keys()))
-        _check_fit(self.checkpoint, weights, expected, _prefixes(stored, expected))
+        source, hint = f"checkpoint={str(self.checkpoint)!r}", _prefixes(stored, expected)
+        check_weights(source, weights, expected, hint=hint)
         self.model.load_state_dict(weights)
 
     def forward(self, *args: Any, **kwargs: Any) -> Output:
@@ -126,6 +130,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
             "train that model first, or give the path of its .ckpt"
         )
     try:
+        _check_zip(checkpoint)
         content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise errors of any type
         # The pickle opcode that names a class or function.
@@ -154,6 +159,14 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     return content
 
 
+def _check_zip(checkpoint: Path) -> None:
+    """Compare the checksums of the file's parts, which torch does not."""
+    if zipfile.is_zipfile(checkpoint):
+        with zipfile.ZipFile(checkpoint) as file:
+            if damaged := file.testzip():
+                raise ValueError(f"the checksum of its part {damaged} is another")
+
+
 def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights below a prefix, with the prefix removed from their names.
 
@@ -178,30 +191,3 @@ def _prefixes(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
         return "the model's weights are found with " + " or ".join(f"prefix={x!r}" for x in fitting)
     parts = dict.fromkeys(key.partition(".")[0] for key in stored)
     return f"the names in the file begin with {', '.join(parts)}"
-
-
-def _check_fit(
-    checkpoint: Path, weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], hint: str
-) -> None:
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
-    shapes = [
-        f"{key} {list(weights[key].shape)} instead of {list(expected[key].shape)}"
-        for key in expected.keys() & weights.keys()
-        if expected[key].shape != weights[key].shape
-    ]
-    problems = [
-        f"{len(keys)} {what} (such as {', '.join(keys[:3])})"
-        for what, keys in (
-            ("weights are missing", missing),
-            ("are not the model's", unexpected),
-            ("have another shape", shapes),
-        )
-        if keys
-    ]
-    if problems:
-        raise ValueError(
-            f"checkpoint={str(checkpoint)!r} does not fit the model: {'; '.join(problems)}. "
-            "Give the model the arguments it was trained with"
-            + ("" if weights.keys() & expected.keys() else f", or a prefix: {hint}")
-        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
 from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Output
 
@@ -94,6 +95,7 @@ class TimmModel(DeferredModel):
                 "hub can be reached, once, and they are kept in its cache (HF_HOME); or set "
                 "pretrained: false; or read a checkpoint of your own with PretrainedModel"
             ) from error
+        check_weights(f"the published weights of {self.name!r}", weights, self.net.state_dict())
         self.net.load_state_dict(weights)
 
     def self_contained(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fdkd_lightning.models.transformers_inputs import (
     named_inputs,
     takes_spectrograms,
 )
+from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Output
 
@@ -126,7 +127,9 @@ class TransformersModel(DeferredModel):
                 f"(such as {', '.join(missing[:3])}), which would stay random: give a folder or "
                 "name that has them, or set pretrained: false"
             )
-        self.net.load_state_dict(_without_pooler(net).state_dict())
+        weights = _without_pooler(net).state_dict()
+        check_weights(f"source={self._name!r}", weights, self.net.state_dict())
+        self.net.load_state_dict(weights)
 
     def self_contained(self) -> dict[str, Any]:
         """Return the whole configuration as ``source``."""

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LARGEST_JSON = 64 * 2**20
+"""A larger file is none of ours, in bytes."""
+
 
 def read_text(path: Path, unix_lines: bool = False) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
@@ -68,30 +71,31 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
         line = reader.line_num + 1
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, advice: str = "delete it, and repeat what wrote it") -> dict[str, Any]:
     """Read a JSON file that holds an object.
 
     Args:
         path: The file, in UTF-8.
+        advice: What to do if it is missing or damaged, for the error.
 
     Raises:
-        ValueError: If the file is empty, torn, not UTF-8, or holds something else.
-        OSError: If the file cannot be read.
+        FileNotFoundError: If it does not exist.
+        ValueError: If the file is empty, torn, not UTF-8, nested too deeply, larger than 64 MiB, or
+            holds something else.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: {advice}")
+    if (size := path.stat().st_size) > LARGEST_JSON:
+        raise ValueError(f"{path} has {size:,} bytes, and {LARGEST_JSON:,} are allowed: {advice}")
     text = read_text(path)
     if not text.strip(" \t\r\n\0"):
-        raise ValueError(f"{path} is empty: delete it, and repeat what wrote it")
+        raise ValueError(f"{path} is empty: {advice}")
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deeply nested"
-        raise ValueError(
-            f"{path}, line {line}: not complete JSON ({reason}): delete the file, and repeat what "
-            "wrote it"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{path}{line} is damaged ({reason}): {advice}") from error
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} must hold a dict, not a {type(content).__name__}: replace it by the original"
-        )
+        raise ValueError(f"{path} must hold a mapping, not a {type(content).__name__}: {advice}")
     return content

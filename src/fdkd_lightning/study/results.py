@@ -1,19 +1,21 @@
 """A study's results as files: one CSV row per run, and their provenance as JSON."""
 
 import csv
-import importlib.metadata
 import json
 import math
-import platform
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result, read_result
 from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
+from fdkd_lightning.training.provenance import package_versions
+from fdkd_lightning.training.redaction import redact
 
 Column = tuple[str, str]
 """Direction and regime."""
@@ -22,6 +24,8 @@ Scores = dict[Column, dict[str, list[float]]]
 """Column -> method -> one score per seed, in the same order of seeds for all."""
 
 KEYS = ("method", "direction", "regime", "seed", "tuned", "chosen")
+LOCAL = ("folder", "workers")
+"""Settings of a study that state nothing about its results."""
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
 
 
@@ -80,7 +84,7 @@ def collect(study: Study) -> list[Row]:
 
 
 def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
-    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance)."""
+    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with (folder / "results.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -111,17 +115,8 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     lines = csv_rows(path)
     _, header = next(lines, (1, []))
     for line, cells in lines:
-        record = dict(zip(header, cells, strict=False))
         try:
-            row = Row(
-                record["method"],
-                record["direction"],
-                record["regime"],
-                int(record["seed"]),
-                record["tuned"],
-                record["chosen"] == "True",
-                {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
-            )
+            row = _row(dict(zip(header, cells, strict=False)))
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"{path}, line {line}: {str(error)[:80]} is missing or no number: {REPEAT}"
@@ -135,6 +130,18 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
         damaged = folder / "results.json" if rows else path
         raise ValueError(f"{damaged} is empty or not complete: {REPEAT}")
     return provenance["study"] | {"warnings": provenance["warnings"]}, rows
+
+
+def _row(record: dict[str, str]) -> Row:
+    return Row(
+        record["method"],
+        record["direction"],
+        record["regime"],
+        int(record["seed"]),
+        record["tuned"],
+        record["chosen"] == "True",
+        {k: float(v) for k, v in record.items() if k not in KEYS and v != ""},
+    )
 
 
 def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
@@ -160,24 +167,35 @@ def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
     return found
 
 
+def _configs(paths: Iterable[str]) -> dict[str, Any]:
+    """Name -> content of each configuration, without its comments."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        content = redact(yaml.safe_load(read_text(Path(path))))
+        name, count = redact(path), 1
+        # Files of one name in several folders.
+        while found.get(name, content) != content:
+            count += 1
+            name = f"{redact(path)} ({count})"
+        found[name] = content
+    return found
+
+
 def _key(run: Run) -> tuple[str, ...]:
     return run.method, run.direction, run.regime
 
 
 def _provenance(study: Study) -> dict[str, Any]:
     runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
-    configs = {
-        arg: read_text(Path(arg), True) for run in runs for arg in run.args if is_config(arg)
-    }
+    paths = dict.fromkeys(arg for run in runs for arg in run.args if is_config(arg))
     found = (read_result(run, study.folder / "runs", study.metric) for run in runs)
     results = [result for result in found if result is not None]
-    packages = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")
-    versions = {name: importlib.metadata.version(name) for name in packages}
+    settings = redact(asdict(study))
     return {
-        "study": asdict(study),
-        "configs": configs,
-        "warnings": list(dict.fromkeys(w for result in results for w in result.warnings)),
-        "versions": {"python": platform.python_version(), **versions},
+        "study": {name: value for name, value in settings.items() if name not in LOCAL},
+        "configs": _configs(paths),
+        "warnings": redact([*dict.fromkeys(w for result in results for w in result.warnings)]),
+        "versions": package_versions(),
         # Several if the code changed between runs.
         "commits": sorted({result.commit or "unknown" for result in results}),
     }

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
+from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.run import RunRecord
 
 
@@ -36,6 +37,7 @@ class SaveRunConfig(SaveConfigCallback):
         others = [x for x in trainer.loggers if not isinstance(x, CSVLogger | TensorBoardLogger)]
         if others:
             config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
+            config = redact(config)  # a service, such as W&B, shows them to others
         for logger in others:
             logger.log_hyperparams(config)
 

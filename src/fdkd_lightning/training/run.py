@@ -18,13 +18,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.training.checkpoint_description import RECORD_KEY, describe_checkpoint
 from fdkd_lightning.training.provenance import (
-    command_without_folders,
     describe_data,
     git_commit,
     package_versions,
     weight_files,
-    without_folders,
 )
+from fdkd_lightning.training.redaction import redact, redact_argument
 
 RECORD = "run.json"
 VERSION = 1
@@ -50,8 +49,8 @@ class RunRecord(Callback):
                         ``metrics``, ``whole_split``, ``data``, ``command``, ``finished``
     ==================  =====================================================================
 
-    Absolute paths are cut to their last part: no user or host name is written. The validation
-    metrics of a checkpoint are kept in the checkpoint itself.
+    Paths, names and secrets are taken out, see :func:`~fdkd_lightning.training.redaction.redact`.
+    The validation metrics of a checkpoint are kept in the checkpoint itself.
 
     Args:
         parser: The parser of the command, which turns the configuration into plain values.
@@ -64,7 +63,7 @@ class RunRecord(Callback):
     ) -> None:
         self.parser = parser
         self.config = config
-        self.command = [command_without_folders(text) for text in command]
+        self.command = [redact_argument(text) for text in command]
         self._start = 0.0
         self._record: dict[str, Any] = {}
         self._validation: dict[str, Any] | None = None
@@ -80,7 +79,7 @@ class RunRecord(Callback):
         earlier = None if resumed is None else read_run(trainer.default_root_dir)
         fit = {
             "command": self.command,
-            "config": without_folders(config),
+            "config": redact(config),
             "data": describe_data(config["data"], _loading(trainer)),
             "coverage": getattr(_datamodule(trainer), "coverage", None),
             "weights": dict(weight_files(config["model"])),
@@ -182,7 +181,7 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     path = Path(folder) / RECORD
     if not path.is_file():
         return None
-    record = read_json(path)
+    record = read_json(path, "delete it, and the card and evaluations do without")
     if record.get("version") != VERSION:
         raise ValueError(
             f"{path} has format version {record.get('version')!r}, and this package reads "

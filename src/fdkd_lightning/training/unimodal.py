@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.training.default_metrics import default_metrics
+from fdkd_lightning.training.loaded_weights import CheckedModule
 from fdkd_lightning.training.lr_scheduler import PolyLR
 from fdkd_lightning.training.missing_modality import (
     MIN_SAMPLES,
@@ -34,7 +34,7 @@ from fdkd_lightning.training.rng import restore_rng_states, rng_states
 from fdkd_lightning.types import Batch, Output
 
 
-class UnimodalModule(LightningModule):
+class UnimodalModule(CheckedModule):
     """Train one network on one modality with cross-entropy on the labelled samples.
 
     Use it for teachers, and for the student without distillation.

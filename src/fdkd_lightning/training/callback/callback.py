@@ -11,6 +11,7 @@ from torch import nn
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.models.weight_checks import check_numbers
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
 from fdkd_lightning.training.callback.host_check import check_module, check_strategy
@@ -236,6 +237,7 @@ class DistillationCallback(Callback):
         self._optimizers.resume(state.get("optimizers", []))
         if "distiller" not in state:
             return
+        check_numbers("the checkpoint", state["distiller"], self.distiller.state_dict())
         try:
             self.distiller.load_state_dict(state["distiller"])
         except RuntimeError as error:
