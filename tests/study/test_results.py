@@ -249,32 +249,6 @@ def test_nothing_private_is_kept(
     assert kept["warnings"] == ["see run.log"]
 
 
-@pytest.mark.parametrize("content", ["", '{"study": ', "[]", "[" * 100_000])
-def test_a_damaged_record_of_results_is_named(
-    content: str, make_study: Callable[..., Study], pretend: Pretend
-) -> None:
-    study = make_study()
-    pretend(study, result)
-    write_results(study, collect(study), study.folder)
-    (study.folder / "results.json").write_text(content)
-    with pytest.raises(ValueError, match=r"results\.json .*: run the study again"):
-        read_results(study.folder)
-
-
-@pytest.mark.parametrize("size", [0, 40, -30])
-def test_a_torn_table_of_results_is_named(
-    size: int, make_study: Callable[..., Study], pretend: Pretend
-) -> None:
-    study = make_study()
-    pretend(study, result)
-    write_results(study, collect(study), study.folder)
-    path = study.folder / "results.csv"
-    # The last row loses its last columns.
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"results\.csv is .*: run the study again"):
-        read_results(study.folder)
-
-
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"results\.csv does not exist: give the folder"):
         read_results(tmp_path)

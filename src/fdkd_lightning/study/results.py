@@ -110,7 +110,7 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     path = folder / "results.csv"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: give the folder of a finished study")
-    provenance = read_json(folder / "results.json")
+    provenance = read_json(folder / "results.json", REPEAT)
     rows = []
     lines = csv_rows(path)
     _, header = next(lines, (1, []))
