@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.losses.outputs import check_outputs
 from fdkd_lightning.ops.checks import refuse_renamed_methods
+from fdkd_lightning.ops.tensor_checks import check_labels
 from fdkd_lightning.types import IGNORE_INDEX, Output
 
 RENAMED_METHODS = {
@@ -27,8 +28,7 @@ class DistillationLoss(nn.Module, ABC):
     Raises:
         TypeError: If a subclass defines a method under a name of an earlier version; by a call, if
             an argument has another type.
-        ValueError: By a call, if tensors are not floating-point, or of different numbers of
-            samples.
+        ValueError: By a call, if tensors are not floating-point.
 
     Example:
         >>> import torch
@@ -48,8 +48,8 @@ class DistillationLoss(nn.Module, ABC):
     def __call__(
         self, student: Output, teacher: Output | None, target: Tensor
     ) -> dict[str, Tensor]:
-        """Check types, dtypes and numbers of samples, then compute the terms by ``forward``."""
-        check_outputs(student, teacher, target)
+        """Check types and dtypes, then compute the terms by ``forward``."""
+        check_outputs(student, teacher)
         terms: dict[str, Tensor] = super().__call__(student, teacher, target)
         return terms
 
@@ -154,9 +154,16 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
     Shape:
         - target, output: [N] or [N, H, W]
 
+    Raises:
+        TypeError: If the target is no int64 tensor.
+        ValueError: If it does not fit the teacher's logits.
+
     Example:
         >>> teacher = Output(torch.zeros(2, 8), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
         >>> label_or_prediction(torch.tensor([-100, 1]), teacher)
         tensor([1, 1])
     """
+    logits = teacher.logits
+    size = logits.shape[:1] + logits.shape[2:]
+    check_labels("target", target, size, f"the teacher's logits {list(logits.shape)}")
     return torch.where(target == IGNORE_INDEX, teacher.logits.argmax(1), target)

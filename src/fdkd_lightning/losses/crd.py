@@ -8,10 +8,12 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.negatives import NegativeSampler
+from fdkd_lightning.losses.outputs import require_same_batch
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.distributed import gather_rows
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.probed_linear import ProbedLinear
+from fdkd_lightning.ops.tensor_checks import check_labels
 from fdkd_lightning.types import Output
 
 EPSILON = 1e-7
@@ -179,21 +181,19 @@ class CRDLoss(DistillationLoss):
         return {"crd": -self.weight * (log_likelihood / len(student_v) + rest)}
 
     def _slots(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
+        require_same_batch(student.features, teacher.features)
         for role, features in (("student", student.features), ("teacher", teacher.features)):
             if features.ndim != 2 or target.ndim != 1:
                 raise ValueError(
                     f"the {role}'s features have shape {list(features.shape)}, the target "
                     f"{list(target.shape)}: CRD compares samples, one vector [N, D] and class each"
                 )
-        if student.index is not None and student.index.dtype != torch.int64:
-            raise ValueError(
-                f"the student's index has dtype {student.index.dtype}: give int64 positions [N]"
-            )
         if student.index is None:
             raise ValueError(
                 "the student's Output has no index, by which CRD stores samples: the batch "
                 "needs 'index', each sample's position in its data set"
             )
+        check_labels("index", student.index, target.shape, f"target {list(target.shape)}")
         return student.index % self.memory_size
 
     def _negatives(self, student: Output, slots: Tensor, labels: Tensor) -> Tensor:

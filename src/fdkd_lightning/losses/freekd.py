@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.freekd_prompts import prompt_masks
-from fdkd_lightning.losses.outputs import stage_map
+from fdkd_lightning.losses.outputs import require_same_batch, stage_map
 from fdkd_lightning.ops.checks import check_count, check_weights
 from fdkd_lightning.ops.haar_transform import haar_dwt
 from fdkd_lightning.ops.mean import mean
@@ -111,7 +111,9 @@ class FreeKDLoss(DistillationLoss):
         """Return the weighted term."""
         teacher = require_teacher(self, teacher)
         teacher_map = stage_map("teacher", teacher, self.stage).detach()
-        student_map = self._connect(stage_map("student", student, self.stage), teacher_map)
+        student_map = stage_map("student", student, self.stage)
+        require_same_batch(student_map, teacher_map)
+        student_map = self._connect(student_map, teacher_map)
         # Autocast would compute the masks' product in bf16.
         with torch.autocast(student_map.device.type, enabled=False):
             student_map = at_least_float32(student_map)

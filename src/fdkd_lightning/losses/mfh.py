@@ -197,4 +197,9 @@ class MFHLoss(DistillationLoss):
                 f"the teacher's features have shape {list(teacher.features.shape)}: MFH permutes "
                 "channels of vectors [N, D], so let the model pool its maps"
             )
+        if len(teacher.features) != len(teacher.logits):
+            raise ValueError(
+                f"the teacher's features have shape {list(teacher.features.shape)}, its logits "
+                f"{list(teacher.logits.shape)}: give the same samples"
+            )
         return teacher.features.detach()

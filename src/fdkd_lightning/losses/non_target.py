@@ -67,6 +67,11 @@ def non_target_kl(
             f"student has shape {list(student.shape)}: give logits [N, K] and selected as a mask "
             "[N]"
         )
+    if non_target == "masked" and student.shape[1] < 2:
+        raise ValueError(
+            f"logits have shape {list(student.shape)}: non_target='masked' leaves no class, so give "
+            "at least two"
+        )
     if selected.dtype != torch.bool:
         raise ValueError(f"selected has dtype {selected.dtype}: give a mask of torch.bool, [N]")
     check_labels("target", target, n, f"logits {list(student.shape)}")

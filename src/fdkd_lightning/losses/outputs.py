@@ -1,9 +1,8 @@
 """Checks of the outputs that losses compare, by shapes and dtypes."""
 
-import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.tensor_checks import check_labels, check_tensor
+from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
 PROJECTOR_REMEDY = (
@@ -12,48 +11,29 @@ PROJECTOR_REMEDY = (
 )
 
 
-def check_outputs(student: Output, teacher: Output | None, target: Tensor) -> None:
-    """Raise unless outputs and target are tensors of the same samples.
+def check_outputs(student: Output, teacher: Output | None) -> None:
+    """Raise unless each output holds floating-point tensors.
 
-    A batch of one would be broadcast against a larger one. Shapes and dtypes only: no value is
-    read.
+    Shapes and dtypes only: no value is read.
 
     Args:
         student: The student's output.
         teacher: The teacher's output, if there is one.
-        target: The labels.
 
     Raises:
-        TypeError: If an argument has another type.
-        ValueError: If a tensor is not floating-point, or numbers of samples differ.
+        TypeError: If an output is no ``Output`` of tensors.
+        ValueError: If a tensor is not floating-point.
     """
-    if not isinstance(student, Output) or not isinstance(teacher, Output | None):
-        kinds = f"{type(student).__name__} and {type(teacher).__name__}"
-        raise TypeError(f"student and teacher are {kinds}: give fdkd_lightning.Output")
-    if not isinstance(student.features, Tensor) or not student.features.ndim:
-        raise TypeError("the student's features must be a tensor [N, D] or [N, D, H, W]")
-    n = len(student.features)
     for role, output in (("student", student), ("teacher", teacher)):
-        if output is not None:
-            named = {"features": output.features, "logits": output.logits}
-            named |= {f"map {i}": stage for i, stage in enumerate(output.maps)}
-            for name, x in named.items():
-                check_tensor(f"the {role}'s {name}", x, "[N, ...]")
-                _check_samples(f"the {role}'s {name}", x, n)
-    if not isinstance(target, Tensor) or target.dtype != torch.int64:
-        kind = target.dtype if isinstance(target, Tensor) else type(target).__name__
-        raise TypeError(f"target is {kind}: give int64 classes [N], -100 where there is no label")
-    _check_samples("target", target, n)
-    if teacher is not None and teacher.label is not None:
-        check_labels("the teacher's label", teacher.label, target.shape, "the student's target")
-
-
-def _check_samples(name: str, x: Tensor, n: int) -> None:
-    if x.shape[:1] != (n,):
-        raise ValueError(
-            f"{name} has shape {list(x.shape)}, but the student's features have N={n}: give the "
-            "same samples"
-        )
+        if output is None and role == "teacher":
+            continue
+        if not isinstance(output, Output):
+            kind = type(output).__name__
+            raise TypeError(f"the {role}'s output is of type {kind}: give fdkd_lightning.Output")
+        named = {"features": output.features, "logits": output.logits}
+        named |= {f"map {i}": stage for i, stage in enumerate(output.maps)}
+        for name, x in named.items():
+            check_tensor(f"{name} of the {role}", x, "[N, ...]")
 
 
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
