@@ -12,6 +12,7 @@ from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
 from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
@@ -163,7 +164,7 @@ class AFDLoss(DistillationLoss):
 
 def _activity(stage: Tensor) -> Tensor:
     """Mean square over the channels: [N, C, H, W] -> [N, 1, H, W]."""
-    return at_least_float32(stage).square().mean(1, keepdim=True)
+    return in_range(at_least_float32(stage), 2, (1, 2, 3)).square().mean(1, keepdim=True)
 
 
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from fdkd_lightning.ops.checks import check_choice, check_count, check_range, ch
 from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
 from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
@@ -93,18 +94,7 @@ def at_loss(
 def _attention(x: Tensor, size: tuple[int, int], p: float) -> Tensor:
     x = at_least_float32(x)
     x = x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size)
-    return l2_normalize(_in_range(x.abs(), p).pow(p).mean(1).flatten(1))
-
-
-def _in_range(activity: Tensor, p: float) -> Tensor:
-    """Scale each sample by a power of 2 if the squares of its powers would leave float32."""
-    if not activity.numel():
-        return activity
-    mantissa, exponent = torch.frexp(activity.detach().amax((1, 2, 3), keepdim=True))
-    # The squares span 2^-126 to 2^127. Scaling by 1 is exact: ordinary maps keep their values.
-    is_ordinary = exponent.abs() * (2 * p) <= 60
-    scale = torch.where(is_ordinary | ~mantissa.isfinite(), 0, -exponent)
-    return torch.ldexp(activity, scale.clamp(-120, 120))
+    return l2_normalize(in_range(x.abs(), p, (1, 2, 3)).pow(p).mean(1).flatten(1))
 
 
 class ATLoss(DistillationLoss):

@@ -7,7 +7,6 @@ from torch import Tensor
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import check_logits, check_masks
-from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import standardize
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
@@ -70,11 +69,11 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
     masked = _by_class((student == -torch.inf) & (teacher == -torch.inf)).all(1)
     student = _predictions(student, temperature)
     teacher = _predictions(teacher.detach(), temperature)
-    inter = 1 - mean(_correlation(student, teacher, 0))
+    if not student.shape[1]:
+        return student.sum(), student.sum()
+    inter = 1 - _correlation(student, teacher, 0).mean()
     # Nobody predicts a class that both mask in the whole batch: it adds no distance.
     intra = 1 - _correlation(student, teacher, 1).masked_fill(masked, 1.0).mean()
-    if not student.shape[1]:
-        inter = intra = student.sum()
     return temperature**2 * inter, temperature**2 * intra
 
 

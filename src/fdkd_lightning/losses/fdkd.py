@@ -14,7 +14,7 @@ from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
-from fdkd_lightning.ops.checks import check_range, check_weights
+from fdkd_lightning.ops.checks import check_optional_weights, check_range
 from fdkd_lightning.types import Bands, Output
 
 
@@ -103,13 +103,9 @@ class FDKDLoss(DistillationLoss):
         soft_temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("lambda_low", lambda_low),
-            ("lambda_high", lambda_high),
-            ("lambda_soft", lambda_soft),
-        ):
-            if value is not None:
-                check_weights(**{name: value})
+        check_optional_weights(
+            lambda_low=lambda_low, lambda_high=lambda_high, lambda_soft=lambda_soft
+        )
         if lambda_low is None and lambda_high is None and not (alignment or band_heads):
             raise ValueError(
                 "lambda_low=None, lambda_high=None and no classifiers leave no term: give one of "

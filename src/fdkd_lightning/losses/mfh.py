@@ -170,7 +170,8 @@ class MFHLoss(DistillationLoss):
         """
         count = len(self._total)
         kept = torch.ones(count, dtype=torch.bool)
-        if self._batches:
+        # Without a finite batch nothing was measured.
+        if self._batches and (self.saliency is not None or bool(self._total.any())):
             # 0.29 * 100 is 28.999999999999996.
             least = self._total.argsort(stable=True)[: int(self.drop * count + 1e-9)].cpu()
             kept[least] = False

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
-from fdkd_lightning.ops.checks import check_weights
+from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
@@ -66,8 +66,7 @@ class MutualLoss(WrapperLoss):
         teacher_criterion: DistillationLoss | None = None,
     ) -> None:
         super().__init__()
-        if task_weight is not None:
-            check_weights(task_weight=task_weight)
+        check_optional_weights(task_weight=task_weight)
         if teacher_criterion is None and criterion.single_teacher_only():
             raise ValueError(
                 f"{type(criterion).__name__} has parts for one direction: give a second one as "

@@ -69,8 +69,8 @@ def non_target_kl(
         )
     if non_target == "masked" and student.shape[1] < 2:
         raise ValueError(
-            f"logits have shape {list(student.shape)}: non_target='masked' leaves no class, so give "
-            "at least two"
+            f"logits have shape {list(student.shape)}: non_target='masked' leaves no class, so "
+            "give at least two"
         )
     if selected.dtype != torch.bool:
         raise ValueError(f"selected has dtype {selected.dtype}: give a mask of torch.bool, [N]")

@@ -9,6 +9,7 @@ from fdkd_lightning.ops.checks import check_count, check_weights
 from fdkd_lightning.ops.mean import mean_squared_error
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
 from fdkd_lightning.types import Output
 
 
@@ -49,6 +50,7 @@ def _similarities(x: Tensor) -> Tensor:
     if x.ndim == 1:
         x = x.unsqueeze(1)
     rows = at_least_float32(x).flatten(1)
+    rows = in_range(rows, 2, (0, 1))
     # Autocast would compute the product in bf16.
     with torch.autocast(rows.device.type, enabled=False):
         return l2_normalize(rows @ rows.T)

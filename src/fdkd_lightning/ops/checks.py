@@ -117,6 +117,22 @@ def check_weights(**values: float) -> None:
         check_range(name, value, 0, example=1)
 
 
+def check_optional_weights(**values: float | None) -> None:
+    """Raise unless each value is None or a weight as of :func:`check_weights`.
+
+    Args:
+        values: The weights, by the names of their arguments; None leaves a term out.
+
+    Raises:
+        TypeError: If a value is neither None nor a number.
+        ValueError: If a value is negative, infinite or NaN.
+
+    Example:
+        >>> check_optional_weights(lambda_low=1.0, lambda_high=None)
+    """
+    check_weights(**{name: value for name, value in values.items() if value is not None})
+
+
 def check_flags(**values: bool) -> None:
     """Raise unless each value is True or False; any other value would count as one of them.
 
