@@ -7,6 +7,9 @@ from fdkd_lightning.decoupler.base import Decoupler, check_features, split
 from fdkd_lightning.ops.checks import check_count, check_flags
 from fdkd_lightning.types import Bands
 
+MOST_LEVELS = 30
+"""With more levels a block is larger than any feature vector."""
+
 
 class HaarDecoupler(Decoupler):
     r"""Split features into the Haar approximation after J levels and the details of these levels.
@@ -48,6 +51,7 @@ class HaarDecoupler(Decoupler):
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
         check_count("levels", levels)
+        check_count("levels", levels, None, MOST_LEVELS)
         check_flags(keep_dc=keep_dc)
         self.levels = levels
         self.keep_dc = keep_dc

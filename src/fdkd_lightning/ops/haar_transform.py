@@ -51,6 +51,7 @@ def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
     """
     check_tensor("x", x, "[N, C, H, W]", 4)
     check_count("levels", levels, example=3)
+    check_count("levels", levels, None, 62, example=3)
     if not (x.shape[2] and x.shape[3]):
         raise ValueError(f"x has shape {list(x.shape)}, without pixels: give at least one")
     x = at_least_float32(x)
