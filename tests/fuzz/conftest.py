@@ -156,6 +156,9 @@ def report(outcomes: list[tuple[str, str]]) -> None:
     """Raise if an outcome is silent, or if 2 % or more are obscure."""
     counts = Counter(kind for kind, _ in outcomes)
     print(dict(counts))
+    for kind, text in outcomes:
+        if kind in ("silent", "obscure"):
+            print(kind, text)
     assert [text for kind, text in outcomes if kind == "silent"] == []
     obscure = [text for kind, text in outcomes if kind == "obscure"]
     assert len(obscure) < max(1, 0.02 * len(outcomes)), obscure

@@ -62,6 +62,11 @@ class SharedAlignmentHead(nn.Module):
 
     def forward(self, bands: Bands) -> Bands:
         """Compute the class scores of each band."""
+        if bands.low.shape[:1] != bands.high.shape[:1]:
+            raise ValueError(
+                f"the low band has shape {list(bands.low.shape)}, the high band "
+                f"{list(bands.high.shape)}: give the bands of the same features"
+            )
         return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
 
 

@@ -61,7 +61,7 @@ class ShuffledPairs(WrapperLoss):
         """Compute the criterion's terms for the mismatched pairs."""
         teacher = require_teacher(self, teacher)
         require_same_batch(student.features, teacher.features)
-        if len(target) != len(teacher.features):
+        if target.shape[:1] != teacher.features.shape[:1]:
             raise ValueError(
                 f"target has shape {list(target.shape)}, the teacher's features "
                 f"{list(teacher.features.shape)}: give one label per sample, -100 for none"

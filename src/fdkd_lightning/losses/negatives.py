@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.tensor_checks import check_labels
 
 
 class NegativeSampler(ABC):
@@ -70,6 +71,8 @@ class PublishedNegatives(NegativeSampler):
 
     def __call__(self, index: Tensor, count: int) -> Tensor:
         """Draw the negatives."""
+        check_count("count", count)
+        check_labels("index", index, index.shape[:1], "[N]")
         rows = []
         for i in index.tolist():
             if not 0 <= i < len(self.labels):

@@ -132,4 +132,9 @@ def stage_map(role: str, output: Output, stage: int) -> Tensor:
             f"map {stage} of the {role}'s Output has shape {list(found.shape)}, not [N, C, H, W]: "
             "let the model arrange tokens on the grid of the image, or as [N, C, 1, L]"
         )
+    if 0 in found.shape[1:]:
+        raise ValueError(
+            f"map {stage} of the {role}'s Output has shape {list(found.shape)}, without values: "
+            "choose another stage"
+        )
     return found

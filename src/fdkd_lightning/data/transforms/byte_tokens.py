@@ -47,6 +47,8 @@ class ByteTokens(nn.Module):
         """Tokenize and pad the texts."""
         if isinstance(texts, str):
             raise TypeError(f"ByteTokens takes a list of strings, not the string {texts!r:.40}")
+        if not isinstance(texts, Sequence):
+            raise TypeError(f"ByteTokens takes a list of strings, not {type(texts).__name__}")
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(

@@ -71,6 +71,8 @@ class KaldiFbank(nn.Module):
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor:
         """Compute the features, with a channel dimension."""
+        if isinstance(waveform, Tensor) and not waveform.ndim:
+            raise ValueError("waveform is a single number: pass [N, S], or a list of [S]")
         if not len(waveform):
             raise ValueError("waveform has no clips: pass at least one")
         frames = [self._frames(clip) for clip in waveform]

@@ -67,7 +67,11 @@ def check_samples(waveform: Tensor) -> None:
         raise ValueError(
             f"waveform has shape {list(waveform.shape)}: pass one channel, [N, S] or [S]"
         )
-    if not waveform.shape[-1]:
+    if waveform.dtype != torch.int16 and not waveform.is_floating_point():
+        raise ValueError(
+            f"waveform is {waveform.dtype}: pass floating point with full scale 1, or torch.int16"
+        )
+    if not waveform.numel():
         raise ValueError(
             f"waveform has shape {list(waveform.shape)}, without samples: leave out such clips"
         )
@@ -169,7 +173,9 @@ class Tile(nn.Module):
         # Truncate first: only the samples that are kept need to be converted.
         waveform = full_scale(waveform[..., : self.length])
         copies = -(-self.length // samples)
-        return torch.cat([waveform] * copies, dim=-1)[..., : self.length].clamp(-1, 1)
+        tiled = torch.cat([waveform] * copies, dim=-1)[..., : self.length].clamp(-1, 1)
+        # The clamp would make a sample of full scale of an infinite one.
+        return tiled.masked_fill(waveform.isinf().any(-1, keepdim=True), torch.nan)
 
 
 class Excerpt(nn.Module):
