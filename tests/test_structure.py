@@ -17,6 +17,8 @@ CROSS_CUTTING = {
     "test_structure.py",
     "test_sweep.py",
     "decoupler/test_ladder.py",
+    "fuzz/test_tensors.py",
+    "fuzz/test_transforms.py",
     "losses/test_ladder.py",
 }
 

@@ -365,3 +365,33 @@ def test_without_a_teacher_the_student_and_its_proxy_teach_each_other(
     terms = alone(student, None, target)
     assert list(terms) == ["student"]
     assert torch.equal(terms["student"], both(student, teacher, target)["student"])
+
+
+def test_the_activation_of_the_proxies_may_be_that_for_vggsound(pair: Callable[..., Pair]) -> None:
+    student, teacher, target = pair()
+    loss = C2KDLoss(activation=nn.ReLU())
+    loss.build(student, teacher)
+    assert loss.student_proxy is not None
+    assert loss.teacher_proxy is not None
+    linear, norm, activation, last = loss.student_proxy
+    assert isinstance(activation, nn.ReLU)
+    assert activation is not loss.teacher_proxy[2]
+    logits = loss.heads(student)["proxy"]
+    expected = last(norm(linear(student.maps[2].mean((2, 3)))).relu())
+    torch.testing.assert_close(logits, expected)
+
+
+def test_masked_classes_stay_finite_unless_the_student_alone_masks(
+    pair: Callable[..., Pair],
+) -> None:
+    student, teacher, target = pair()
+    loss = C2KDLoss(stage=0)
+    loss.build(student, teacher)
+    mask = torch.tensor([0.0, 0.0, -torch.inf])
+    both = [output._replace(logits=output.logits + mask) for output in (student, teacher)]
+    for pair_ in ((student, both[1]), both):
+        terms = loss(*pair_, target.clamp(max=1))
+        gradients = torch.autograd.grad(sum(terms.values()), student.logits, retain_graph=True)
+        assert all(x.isfinite().all() for x in (*terms.values(), *gradients))
+    with pytest.raises(ValueError, match="student's logits mask a class"):
+        loss(both[0], teacher, target)

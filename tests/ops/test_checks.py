@@ -97,7 +97,7 @@ def test_a_weight_is_not_negative(value: float) -> None:
 @pytest.mark.parametrize("value", [0, 1, "no", None])
 def test_a_flag_is_true_or_false(value: object) -> None:
     check_flags(a=True)
-    with pytest.raises(TypeError, match="a=.* must be True or False"):
+    with pytest.raises(TypeError, match=r"a=.* must be True or False"):
         check_flags(a=value)
 
 

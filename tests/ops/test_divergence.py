@@ -118,7 +118,7 @@ def test_a_temperature_must_be_positive_and_finite(temperature: float) -> None:
 def test_logits_must_fit_each_other() -> None:
     with pytest.raises(ValueError, match=r"student's logits .* \[1, 2\], the teacher's \[4, 2\]"):
         softened_kl(torch.zeros(1, 2), torch.zeros(4, 2))
-    with pytest.raises(ValueError, match="the teacher's logits has dtype torch.complex64"):
+    with pytest.raises(ValueError, match=r"the teacher's logits has dtype torch\.complex64"):
         softened_kl(torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.complex64))
     with pytest.raises(ValueError, match=r"\[2, 0\] have no class"):
         softened_kl(torch.zeros(2, 0), torch.zeros(2, 0))

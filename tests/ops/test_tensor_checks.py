@@ -57,5 +57,5 @@ def test_an_axis_that_is_not_there_is_named(dim: int) -> None:
 def test_a_condition_on_values_is_read_on_a_cpu_alone() -> None:
     check_on_cpu(torch.tensor(True), "wrong")
     check_on_cpu(torch.tensor(False, device="meta"), "wrong")
-    with pytest.raises(ValueError, match="^wrong$"):
+    with pytest.raises(ValueError, match=r"^wrong$"):
         check_on_cpu(torch.tensor(False), "wrong")
