@@ -203,7 +203,7 @@ def test_what_is_no_map_of_the_same_samples_is_named() -> None:
     one, four = torch.randn(1, 2, 3, 3), torch.randn(4, 2, 3, 3)
     with pytest.raises(ValueError, match=r"student has shape \[1, 2, 3, 3\], teacher \[4, 2, 3"):
         at_loss([one], [four])
-    with pytest.raises(ValueError, match="map 0 of the teacher has dtype torch.complex64"):
+    with pytest.raises(ValueError, match=r"map 0 of the teacher has dtype torch\.complex64"):
         at_loss([four], [four.cfloat()])
     with pytest.raises(ValueError, match="p=nan must be at least 1"):
         at_loss([four], [four], p=float("nan"))

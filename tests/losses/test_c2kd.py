@@ -368,7 +368,7 @@ def test_without_a_teacher_the_student_and_its_proxy_teach_each_other(
 
 
 def test_the_activation_of_the_proxies_may_be_that_for_vggsound(pair: Callable[..., Pair]) -> None:
-    student, teacher, target = pair()
+    student, teacher, _ = pair()
     loss = C2KDLoss(activation=nn.ReLU())
     loss.build(student, teacher)
     assert loss.student_proxy is not None

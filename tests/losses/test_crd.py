@@ -407,7 +407,7 @@ def test_given_negatives_are_those_of_the_sampler() -> None:
         (loss.teacher_embedding, teacher, loss.student_memory.clone()),
     ):
         v = torch.nn.functional.normalize(embedding(output.features))
-        p = (v[:, None] * memory[drawn]).sum(2).exp()
+        p = (v[:, None] * memory[torch.tensor(drawn)]).sum(2).exp()
         p = p / (8 * p.mean())  # Z is M times the mean
         positive, negative = p[:, 0], p[:, 1:]
         total += (positive / (positive + 4 / 8 + 1e-7)).log().sum().item()

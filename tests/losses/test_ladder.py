@@ -497,14 +497,14 @@ def test_no_samples_are_zero_or_refused(pair: Callable[..., Any], row: Row) -> N
         return
     assert all(term == 0 for term in terms.values())
     sum(terms.values()).backward()
-    assert outputs[0].features.grad is not None or outputs[0].logits.grad is not None
+    assert any(x.grad is not None for x in leaves(outputs[0]))
 
 
 @every_loss
 def test_one_sample_is_not_compared_with_many(pair: Callable[..., Any], row: Row) -> None:
     student, teacher, target = pair()
     loss = built(row, student, teacher).eval()
-    with pytest.raises(ValueError, match=r"\[1, .*\[4, |\[4, .*\[1, "):
+    with pytest.raises(ValueError, match=r"\[1, .*\[4, |\[4, .*\[1, |batch of 1,"):
         loss(samples(student, 1), teacher, target)
 
 

@@ -22,7 +22,7 @@ def test_too_few_are_drawn_again() -> None:
 def test_what_has_no_negatives_is_named() -> None:
     with pytest.raises(ValueError, match="labels holds 2 samples of 1 classes"):
         PublishedNegatives([1, 1])
-    with pytest.raises(TypeError, match="labels=0.5 must be a whole number"):
+    with pytest.raises(TypeError, match=r"labels=0\.5 must be a whole number"):
         PublishedNegatives([0.5, 1])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="index holds 6, but labels has 6 samples"):
         PublishedNegatives(LABELS)(torch.tensor([6]), 2)

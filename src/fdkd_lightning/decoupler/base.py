@@ -92,7 +92,8 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
     centred = x - mean
     rest = centred.mean(dim, keepdim=True)
     centred = centred - rest
-    low = low_part(centred.movedim(dim, -1)).movedim(-1, dim)
+    # There is no Fourier transform of no samples.
+    low = low_part(centred.movedim(dim, -1)).movedim(-1, dim) if x.numel() else centred
     high = centred - low
     return Bands(low + rest + mean if keep_dc else low, high)
 

@@ -10,7 +10,7 @@ from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, re
 from fdkd_lightning.losses.negatives import NegativeSampler
 from fdkd_lightning.losses.outputs import require_same_batch
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
-from fdkd_lightning.ops.distributed import gather_rows
+from fdkd_lightning.ops.distributed import gather_rows, world_size
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.ops.tensor_checks import check_labels
@@ -148,6 +148,8 @@ class CRDLoss(DistillationLoss):
         labels = label_or_prediction(target, teacher)
         student_v = l2_normalize(self.student_embedding(student.features))
         teacher_v = l2_normalize(self.teacher_embedding(teacher.features.detach()))
+        if not len(student_v) and world_size() == 1:
+            return {"crd": student_v.sum() + teacher_v.sum()}
         drawn = torch.cat([slots[:, None], self._negatives(student, slots, labels)], 1)
         scores = torch.stack(
             [
@@ -177,7 +179,7 @@ class CRDLoss(DistillationLoss):
         log_likelihood = F.logsigmoid(odds[..., 0]).sum() + F.logsigmoid(-odds[..., 1:]).sum()
         rest = 2 * self.negatives * math.log(self.negatives / noise)
         if not len(student_v):
-            return {"crd": self.weight * log_likelihood}
+            return {"crd": self.weight * log_likelihood}  # other ranks have samples
         return {"crd": -self.weight * (log_likelihood / len(student_v) + rest)}
 
     def _slots(self, student: Output, teacher: Output, target: Tensor) -> Tensor:

@@ -61,13 +61,14 @@ class PublishedNegatives(NegativeSampler):
         for label in labels:
             check_count("labels", label, 0)
         classes = torch.as_tensor(labels, dtype=torch.int64)
-        if len(classes.unique()) < 2:
+        names = {*classes.tolist()}
+        if len(names) < 2:
             raise ValueError(
-                f"labels holds {len(labels)} samples of {len(classes.unique())} classes: negatives "
-                "are of other classes, so give at least two"
+                f"labels holds {len(labels)} samples of {len(names)} classes: negatives are of "
+                "other classes, so give at least two"
             )
         self.labels = classes
-        self.others = {int(c): (classes != c).nonzero().flatten() for c in classes.unique()}
+        self.others = {c: (classes != c).nonzero().flatten() for c in names}
 
     def __call__(self, index: Tensor, count: int) -> Tensor:
         """Draw the negatives."""
