@@ -178,9 +178,8 @@ class CRDLoss(DistillationLoss):
         odds = scores - log_mean[:, None, None] - math.log(noise)
         log_likelihood = F.logsigmoid(odds[..., 0]).sum() + F.logsigmoid(-odds[..., 1:]).sum()
         rest = 2 * self.negatives * math.log(self.negatives / noise)
-        if not len(student_v):
-            return {"crd": self.weight * log_likelihood}  # other ranks have samples
-        return {"crd": -self.weight * (log_likelihood / len(student_v) + rest)}
+        # A rank without samples takes part in the gathering, and adds nothing.
+        return {"crd": -self.weight * (log_likelihood / max(len(student_v), 1) + rest)}
 
     def _slots(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
         require_same_batch(student.features, teacher.features)
