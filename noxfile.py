@@ -107,6 +107,13 @@ def tests(session: nox.Session) -> None:
     run(session, "pytest", *session.posargs)
 
 
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def fuzz(session: nox.Session) -> None:
+    env = {"FDKD_FUZZ_CASES": "300"}
+    program = str(ENVIRONMENT / SCRIPTS / "pytest")
+    session.run(program, "tests/fuzz", *session.posargs, env=env, external=True)
+
+
 @nox.session(venv_backend="none", requires=["environment"])
 def examples(session: nox.Session) -> None:
     for example in sorted({*Path("examples").glob("*.py")} - {Path("examples/demo.py")}):

@@ -18,6 +18,8 @@ CROSS_CUTTING = {
     "test_sweep.py",
     "decoupler/test_ladder.py",
     "fuzz/test_tables.py",
+    "fuzz/test_tensors.py",
+    "fuzz/test_transforms.py",
     "losses/test_ladder.py",
     "export/test_published.py",
     "fuzz/test_checkpoints.py",

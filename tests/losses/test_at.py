@@ -183,3 +183,28 @@ def test_no_maps_are_an_error(of_student: int, of_teacher: int, who: str) -> Non
     )
     with pytest.raises(ValueError, match=f"0 maps of the {who}'s Output.*return its stages' maps"):
         ATLoss()(student, teacher, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0, 4.0])
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e5, 1e9])
+def test_the_scale_of_the_maps_does_not_matter(p: float, scale: float) -> None:
+    student, teacher = torch.randn(2, 3, 4, 5, 5, dtype=torch.float64).unbind()
+    expected = at_loss([student], [teacher], p).item()
+    maps = [(scale * student).float().requires_grad_()]
+    found = at_loss(maps, [(teacher / scale**0.5).float()], p)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    found.backward()
+    assert maps[0].grad is not None
+    assert maps[0].grad.isfinite().all()
+    assert maps[0].grad.any()
+
+
+def test_what_is_no_map_of_the_same_samples_is_named() -> None:
+    one, four = torch.randn(1, 2, 3, 3), torch.randn(4, 2, 3, 3)
+    with pytest.raises(ValueError, match=r"student has shape \[1, 2, 3, 3\], teacher \[4, 2, 3"):
+        at_loss([one], [four])
+    with pytest.raises(ValueError, match=r"map 0 of the teacher has dtype torch\.complex64"):
+        at_loss([four], [four.cfloat()])
+    with pytest.raises(ValueError, match="p=nan must be at least 1"):
+        at_loss([four], [four], p=float("nan"))
+    assert at_loss([four[:0]], [four[:0]]).item() == 0

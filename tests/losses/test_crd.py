@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.losses.crd import CRDLoss
+from fdkd_lightning.losses.negatives import NegativeSampler
 from fdkd_lightning.types import Output
 
 
@@ -375,3 +376,61 @@ def test_two_ranks_store_what_one_process_stores_of_the_whole_batch(
     torch.testing.assert_close(
         [a + b for a, b in zip(found[0][0], found[1][0], strict=True)], terms, rtol=1e-12, atol=0
     )
+
+
+@pytest.mark.parametrize("when", [0, 1])
+def test_a_teacher_of_nan_shows_in_the_loss_and_leaves_the_memory(when: int) -> None:
+    loss, student, teacher = made([0, 1, 2], memory_size=8, negatives=4)
+    target = torch.tensor([0, 1, 0])
+    for _ in range(when):
+        loss(student, teacher, target)
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    spoilt = teacher._replace(features=torch.full_like(teacher.features, torch.nan))
+    assert loss(student, spoilt, target)["crd"].isnan()
+    torch.testing.assert_close(loss.state_dict(), before, rtol=0, atol=0)
+    assert loss(student, teacher, target)["crd"].isfinite()
+    assert all(value.isfinite().all() for value in loss.state_dict().values())
+
+
+def test_given_negatives_are_those_of_the_sampler() -> None:
+    class Given(NegativeSampler):
+        def __call__(self, index: Tensor, count: int) -> Tensor:
+            return torch.tensor([[3, 11, 5, 6], [4, 4, 7, 0]])
+
+    loss, student, teacher = made(
+        [0, 1], memory_size=8, negatives=4, dim=3, temperature=1, sampler=Given()
+    )
+    drawn = [[0, 3, 3, 5, 6], [1, 4, 4, 7, 0]]
+    total = 0.0
+    for embedding, output, memory in (
+        (loss.student_embedding, student, loss.teacher_memory.clone()),
+        (loss.teacher_embedding, teacher, loss.student_memory.clone()),
+    ):
+        v = torch.nn.functional.normalize(embedding(output.features))
+        p = (v[:, None] * memory[torch.tensor(drawn)]).sum(2).exp()
+        p = p / (8 * p.mean())  # Z is M times the mean
+        positive, negative = p[:, 0], p[:, 1:]
+        total += (positive / (positive + 4 / 8 + 1e-7)).log().sum().item()
+        total += (4 / 8 / (negative + 4 / 8 + 1e-7)).log().sum().item()
+    found = loss(student, teacher, torch.tensor([0, 1]))["crd"].item()
+    assert found == pytest.approx(-0.8 * total / 2, rel=1e-6)
+
+
+def test_a_sampler_must_give_positions() -> None:
+    class Wrong(NegativeSampler):
+        def __call__(self, index: Tensor, count: int) -> Tensor:
+            return index
+
+    loss, student, teacher = made([0, 1], memory_size=8, negatives=4, sampler=Wrong())
+    with pytest.raises(ValueError, match=r"sampler gave torch.int64 \[2\]: let it .* \[2, 4\]"):
+        loss(student, teacher, torch.tensor([0, 1]))
+
+
+def test_no_samples_are_zero_with_a_gradient() -> None:
+    loss, student, teacher = made([0, 1], memory_size=8, negatives=4)
+    features = student.features[:0].clone().requires_grad_()
+    student = Output(features, student.logits[:0], index=torch.zeros(0, dtype=torch.long))
+    teacher = Output(teacher.features[:0], teacher.logits[:0])
+    term = loss(student, teacher, torch.zeros(0, dtype=torch.long))["crd"]
+    term.backward()
+    assert term.item() == 0

@@ -196,3 +196,19 @@ def test_other_classes_are_an_error() -> None:
     student, teacher = (Output(torch.ones(2, 8), torch.zeros(2, k)) for k in (3, 4))
     with pytest.raises(ValueError, match=r"\[2, 3\].*\[2, 4\].*same classes"):
         DISTLoss()(student, teacher, torch.tensor([0, 1]))
+
+
+def test_a_class_that_both_mask_adds_nothing() -> None:
+    student, teacher = torch.randn(2, 6, 4).double().unbind()
+    mask = torch.full((6, 1), -torch.inf).double()
+    _, three = dist_loss(student, teacher)
+    _, masked = dist_loss(torch.cat([student, mask], 1), torch.cat([teacher, mask], 1))
+    assert masked.item() == pytest.approx(three.item() * 4 / 5)
+    assert all(x.isfinite() for x in dist_loss(student, teacher.masked_fill(teacher > 1, -9e9)))
+
+
+def test_no_samples_are_zero_with_a_gradient() -> None:
+    student = torch.zeros(0, 3, requires_grad=True)
+    inter, intra = dist_loss(student, torch.zeros(0, 3))
+    (inter + intra).backward()
+    assert (inter.item(), intra.item()) == (0, 0)

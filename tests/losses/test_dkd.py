@@ -203,3 +203,37 @@ def test_other_classes_are_an_error() -> None:
     student, teacher = (Output(torch.ones(2, 8), torch.zeros(2, k)) for k in (3, 4))
     with pytest.raises(ValueError, match=r"\[2, 3\].*\[2, 4\].*same classes"):
         DKDLoss()(student, teacher, torch.tensor([0, 1]))
+
+
+def test_a_single_class_leaves_nothing_to_learn() -> None:
+    student = torch.randn(3, 1, requires_grad=True)
+    terms = dkd_loss(student, torch.randn(3, 1), torch.zeros(3, dtype=torch.long))
+    (gradient,) = torch.autograd.grad(sum(terms), student)
+    assert [term.item() for term in terms] == [0, 0]
+    assert not gradient.any()
+
+
+def test_masked_classes_are_left_out() -> None:
+    student, teacher = torch.randn(2, 4, 3).double().unbind()
+    student.requires_grad_()
+    mask, target = torch.full((4, 1), -torch.inf).double(), torch.tensor([0, 1, 2, 0])
+    expected = dkd_loss(student, teacher, target)
+    found = dkd_loss(torch.cat([student, mask], 1), torch.cat([teacher, mask], 1), target)
+    torch.testing.assert_close(found, expected)
+    # The teacher alone: with its target masked, all its mass is on the others.
+    alone = teacher.clone()
+    alone[range(4), target] = -torch.inf
+    tckd, nckd = dkd_loss(student, alone, target, 1.0)
+    p = student.softmax(1)[range(4), target]
+    assert tckd.item() == pytest.approx(-(1 - p).log().mean().item())
+    (gradient,) = torch.autograd.grad(tckd + nckd, student)
+    assert gradient.isfinite().all()
+    with pytest.raises(ValueError, match="student's logits mask a class"):
+        dkd_loss(alone, teacher, target)
+
+
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_a_target_that_is_no_class_is_named(label: int) -> None:
+    logits = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="target holds the class"):
+        dkd_loss(logits, logits, torch.tensor([0, label]))

@@ -458,3 +458,72 @@ def test_constant_features_keep_gradients_small(pair: Callable[..., Any], row: R
             if gradient is not None:
                 assert gradient.isfinite().all(), (d, value, whose)
                 assert gradient.norm() < bound, (d, value, whose)
+
+
+def spoilt(output: Output) -> Output:
+    """The output with NaN in the first sample."""
+    parts = [x.detach().clone() for x in leaves(output)]
+    for x in parts:
+        x[0] = torch.nan
+    features, logits, *maps = parts
+    return output._replace(features=features, logits=logits, maps=tuple(maps))
+
+
+@every_loss
+def test_nan_of_either_network_shows_in_the_loss(pair: Callable[..., Any], row: Row) -> None:
+    student, teacher, target = pair()
+    for networks in ((spoilt(student), teacher), (student, spoilt(teacher))):
+        if row.mutual:
+            networks[1].logits.requires_grad_()
+        terms = built(row, student, teacher)(*networks, target)
+        assert any(term.isnan() for term in terms.values())
+
+
+def samples(output: Output, count: int) -> Output:
+    features, logits, *maps = (x.detach()[:count].requires_grad_() for x in leaves(output))
+    return Output(features, logits, tuple(maps), output.index[:count])  # type: ignore[index]
+
+
+@every_loss
+def test_no_samples_are_zero_or_refused(pair: Callable[..., Any], row: Row) -> None:
+    student, teacher, target = pair()
+    outputs = samples(student, 0), samples(teacher, 0)
+    loss = built(row, student, teacher)
+    try:
+        terms = loss(*outputs, target[:0])
+    except ValueError as error:
+        assert row.least > 1 or row.batch_norm
+        assert "a batch of 0, and needs" in str(error)  # noqa: PT017
+        return
+    assert all(term == 0 for term in terms.values())
+    sum(terms.values()).backward()
+    assert any(x.grad is not None for x in leaves(outputs[0]))
+
+
+@every_loss
+def test_one_sample_is_not_compared_with_many(pair: Callable[..., Any], row: Row) -> None:
+    student, teacher, target = pair()
+    loss = built(row, student, teacher).eval()
+    with pytest.raises(ValueError, match=r"\[1, .*\[4, |\[4, .*\[1, |batch of 1,"):
+        loss(samples(student, 1), teacher, target)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.5])
+@pytest.mark.parametrize(
+    ("cls", "names"),
+    [
+        *((cls, ["weight"]) for cls in (AFDLoss, ATLoss, C2KDLoss, CRDLoss, FeatureLoss)),
+        *((cls, ["weight"]) for cls in (FreeKDLoss, HintLoss, InfoNCELoss, KDLoss, MFHLoss)),
+        *((cls, ["weight"]) for cls in (PKDLoss, SPLoss)),
+        (DISTLoss, ["beta", "gamma", "weight"]),
+        (DKDLoss, ["alpha", "beta", "weight"]),
+        (RKDLoss, ["distance_weight", "angle_weight"]),
+        (fdkd, ["lambda_low", "lambda_high"]),
+        (lambda **options: fdkd(alignment=True, **options), ["lambda_soft"]),
+        (lambda **options: MutualLoss(KDLoss(), **options), ["task_weight"]),
+    ],
+)
+def test_a_weight_is_finite_and_not_negative(cls: Any, names: list[str], value: float) -> None:
+    for name in names:
+        with pytest.raises(ValueError, match=f"{name}={value} must be at least 0"):
+            cls(**{name: value})

@@ -501,3 +501,33 @@ def test_a_run_moves_from_one_stage_to_the_other() -> None:
         optimizer.step()
     assert loss.general_channels().tolist() == [False, False, True, False]
     assert torch.equal(network(seen).argmax(1), target)
+
+
+def test_a_teacher_of_nan_leaves_the_saliency() -> None:
+    student = Output(torch.randn(4, 3), torch.randn(4, 3))
+    teacher = Output(torch.randn(4, 5), torch.randn(4, 3))
+    target = torch.tensor([0, 1, 2, 0])
+    loss = MFHLoss(joint_epochs=1)
+    loss.build(student, teacher)
+    spoilt = teacher._replace(features=torch.full((4, 5), torch.nan))
+    assert loss(student, spoilt, target)["joint"].isnan()
+    assert loss.general_channels().all()
+    loss(student, teacher, target)
+    assert loss.get_extra_state().isfinite().all()
+    assert loss.general_channels().sum() == 2
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_class_that_both_mask_is_left_out(epochs: int) -> None:
+    mask = torch.tensor([0.0, 0.0, -torch.inf])
+    student = Output(torch.randn(4, 3), (torch.randn(4, 3) + mask).requires_grad_())
+    teacher = Output(torch.randn(4, 5), torch.randn(4, 3) + mask)
+    loss = MFHLoss(joint_epochs=epochs)
+    loss.build(student, teacher)
+    terms = loss(student, teacher, torch.tensor([0, 1, -100, 0]))
+    sum(terms.values()).backward()
+    assert all(term.isfinite() for term in terms.values())
+    assert student.logits.grad is not None
+    assert student.logits.grad.isfinite().all()
+    assert not student.logits.grad[:, 2].any()
+    assert loss.get_extra_state().isfinite().all()

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -104,3 +105,20 @@ def test_other_shapes_are_an_error_that_names_the_projector(other: tuple[int, ..
     message = rf"\[2, 8\].*\[{', '.join(map(str, other))}\].*`projector`"
     with pytest.raises(ValueError, match=message):
         PKDLoss()(student, teacher, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("resize", ["student", "teacher"])
+def test_the_network_that_is_named_is_resized(resize: Literal["student", "teacher"]) -> None:
+    student, teacher = torch.randn(2, 3, 8, 6), torch.randn(2, 3, 4, 4)
+    small, large = student, teacher
+    if resize == "student":
+        small = torch.nn.functional.interpolate(student, (4, 4), mode="bilinear")
+    else:
+        large = torch.nn.functional.interpolate(teacher, (8, 6), mode="bilinear")
+    expected = pkd_loss(small, large)
+    assert torch.equal(pkd_loss(student, teacher, resize), expected)
+    outputs = (Output(x, torch.zeros(2, 3)) for x in (student, teacher))
+    terms = PKDLoss(weight=1.0, resize=resize)(*outputs, torch.tensor([0, 1]))
+    assert torch.equal(terms["pkd"], expected)
+    with pytest.raises(ValueError, match="`projector`"):
+        pkd_loss(student, teacher)

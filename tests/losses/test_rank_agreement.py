@@ -48,3 +48,11 @@ def test_it_has_no_gradient() -> None:
 def test_other_shapes_are_an_error() -> None:
     with pytest.raises(ValueError, match="same classes"):
         rank_agreement(torch.zeros(2, 3), torch.zeros(2, 4))
+
+
+def test_masked_classes_are_tied_and_nan_stays_nan() -> None:
+    a = torch.tensor([[-torch.inf, 1.0, -torch.inf, 2.0], [torch.nan, 1.0, 2.0, 3.0]])
+    b = torch.tensor([[0.0, 1.0, 2.0, 3.0]]).repeat(2, 1)
+    found = rank_agreement(a, b)
+    assert found[0].item() == pytest.approx(kendalltau([-9, 1, -9, 2], [0, 1, 2, 3]).statistic)
+    assert found[1].isnan()

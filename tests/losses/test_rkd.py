@@ -148,3 +148,25 @@ def test_no_teacher_is_an_error() -> None:
     output = Output(torch.ones(2, 8), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="RKDLoss has no term without a teacher"):
         RKDLoss()(output, None, torch.tensor([0, 1]))
+
+
+def test_squared_distances_are_those_of_the_official_code() -> None:
+    def official(x: torch.Tensor) -> torch.Tensor:
+        # pdist(squared=True), and RkdDistance.
+        square = x.pow(2).sum(1)
+        d = (square[:, None] + square[None] - 2 * x @ x.T).clamp(min=1e-12)
+        d[range(len(x)), range(len(x))] = 0
+        return d / d[d > 0].mean()
+
+    student, teacher = torch.randn(5, 4).double(), torch.randn(5, 7).double()
+    expected = torch.nn.functional.smooth_l1_loss(official(student), official(teacher))
+    assert rkd_loss(student, teacher, squared=True)[0].item() == pytest.approx(expected.item())
+    terms = RKDLoss(squared=True)(
+        Output(student, student), Output(teacher, teacher), torch.zeros(5, dtype=torch.long)
+    )
+    assert terms["distance"].item() == pytest.approx(25 * expected.item())
+
+
+def test_a_batch_of_one_is_not_compared_with_a_larger_one() -> None:
+    with pytest.raises(ValueError, match=r"student has shape \[1, 4\], teacher \[3, 4\]"):
+        rkd_loss(torch.randn(1, 4), torch.randn(3, 4))

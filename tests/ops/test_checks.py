@@ -2,7 +2,15 @@ import math
 
 import pytest
 
-from fdkd_lightning.ops.checks import check_choice, check_range, refuse_renamed_methods
+from fdkd_lightning.ops.checks import (
+    check_choice,
+    check_count,
+    check_flags,
+    check_optional_weights,
+    check_range,
+    check_weights,
+    refuse_renamed_methods,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +62,45 @@ def test_a_method_under_its_earlier_name_is_refused_with_the_new_one() -> None:
     with pytest.raises(TypeError, match=r"Loss\.record is now called logged_values"):
         refuse_renamed_methods(Loss, {"record": "logged_values"})
     refuse_renamed_methods(Child, {"record": "logged_values"})  # it defines nothing itself
+
+
+@pytest.mark.parametrize("value", [True, "1", None, [1]])
+def test_what_is_no_number_is_named(value: object) -> None:
+    for check in (check_range, check_count):
+        with pytest.raises(TypeError, match=r"^x=.* must be a (whole )?number$"):
+            check("x", value)
+
+
+def test_an_infinite_number_is_in_no_range() -> None:
+    with pytest.raises(ValueError, match="x=inf must be above 0 and finite, for example 4"):
+        check_range("x", math.inf, above=0, example=4)
+
+
+@pytest.mark.parametrize("value", [2.5, 2.0])
+def test_a_count_is_a_whole_number(value: float) -> None:
+    check_count("x", 2)
+    with pytest.raises(TypeError, match=f"x={value} must be a whole number, for example 3"):
+        check_count("x", value, example=3)
+    with pytest.raises(ValueError, match="x=0 must be at least 1"):
+        check_count("x", 0)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_weight_is_not_negative(value: float) -> None:
+    check_weights(a=0.0, b=2)
+    check_optional_weights(a=None)
+    for check in (check_weights, check_optional_weights):
+        with pytest.raises(ValueError, match=f"b={value} must be at least 0"):
+            check(a=1.0, b=value)
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", None])
+def test_a_flag_is_true_or_false(value: object) -> None:
+    check_flags(a=True)
+    with pytest.raises(TypeError, match=r"a=.* must be True or False"):
+        check_flags(a=value)
+
+
+def test_true_is_not_one_among_choices() -> None:
+    with pytest.raises(ValueError, match="x=True is unknown: choose 1"):
+        check_choice("x", True, (1,))

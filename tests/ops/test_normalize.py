@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,37 @@ def test_a_zero_vector_stays_zero_without_a_gradient() -> None:
 def test_gradients_of_normalising() -> None:
     x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(l2_normalize, x)
+
+
+@pytest.mark.parametrize("function", [l2_normalize, standardize])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30])
+def test_a_vector_without_a_length_becomes_nan_and_the_others_stay(
+    function: Callable[[torch.Tensor], torch.Tensor], bad: float
+) -> None:
+    x = torch.tensor([[1.0, 2.0, 4.0], [bad, 0.0, -1.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    found = function(x)
+    assert found[1].isnan().all()
+    assert torch.equal(found[::2], function(x[::2]))
+    assert found[0].norm().item() == pytest.approx(1)
+    assert found[2].tolist() == [0, 0, 0]
+    found.sum().backward()
+    assert x.grad is not None
+    assert x.grad[1].isnan().all()
+    assert x.grad[::2].isfinite().all()
+
+
+@pytest.mark.parametrize("function", [l2_normalize, standardize])
+def test_what_is_no_vector_is_named(function: Callable[..., torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"dim=2 is no axis .* \[2, 3\]: choose from -2 to 1"):
+        function(torch.zeros(2, 3), dim=2)
+    with pytest.raises(ValueError, match=r"x has dtype torch.int64: give floating-point"):
+        function(torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"shape \[2, 0\] has no values along dim=1"):
+        function(torch.zeros(2, 0))
+    with pytest.raises(TypeError, match="x is of type list"):
+        function([1.0])
+
+
+def test_the_source_of_a_band_has_its_shape() -> None:
+    with pytest.raises(ValueError, match=r"source has shape \[1, 4\], x \[2, 4\]"):
+        standardize(torch.randn(2, 4), source=torch.randn(1, 4))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import frequency_split
-from fdkd_lightning.types import Batch
+from fdkd_lightning.ops.tensor_checks import check_tensor
+from fdkd_lightning.types import Batch, Output
 
 
 class Similarity(NamedTuple):
@@ -41,7 +42,9 @@ def band_similarity(
         - x, y: [N, D]
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an argument has another type.
+        ValueError: If the features are not floating-point [N, D], the shapes differ, there is no
+            row, or the threshold is out of range.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), the similarity of uni-modal features: CREMA-D low 0.9113, high
@@ -52,11 +55,15 @@ def band_similarity(
         >>> [round(value, 4) for value in band_similarity(x, x)]
         [1.0, 1.0, 1.0]
     """
+    check_tensor("x", x, "[N, D]")
+    check_tensor("y", y, "[N, D]")
     if x.shape != y.shape or x.ndim != 2:
         raise ValueError(
             f"x {list(x.shape)} and y {list(y.shape)} must both be [N, D]: pair the rows and "
             "project both to one width"
         )
+    if not len(x):
+        raise ValueError(f"x and y have shape {list(x.shape)}: give at least one pair of rows")
     bands = [frequency_split(features, threshold, keep_dc=keep_dc) for features in (x, y)]
     whole = [low + high for low, high in bands]
     parts = [*zip(*bands, strict=True), whole]
@@ -78,6 +85,8 @@ def collect_features(model: nn.Module, batches: Iterable[Batch], modality: str) 
 
     Raises:
         KeyError: If a batch lacks the modality.
+        TypeError: If the model returns no ``Output``.
+        ValueError: If there is no batch.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -86,4 +95,16 @@ def collect_features(model: nn.Module, batches: Iterable[Batch], modality: str) 
         torch.Size([6, 16])
     """
     model.eval()
-    return torch.cat([model(batch[modality]).features for batch in batches])
+    features = []
+    for batch in batches:
+        if modality not in batch:
+            have = ", ".join(map(str, batch))
+            raise KeyError(f"modality={modality!r} is not in a batch, which holds {have}: name one")
+        output = model(batch[modality])
+        if not isinstance(output, Output):
+            kind = type(output).__name__
+            raise TypeError(f"model returned {kind}: give one that returns Output, FeatureModel(m)")
+        features.append(output.features)
+    if not features:
+        raise ValueError("batches is empty: give at least one batch")
+    return torch.cat(features)

@@ -3,12 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import refuse_renamed_methods
+from fdkd_lightning.ops.checks import check_count, refuse_renamed_methods
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_axis, check_tensor
 from fdkd_lightning.types import Bands
 
 
@@ -26,7 +28,9 @@ class Decoupler(nn.Module, ABC):
         - output: two tensors like x
 
     Raises:
-        TypeError: If a subclass defines a method under its name of an earlier version.
+        TypeError: If ``dim`` is no whole number, the input no tensor, or a subclass defines a
+            method under its name of an earlier version.
+        ValueError: If the input is not floating-point or has no axis ``dim``.
 
     Example:
         >>> import torch
@@ -44,6 +48,7 @@ class Decoupler(nn.Module, ABC):
 
     def __init__(self, dim: int = 1) -> None:
         super().__init__()
+        check_count("dim", dim, None, example=1)
         self.dim = dim
 
     @abstractmethod
@@ -79,6 +84,7 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
         - x: [N, D, ...], or D at ``dim``
         - output: two tensors like x
     """
+    check_features(x, dim)
     x = at_least_float32(x)
     mean = x.mean(dim, keepdim=True)
     # Centred first, so that a large mean costs the bands no precision; twice, since the first mean
@@ -86,17 +92,39 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
     centred = x - mean
     rest = centred.mean(dim, keepdim=True)
     centred = centred - rest
-    low = low_part(centred.movedim(dim, -1)).movedim(-1, dim)
+    # There is no Fourier transform of no samples.
+    low = low_part(centred.movedim(dim, -1)).movedim(-1, dim) if x.numel() else centred
     high = centred - low
     return Bands(low + rest + mean if keep_dc else low, high)
+
+
+def check_features(x: Tensor, dim: int) -> None:
+    """Raise unless features can be split along an axis.
+
+    Args:
+        x: The features.
+        dim: The axis.
+
+    Shape:
+        - x: [N, D, ...], or D at ``dim``
+
+    Raises:
+        TypeError: If ``x`` is no tensor.
+        ValueError: If ``x`` is not floating-point or has no axis ``dim``.
+    """
+    check_tensor("features", x, "[N, D, ...]")
+    check_axis("dim", dim, x)
 
 
 def check_threshold(threshold: float) -> None:
     """Raise unless the threshold is in (0, 1).
 
     Raises:
+        TypeError: If it is no number.
         ValueError: If it is outside, or NaN.
     """
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
+        raise TypeError(f"threshold={threshold!r} must be a number, for example 0.5")
     if not 0 < threshold < 1:
         raise ValueError(
             f"threshold={threshold} is outside (0, 1): it is the share of the non-zero "

@@ -3,8 +3,15 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, check_threshold, last_low_bin, split
+from fdkd_lightning.decoupler.base import (
+    Decoupler,
+    check_features,
+    check_threshold,
+    last_low_bin,
+    split,
+)
 from fdkd_lightning.decoupler.frequency import low_pass
+from fdkd_lightning.ops.checks import check_flags
 from fdkd_lightning.types import Bands
 
 
@@ -51,11 +58,13 @@ class DCTDecoupler(Decoupler):
     def __init__(self, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
         check_threshold(threshold)
+        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
         self.keep_dc = keep_dc
 
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
         size = x.shape[self.dim]
         cutoff = last_low_bin(self.threshold, size, size - 1, least=3)
 

@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, check_threshold, last_low_bin, split
+from fdkd_lightning.decoupler.base import (
+    Decoupler,
+    check_features,
+    check_threshold,
+    last_low_bin,
+    split,
+)
+from fdkd_lightning.ops.checks import check_flags
 from fdkd_lightning.types import Bands
 
 
@@ -51,6 +58,8 @@ def frequency_split(
         True
     """
     check_threshold(threshold)
+    check_flags(keep_dc=keep_dc)
+    check_features(x, dim)
     size = x.shape[dim]
     cutoff = last_low_bin(threshold, size, size // 2)
     return split(x, dim, keep_dc, lambda centred: low_pass(centred, cutoff))
@@ -83,6 +92,7 @@ class FrequencyDecoupler(Decoupler):
     def __init__(self, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
         check_threshold(threshold)
+        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
         self.keep_dc = keep_dc
 

@@ -3,9 +3,12 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, split
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.decoupler.base import Decoupler, check_features, split
+from fdkd_lightning.ops.checks import check_count, check_flags
 from fdkd_lightning.types import Bands
+
+MOST_LEVELS = 30
+"""With more levels a block is larger than any feature vector."""
 
 
 class HaarDecoupler(Decoupler):
@@ -47,12 +50,15 @@ class HaarDecoupler(Decoupler):
 
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
-        check_range("levels", levels, 1)
+        check_count("levels", levels)
+        check_count("levels", levels, None, MOST_LEVELS)
+        check_flags(keep_dc=keep_dc)
         self.levels = levels
         self.keep_dc = keep_dc
 
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
         size, block = x.shape[self.dim], 2**self.levels
         if block >= size:
             most = (size - 1).bit_length() - 1

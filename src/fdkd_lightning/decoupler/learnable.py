@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.decoupler.base import Decoupler, check_threshold, split
+from fdkd_lightning.decoupler.base import Decoupler, check_features, check_threshold, split
 from fdkd_lightning.decoupler.frequency import filtered
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_flags, check_range
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
 
@@ -71,6 +71,7 @@ class LearnableFrequencyDecoupler(Decoupler):
     ) -> None:
         super().__init__(dim)
         check_threshold(threshold)
+        check_flags(keep_dc=keep_dc)
         check_range("temperature", temperature, above=0, example=0.05)
         check_range("margin", margin, above=0, below=0.5, example=0.05)
         if not margin < threshold < 1 - margin:
@@ -96,6 +97,7 @@ class LearnableFrequencyDecoupler(Decoupler):
 
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
         size = x.shape[self.dim]
         if size < 4:
             raise ValueError(

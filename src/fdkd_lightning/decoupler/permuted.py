@@ -5,7 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler
+from fdkd_lightning.decoupler.base import Decoupler, check_features
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Bands
 
 
@@ -29,6 +30,10 @@ class PermutedDecoupler(Decoupler):
         - x: as for the wrapped split
         - output: two tensors like x
 
+    Raises:
+        TypeError: If ``decoupler`` is no split, or ``seed`` no whole number.
+        ValueError: If ``seed`` is negative.
+
     Example:
         >>> from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
         >>> low, high = PermutedDecoupler(FrequencyDecoupler(), seed=1)(torch.randn(8, 64))
@@ -37,12 +42,17 @@ class PermutedDecoupler(Decoupler):
     """
 
     def __init__(self, decoupler: Decoupler, seed: int = 0) -> None:
+        if not isinstance(decoupler, Decoupler):
+            kind = type(decoupler).__name__
+            raise TypeError(f"decoupler is of type {kind}: give a split, FrequencyDecoupler()")
+        check_count("seed", seed, 0, 2**63 - 1)
         super().__init__(decoupler.dim)
         self.decoupler = decoupler
         self.seed = seed
 
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
         order, inverse = _permutation(x.shape[self.dim], self.seed, x.device)
         bands: Bands = self.decoupler(x.index_select(self.dim, order))
         return Bands(*(band.index_select(self.dim, inverse) for band in bands))

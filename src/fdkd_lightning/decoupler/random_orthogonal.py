@@ -6,7 +6,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, check_threshold, last_low_bin, split
+from fdkd_lightning.decoupler.base import (
+    Decoupler,
+    check_features,
+    check_threshold,
+    last_low_bin,
+    split,
+)
+from fdkd_lightning.ops.checks import check_count, check_flags
 from fdkd_lightning.types import Bands
 
 
@@ -56,12 +63,15 @@ class RandomOrthogonalDecoupler(Decoupler):
     ) -> None:
         super().__init__(dim)
         check_threshold(threshold)
+        check_count("seed", seed, 0, 2**63 - 1)
+        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
         self.seed = seed
         self.keep_dc = keep_dc
 
     def forward(self, x: Tensor) -> Bands:
         """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
         size = x.shape[self.dim]
         width = 2 * last_low_bin(self.threshold, size, size // 2)
 

@@ -1,7 +1,7 @@
 from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
-from .c2kd import C2KDLoss as C2KDLoss, non_target_kl as non_target_kl
+from .c2kd import C2KDLoss as C2KDLoss
 from .composite import CompositeLoss as CompositeLoss
 from .controls import LabelSmoothingLoss as LabelSmoothingLoss, ShuffledPairs as ShuffledPairs
 from .crd import CRDLoss as CRDLoss
@@ -9,7 +9,8 @@ from .dist import DISTLoss as DISTLoss, dist_loss as dist_loss
 from .dkd import DKDLoss as DKDLoss, dkd_loss as dkd_loss
 from .fdkd import FDKDLoss as FDKDLoss
 from .feature import FeatureLoss as FeatureLoss, feature_loss as feature_loss
-from .freekd import FreeKDLoss as FreeKDLoss, freekd_prompts as freekd_prompts
+from .freekd import FreeKDLoss as FreeKDLoss
+from .freekd_prompts import freekd_prompts as freekd_prompts
 from .hint import HintLoss as HintLoss
 from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
 from .kd import KDLoss as KDLoss, kd_loss as kd_loss
@@ -18,6 +19,8 @@ from .log_mse import LogMSELoss as LogMSELoss, log_mse_loss as log_mse_loss
 from .mfh import MFHLoss as MFHLoss
 from .mfh_saliency import mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
+from .negatives import NegativeSampler as NegativeSampler, PublishedNegatives as PublishedNegatives
+from .non_target import non_target_kl as non_target_kl
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
 from .rank_agreement import rank_agreement as rank_agreement
 from .reduction import (

@@ -6,15 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.losses.base import (
-    DistillationLoss,
-    require_batch,
-    require_teacher,
-    stage_map,
-)
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import require_batch, require_same_batch, stage_map
+from fdkd_lightning.ops.checks import check_count, check_range, check_weights
+from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
+from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
 
@@ -38,7 +37,9 @@ def attention_distances(student: Sequence[Tensor], teacher: Sequence[Tensor]) ->
         - output: [N, T, S]
 
     Raises:
-        RuntimeError: If a list is empty or the batch sizes differ.
+        TypeError: If a map is no tensor.
+        ValueError: If a list is empty, a map is not floating-point [N, C, H, W], or the numbers of
+            samples differ.
 
     Reference:
         Ji et al. (arXiv 2102.02973); clovaai/attention-feature-distillation, distill/AFD.py
@@ -49,6 +50,15 @@ def attention_distances(student: Sequence[Tensor], teacher: Sequence[Tensor]) ->
         >>> attention_distances(maps, maps[:2]).shape
         torch.Size([2, 2, 3])
     """
+    if not student or not teacher:
+        raise ValueError(
+            f"the student has {len(student)} maps, the teacher {len(teacher)}: give at least one "
+            "map of each"
+        )
+    for role, maps in (("student", student), ("teacher", teacher)):
+        for i, stage in enumerate(maps):
+            check_tensor(f"map {i} of the {role}", stage, "[N, C, H, W]", 4)
+            require_same_batch(student[0], stage)
     student_activities = [_activity(stage) for stage in student]
     rows = []
     for stage in teacher:
@@ -90,8 +100,8 @@ class AFDLoss(DistillationLoss):
         - logits, target: not used
 
     Raises:
-        ValueError: If ``size`` is not above 0, there is no teacher, a network has no maps, or
-            a batch of one is given in training (BatchNorm).
+        ValueError: If ``size`` is below 1, the weight negative or not finite, there is no teacher,
+            a network has no maps, or a batch of one is given in training (BatchNorm).
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
@@ -113,7 +123,9 @@ class AFDLoss(DistillationLoss):
 
     def __init__(self, size: int = 128, weight: float = 200.0) -> None:
         super().__init__()
+        check_count("size", size, None, example=128)
         check_range("size", size, above=0, example=128)
+        check_weights(weight=weight)
         self.size = size
         self.weight = weight
         self.attention = None
@@ -147,12 +159,12 @@ class AFDLoss(DistillationLoss):
             require_batch(self, len(student_maps[0]), 2, why)
         distances = attention_distances(student_maps, teacher_maps)
         attention = self.attention(student_maps, teacher_maps).to(distances.dtype)
-        return {"afd": self.weight * (attention * distances).sum((1, 2)).mean()}
+        return {"afd": self.weight * mean((attention * distances).sum((1, 2)))}
 
 
 def _activity(stage: Tensor) -> Tensor:
     """Mean square over the channels: [N, C, H, W] -> [N, 1, H, W]."""
-    return at_least_float32(stage).square().mean(1, keepdim=True)
+    return in_range(at_least_float32(stage), 2, (1, 2, 3)).square().mean(1, keepdim=True)
 
 
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:

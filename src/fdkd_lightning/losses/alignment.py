@@ -8,6 +8,7 @@ from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.ops.probed_linear import ProbedLinear
+from fdkd_lightning.ops.tensor_checks import check_labels, check_tensor
 from fdkd_lightning.types import IGNORE_INDEX, Bands
 
 
@@ -61,6 +62,11 @@ class SharedAlignmentHead(nn.Module):
 
     def forward(self, bands: Bands) -> Bands:
         """Compute the class scores of each band."""
+        if bands.low.shape[:1] != bands.high.shape[:1]:
+            raise ValueError(
+                f"the low band has shape {list(bands.low.shape)}, the high band "
+                f"{list(bands.high.shape)}: give the bands of the same features"
+            )
         return Bands(self.low(bands.low.relu()), self.high(bands.high.relu()))
 
 
@@ -94,11 +100,12 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
         >>> scores_at(torch.zeros(2, 5, 1, 7), torch.Size([])).shape
         torch.Size([2, 5])
     """
+    check_tensor("class scores", scores, "[N, K] or [N, K, H, W]", *range(2, 6))
     if scores.shape[2:] == size:
         return scores
     if not size:
         return scores.flatten(2).mean(2)
-    if scores.ndim != 4:
+    if scores.ndim != 4 or len(size) != 2:
         raise ValueError(
             f"class scores {list(scores.shape)} of whole samples meet labels of {list(size)} "
             "positions: give features that are maps [N, D, H, W] "
@@ -131,7 +138,8 @@ def alignment_loss(
         - output: scalar
 
     Raises:
-        ValueError: If scores of whole samples meet labels of pixels.
+        TypeError: If an argument has another type.
+        ValueError: If scores of whole samples meet labels of pixels, or do not fit the labels.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 10.
@@ -142,10 +150,12 @@ def alignment_loss(
         >>> round((loss / 4).exp().item(), 4)
         4.0
     """
+    _check_target("target", target)
     low, high = (scores_at(band, target.shape[1:]) for band in student)
     loss = cross_entropy(low, target) + cross_entropy(high, target)
     if teacher is not None:
         target = target if teacher_target is None else teacher_target
+        _check_target("teacher_target", target)
         low, high = (scores_at(band, target.shape[1:]) for band in teacher)
         loss = loss + cross_entropy(low, target) + cross_entropy(high, target)
     return loss
@@ -188,7 +198,8 @@ def soft_alignment_loss(
         - output: scalar
 
     Raises:
-        ValueError: If scores of whole samples meet labels of pixels.
+        TypeError: If an argument has another type.
+        ValueError: If scores of whole samples meet labels of pixels, or do not fit the labels.
 
     Example:
         >>> logits = torch.tensor([[1.0, 2.0], [5.0, 0.0]])
@@ -196,9 +207,12 @@ def soft_alignment_loss(
         >>> soft_alignment_loss(bands, bands, logits, torch.tensor([-100, 0]))
         tensor(0.)
     """
+    check_tensor("prediction", prediction, "[N, K] or [N, K, H, W]", *range(2, 6))
+    size = prediction.shape[:1] + prediction.shape[2:]
     loss = torch.zeros((), device=prediction.device)
     teacher_target = target if teacher_target is None else teacher_target
     for scores, labels in ((student, target), (teacher, teacher_target)):
+        check_labels("target", labels, size, f"prediction {list(prediction.shape)}")
         unlabelled = labels == IGNORE_INDEX
         for band in scores:
             band = scores_at(band, labels.shape[1:])
@@ -206,3 +220,8 @@ def soft_alignment_loss(
             total = (divergence * unlabelled).sum()
             loss = loss + mean_over_ranks(total, unlabelled.sum().to(total.dtype))
     return loss
+
+
+def _check_target(name: str, target: Tensor) -> None:
+    if not isinstance(target, Tensor) or not target.ndim:
+        raise TypeError(f"{name} is {target!r}: give an int64 tensor of classes, [N] or [N, H, W]")

@@ -7,10 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import require_same_batch, stage_map
+from fdkd_lightning.ops.checks import check_choice, check_count, check_range, check_weights
+from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
+from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
 Distance = Literal["squared", "norm"]
@@ -32,7 +36,8 @@ def at_loss(
 
     A is a stage's feature map. In each pair of maps the larger is average-pooled to the smaller,
     separately in height and width: a spectrogram may be wider and less high than an image. The
-    official code compares heights only, and pools to a square.
+    official code compares heights only, and pools to a square. As Q does not depend on the scale of
+    A, a map whose powers would leave the range of float32 is first divided by a power of 2.
 
     Args:
         student: The student's maps, one per stage.
@@ -49,7 +54,9 @@ def at_loss(
         - output: scalar
 
     Raises:
-        ValueError: If the numbers of maps differ or are zero, or ``distance`` is unknown.
+        TypeError: If an argument has another type.
+        ValueError: If the numbers of maps or of samples differ or are zero, a map is not
+            floating-point [N, C, H, W], ``p`` is below 1, or ``distance`` is unknown.
 
     Reference:
         Zagoruyko and Komodakis 2017 (arXiv 1612.03928), Eq. 2; szagoruyko/attention-transfer,
@@ -66,23 +73,28 @@ def at_loss(
             "same number, at least one. Choose `stages` that both have, or let the models return "
             "their stages' maps"
         )
+    check_range("p", p, 1, example=2)
     check_choice("distance", distance, get_args(Distance))
+    for i, (student_map, teacher_map) in enumerate(zip(student, teacher, strict=True)):
+        check_tensor(f"map {i} of the student", student_map, "[N, C, H, W]", 4)
+        check_tensor(f"map {i} of the teacher", teacher_map, "[N, C, H, W]", 4)
+        require_same_batch(student_map, teacher_map)
     total = torch.zeros((), device=student[0].device)
     for student_map, teacher_map in zip(student, teacher, strict=True):
         height, width = map(min, student_map.shape[2:], teacher_map.shape[2:])
         student_attention = _attention(student_map, (height, width), p)
         difference = student_attention - _attention(teacher_map.detach(), (height, width), p)
         if distance == "norm":
-            total = total + torch.linalg.vector_norm(difference, dim=1).mean() / 2
+            total = total + mean(torch.linalg.vector_norm(difference, dim=1)) / 2
         else:
-            total = total + difference.square().mean()
+            total = total + mean(difference.square())
     return total
 
 
 def _attention(x: Tensor, size: tuple[int, int], p: float) -> Tensor:
     x = at_least_float32(x)
     x = x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size)
-    return l2_normalize(x.abs().pow(p).mean(1).flatten(1))
+    return l2_normalize(in_range(x.abs(), p, (1, 2, 3)).pow(p).mean(1).flatten(1))
 
 
 class ATLoss(DistillationLoss):
@@ -125,8 +137,11 @@ class ATLoss(DistillationLoss):
         super().__init__()
         check_range("p", p, 1, example=2)
         check_choice("distance", distance, get_args(Distance))
+        check_weights(weight=weight)
         if stages is not None and not stages:
             raise ValueError(f"stages={stages} names no stage: give indices, or None for all")
+        for stage in stages or ():
+            check_count("stages", stage, None, example=-1)
         self.p = p
         self.distance: Distance = distance
         self.stages = None if stages is None else tuple(stages)

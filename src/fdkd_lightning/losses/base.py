@@ -1,11 +1,13 @@
-"""Contract of all distillation losses, and the checks that they share."""
+"""Contract of all distillation losses."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.losses.outputs import check_outputs
 from fdkd_lightning.ops.checks import refuse_renamed_methods
+from fdkd_lightning.ops.tensor_checks import check_labels
 from fdkd_lightning.types import IGNORE_INDEX, Output
 
 RENAMED_METHODS = {
@@ -24,7 +26,9 @@ class DistillationLoss(nn.Module, ABC):
     cross-entropy.
 
     Raises:
-        TypeError: If a subclass defines a method under a name of an earlier version.
+        TypeError: If a subclass defines a method under a name of an earlier version; by a call, if
+            an argument has another type.
+        ValueError: By a call, if tensors are not floating-point.
 
     Example:
         >>> import torch
@@ -40,6 +44,14 @@ class DistillationLoss(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         refuse_renamed_methods(cls, RENAMED_METHODS)
+
+    def __call__(
+        self, student: Output, teacher: Output | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Check types and dtypes, then compute the terms by ``forward``."""
+        check_outputs(student, teacher)
+        terms: dict[str, Tensor] = super().__call__(student, teacher, target)
+        return terms
 
     @abstractmethod
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
@@ -130,76 +142,6 @@ def require_teacher(loss: nn.Module, teacher: Output | None) -> Output:
     return teacher
 
 
-def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
-    """Raise unless both tensors have the same shape.
-
-    Args:
-        name: The tensors' name in the error, a plural.
-        student: The student's tensor.
-        teacher: The teacher's tensor.
-        remedy: The next step, which the error suggests.
-
-    Shape:
-        - student, teacher: any
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    if student.shape != teacher.shape:
-        raise ValueError(
-            f"the student's {name} have shape {list(student.shape)}, "
-            f"the teacher's {list(teacher.shape)}: {remedy}"
-        )
-
-
-def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
-    """Raise if the batch has fewer samples than the loss is defined for.
-
-    Args:
-        loss: The loss, which the error names.
-        size: The number of samples, N.
-        least: The smallest number allowed.
-        why: The reason, which the error states.
-
-    Raises:
-        ValueError: If N is smaller.
-    """
-    if size < least:
-        raise ValueError(
-            f"{type(loss).__name__} got a batch of {size}, and needs at least {least}: {why}. "
-            "Let the data drop a last batch that is too small (drop_last)"
-        )
-
-
-def stage_map(role: str, output: Output, stage: int) -> Tensor:
-    """Return the feature map of a stage.
-
-    Args:
-        role: "student" or "teacher", for the error.
-        output: The network's output.
-        stage: Index into ``output.maps``; negative indices count from the end.
-
-    Shape:
-        - output: [N, C, H, W], or [N, C, 1, L] for tokens
-
-    Raises:
-        ValueError: If there is no such stage, or its map does not have four dimensions.
-    """
-    try:
-        found = output.maps[stage]
-    except IndexError:
-        raise ValueError(
-            f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
-            "choose another stage, or let the model return its stages' maps"
-        ) from None
-    if found.ndim != 4:
-        raise ValueError(
-            f"map {stage} of the {role}'s Output has shape {list(found.shape)}, not [N, C, H, W]: "
-            "let the model arrange tokens on the grid of the image, or as [N, C, 1, L]"
-        )
-    return found
-
-
 def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
     """Return the labels, with the teacher's predictions in place of missing ones.
 
@@ -212,16 +154,16 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
     Shape:
         - target, output: [N] or [N, H, W]
 
+    Raises:
+        TypeError: If the target is no int64 tensor.
+        ValueError: If it does not fit the teacher's logits.
+
     Example:
         >>> teacher = Output(torch.zeros(2, 8), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
         >>> label_or_prediction(torch.tensor([-100, 1]), teacher)
         tensor([1, 1])
     """
+    logits = teacher.logits
+    size = logits.shape[:1] + logits.shape[2:]
+    check_labels("target", target, size, f"the teacher's logits {list(logits.shape)}")
     return torch.where(target == IGNORE_INDEX, teacher.logits.argmax(1), target)
-
-
-PROJECTOR_REMEDY = (
-    "set the module's `projector` to fdkd_lightning.Projector(), which brings the student's "
-    "features to the teacher's width, grid and rank"
-)
-CLASSES_REMEDY = "teacher and student must be trained on the same classes"

@@ -1,85 +1,35 @@
 """C2KD: both networks learn from proxies, on samples where these rank the classes alike."""
 
-from typing import Literal, get_args
+import copy
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.losses.base import (
-    CLASSES_REMEDY,
-    DistillationLoss,
-    label_or_prediction,
-    require_batch,
-    require_same_shape,
-    stage_map,
-)
+from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction
 from fdkd_lightning.losses.kd import kd_loss
+from fdkd_lightning.losses.non_target import NonTarget, non_target_kl
+from fdkd_lightning.losses.outputs import require_batch, stage_map
 from fdkd_lightning.losses.rank_agreement import rank_agreement
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import (
+    check_choice,
+    check_count,
+    check_flags,
+    check_range,
+    check_weights,
+)
 from fdkd_lightning.ops.cross_entropy import cross_entropy
-from fdkd_lightning.ops.divergence import softened_kl
+from fdkd_lightning.ops.divergence import check_logits, check_masks
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
-
-NonTarget = Literal["zero", "masked"]
-"""Set the target's logit to 0, as the official code does, or remove it from the softmax."""
-
-
-def non_target_kl(
-    student: Tensor,
-    teacher: Tensor,
-    target: Tensor,
-    selected: Tensor,
-    non_target: NonTarget = "zero",
-) -> Tensor:
-    r"""KL divergence over the non-target classes of the selected samples, in float32.
-
-    .. math::
-        \frac{1}{N} \sum_i m_i \,
-        \mathrm{KL}\big(\mathrm{softmax}(\tilde z^t_i) \,\|\, \mathrm{softmax}(\tilde z^s_i)\big)
-
-    The divisor N is the batch size, not the number of selected samples, as in the official code.
-
-    Args:
-        student: Logits that are trained.
-        teacher: Logits to learn from; they get no gradient.
-        target: Class of each sample.
-        selected: m, the mask of the samples to include.
-        non_target: How z~ excludes the target. ``"zero"`` sets its logit to 0 (official code): the
-            target keeps a share of the softmax, equal in both only if the other logits are.
-            ``"masked"`` removes it from the softmax, as DKD intends with its -1000: the divergence
-            is then 0 for two classes.
-
-    Shape:
-        - student, teacher: [N, K], the same
-        - target: [N], without -100
-        - selected: [N], bool
-        - output: scalar
-
-    Raises:
-        ValueError: If the shapes differ or ``non_target`` is unknown.
-
-    Reference:
-        Huo et al., C2KD (CVPR 2024); huofushuo/C2KD, cramed/utils/helper.py (ntkl).
-
-    Example:
-        >>> logits = torch.tensor([[7.0, 1.0, 2.0]])
-        >>> target, selected = torch.tensor([0]), torch.tensor([True])
-        >>> non_target_kl(logits, torch.tensor([[-5.0, 1.0, 2.0]]), target, selected)
-        tensor(0.)
-    """
-    require_same_shape("logits", student, teacher, CLASSES_REMEDY)
-    student, teacher = (
-        _exclude(at_least_float32(logits), target, non_target) for logits in (student, teacher)
-    )
-    return (selected * softened_kl(student, teacher, reduction="none")).mean()
 
 
 class C2KDLoss(DistillationLoss):
     r"""Customised cross-modal distillation through proxies, in both directions.
 
     Each network has a proxy classifier, :math:`p = \mathrm{Lin}(\mathrm{LeakyReLU}_{0.1}(
-    \mathrm{BN}(W \, \mathrm{GAP}(f))))`, of the map f of one stage. :math:`\bar x` is x without
+    \mathrm{BN}(W \, \mathrm{GAP}(f))))`, of the map f of one stage. Where a network masks a class
+    (-inf), its proxy is compared with it without that class. :math:`\bar x` is x without
     gradient, KL(x || y) the divergence of their softmax (T = 1, mean over the batch) and N(y, x)
     is :func:`non_target_kl`. The terms are
 
@@ -106,6 +56,8 @@ class C2KDLoss(DistillationLoss):
         non_target: ``"zero"`` (official code) or ``"masked"``; see :func:`non_target_kl`.
         train_teacher: Pass gradients to the teacher, and add the terms in brackets.
         weight: Factor of all terms; the official code sets 1.
+        activation: Activation of the proxies, copied for each; None: LeakyReLU(0.1), as for CREMA-D
+            and AVE. For VGGSound the official code has ``nn.ReLU()``.
 
     Shape:
         - maps: [N, C, H, W]; C, H and W may differ between the networks; N at least 2 in training
@@ -121,7 +73,7 @@ class C2KDLoss(DistillationLoss):
     Reference:
         Huo et al., "C2KD: Bridging the Modality Gap for Cross-Modal Knowledge Distillation",
         CVPR 2024, pp. 16006-16015 (not on arXiv); huofushuo/C2KD, cramed/utils/helper.py and
-        module.py (Tea, Stu).
+        module.py (Tea, Stu); vggsound/utils/module.py (ReLU).
 
     Example:
         >>> output = Output(torch.zeros(2, 8), torch.zeros(2, 3), (torch.ones(2, 4, 8, 8),))
@@ -141,8 +93,12 @@ class C2KDLoss(DistillationLoss):
         non_target: NonTarget = "zero",
         train_teacher: bool = False,
         weight: float = 1.0,
+        activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_count("stage", stage, None, example=2)
+        check_flags(train_teacher=train_teacher)
+        check_weights(weight=weight)
         check_range("threshold", threshold, -1, below=1, example=0)
         check_choice("non_target", non_target, get_args(NonTarget))
         self.stage = stage
@@ -150,6 +106,8 @@ class C2KDLoss(DistillationLoss):
         self.non_target = non_target
         self.train_teacher = train_teacher
         self.weight = weight
+        # In a tuple, so that it is no part of the loss beside its copies in the proxies.
+        self._activation = (nn.LeakyReLU(0.1) if activation is None else activation,)
         self.student_proxy = None
         self.teacher_proxy = None
 
@@ -157,12 +115,13 @@ class C2KDLoss(DistillationLoss):
         """Create the proxies for the stage's channels and the number of classes."""
         student_map, classes = self._map("student", student), student.logits.shape[1]
         if self.student_proxy is None:
-            self.student_proxy = _proxy(student_map.shape[1], classes)
+            self.student_proxy = _proxy(student_map.shape[1], classes, *self._activation)
         if teacher is None:
             return
-        require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
+        check_logits(student.logits, teacher.logits)
         if self.teacher_proxy is None:
-            self.teacher_proxy = _proxy(self._map("teacher", teacher).shape[1], classes)
+            channels = self._map("teacher", teacher).shape[1]
+            self.teacher_proxy = _proxy(channels, classes, *self._activation)
 
     def heads(self, student: Output) -> dict[str, Tensor]:
         """Return the logits of the student's proxy, once it is built."""
@@ -177,17 +136,19 @@ class C2KDLoss(DistillationLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""
         p_s = self._proxy_logits(self.student_proxy, self._map("student", student))
-        student_term = kd_loss(p_s, student.logits, 1.0) + kd_loss(student.logits, p_s, 1.0)
+        student_term = kd_loss(p_s, student.logits, 1.0)
+        student_term = student_term + kd_loss(student.logits, _masked(p_s, student.logits), 1.0)
         terms = {"student": self.weight * student_term}
         if teacher is None:
             return terms
-        require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
+        check_logits(student.logits, teacher.logits)
+        check_masks(student.logits, teacher.logits)
         teacher = self._detached_unless_trained(teacher)
         p_t = self._proxy_logits(self.teacher_proxy, self._map("teacher", teacher))
         teacher_term = kd_loss(p_t, teacher.logits, 1.0)
         if self.train_teacher:
             label = target if teacher.label is None else teacher.label
-            teacher_term = teacher_term + kd_loss(teacher.logits, p_t, 1.0)
+            teacher_term = teacher_term + kd_loss(teacher.logits, _masked(p_t, teacher.logits), 1.0)
             teacher_term = teacher_term + cross_entropy(teacher.logits, label)
         classes = label_or_prediction(target, teacher)
         selected = rank_agreement(p_t, p_s) > self.threshold
@@ -225,21 +186,19 @@ class C2KDLoss(DistillationLoss):
         return teacher
 
 
-def _exclude(logits: Tensor, target: Tensor, non_target: NonTarget) -> Tensor:
-    check_choice("non_target", non_target, get_args(NonTarget))
-    if non_target == "zero":
-        return logits.scatter(1, target.unsqueeze(1), 0.0)
-    # The K - 1 columns other than the target's, in their order.
-    column = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
-    return logits.gather(1, column + (column >= target.unsqueeze(1)))
+def _masked(proxy: Tensor, logits: Tensor) -> Tensor:
+    return proxy.masked_fill(logits == -torch.inf, -torch.inf)
 
 
-def _proxy(channels: int, classes: int) -> nn.Sequential:
+def _proxy(channels: int, classes: int, activation: nn.Module) -> nn.Sequential:
     # On pooled maps a 1x1 convolution with BatchNorm2d is a linear layer with BatchNorm1d.
     linear = nn.Linear(channels, channels, bias=False)
     nn.init.kaiming_normal_(linear.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(
-        linear, nn.BatchNorm1d(channels), nn.LeakyReLU(0.1), nn.Linear(channels, classes)
+        linear,
+        nn.BatchNorm1d(channels),
+        copy.deepcopy(activation),
+        nn.Linear(channels, classes),
     )
 
 

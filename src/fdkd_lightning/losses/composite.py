@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fdkd_lightning.losses.base import DistillationLoss, TeacherRequiredError
 from fdkd_lightning.losses.schedule import WarmUp, WeightSchedule
 from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
+from fdkd_lightning.ops.checks import check_weights
 from fdkd_lightning.types import Output
 
 T = TypeVar("T")
@@ -29,8 +30,9 @@ class CompositeLoss(WrapperLoss):
         - features, logits, maps, target: as the losses require
 
     Raises:
+        TypeError: If an entry is no loss, or no number or schedule.
         ValueError: If ``losses`` is empty, a name contains a dot or a slash, or ``weights`` names
-            no loss.
+            no loss or holds a negative number.
         TeacherRequiredError: If there is no teacher, and no loss has a term without one.
 
     Example:
@@ -59,6 +61,13 @@ class CompositeLoss(WrapperLoss):
         for name in weights or {}:
             if name not in losses:
                 raise ValueError(f"weights names {name!r}, which is none of {', '.join(losses)}")
+        for name, loss in losses.items():
+            if not isinstance(loss, DistillationLoss):
+                kind = type(loss).__name__
+                raise TypeError(f"losses[{name!r}] is of type {kind}: give a loss, KDLoss()")
+        for name, weight in (weights or {}).items():
+            if not isinstance(weight, WeightSchedule):
+                check_weights(**{f"weights[{name!r}]": weight})
         self.losses = nn.ModuleDict(losses)
         self.weights = dict(weights or {})
         self._epoch = 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
+from fdkd_lightning.losses.outputs import require_same_batch
 from fdkd_lightning.losses.wrapper import WrapperLoss
 from fdkd_lightning.ops.checks import check_choice, check_range
 from fdkd_lightning.ops.cross_entropy import cross_entropy
@@ -59,6 +60,12 @@ class ShuffledPairs(WrapperLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the criterion's terms for the mismatched pairs."""
         teacher = require_teacher(self, teacher)
+        require_same_batch(student.features, teacher.features)
+        if target.shape[:1] != teacher.features.shape[:1]:
+            raise ValueError(
+                f"target has shape {list(target.shape)}, the teacher's features "
+                f"{list(teacher.features.shape)}: give one label per sample, -100 for none"
+            )
         other = next_of_group(self._groups(teacher, target))
         shuffled = Output(
             teacher.features[other],
@@ -94,6 +101,8 @@ def next_of_group(group: Tensor) -> Tensor:
         >>> next_of_group(torch.tensor([5, 2, 5, 2, 7, 5])).tolist()
         [2, 3, 5, 1, 4, 0]
     """
+    if not len(group):
+        return group
     order = group.argsort(stable=True)
     ordered = group[order]
     first = order[torch.searchsorted(ordered, ordered)]

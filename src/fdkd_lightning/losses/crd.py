@@ -7,10 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
-from fdkd_lightning.ops.checks import check_range
-from fdkd_lightning.ops.distributed import gather_rows
+from fdkd_lightning.losses.negatives import NegativeSampler
+from fdkd_lightning.losses.outputs import require_same_batch
+from fdkd_lightning.ops.checks import check_count, check_range, check_weights
+from fdkd_lightning.ops.distributed import gather_rows, world_size
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.probed_linear import ProbedLinear
+from fdkd_lightning.ops.tensor_checks import check_labels
 from fdkd_lightning.types import Output
 
 EPSILON = 1e-7
@@ -46,7 +49,8 @@ class CRDLoss(DistillationLoss):
       slots than K. The expectation is the same.
 
     The memory is updated in training mode, after the scores are computed. Under DDP every rank
-    keeps the same memory, with the samples of all ranks.
+    keeps the same memory, with the samples of all ranks. A batch whose embeddings are not finite
+    has a loss of NaN and leaves the memory unchanged, so that later batches do not suffer from it.
 
     Args:
         negatives: K, the number of negatives per sample, at least 1.
@@ -57,6 +61,8 @@ class CRDLoss(DistillationLoss):
         temperature: Tau, above 0.
         momentum: Mu, from 0 to 1.
         weight: Factor w of the term.
+        sampler: Chooses the negatives by their positions in the data set; None: as above.
+            :class:`~fdkd_lightning.losses.PublishedNegatives` is the published choice.
 
     Shape:
         - features: [N, D]; D may differ between the networks
@@ -97,11 +103,13 @@ class CRDLoss(DistillationLoss):
         temperature: float = 0.07,
         momentum: float = 0.5,
         weight: float = 0.8,
+        sampler: NegativeSampler | None = None,
     ) -> None:
         super().__init__()
-        check_range("negatives", negatives, 1, example=16384)
-        check_range("memory_size", memory_size, 2, example=32768)
-        check_range("dim", dim, 1, example=128)
+        check_count("negatives", negatives, example=16384)
+        check_count("memory_size", memory_size, 2, example=32768)
+        check_count("dim", dim, example=128)
+        check_weights(weight=weight)
         check_range("temperature", temperature, above=0, example=0.07)
         check_range("momentum", momentum, 0, 1, example=0.5)
         self.negatives = negatives
@@ -110,6 +118,7 @@ class CRDLoss(DistillationLoss):
         self.temperature = temperature
         self.momentum = momentum
         self.weight = weight
+        self.sampler = sampler
         self.student_embedding = ProbedLinear(out_features=dim)
         self.teacher_embedding = ProbedLinear(out_features=dim)
         for name in ("student_memory", "teacher_memory"):
@@ -139,7 +148,9 @@ class CRDLoss(DistillationLoss):
         labels = label_or_prediction(target, teacher)
         student_v = l2_normalize(self.student_embedding(student.features))
         teacher_v = l2_normalize(self.teacher_embedding(teacher.features.detach()))
-        drawn = torch.cat([slots[:, None], self._draw(slots, labels)], 1)
+        if not len(student_v) and world_size() == 1:
+            return {"crd": student_v.sum() + teacher_v.sum()}
+        drawn = torch.cat([slots[:, None], self._negatives(student, slots, labels)], 1)
         scores = torch.stack(
             [
                 self._scores(student_v, self.teacher_memory, drawn),
@@ -158,16 +169,20 @@ class CRDLoss(DistillationLoss):
             log_means.logsumexp(0) - math.log(len(rows)),
         )
         if self.training:
-            self.log_mean.copy_(log_mean)
-            self._update_memory(student_rows, teacher_rows, slots, labels)
+            # A row of NaN would stay in the memory for good. The loss of this step shows it.
+            is_finite = rows.isfinite().all()
+            self.log_mean.copy_(torch.where(is_finite, log_mean, self.log_mean))
+            self._update_memory(student_rows, teacher_rows, slots, labels, is_finite)
         # log(P / (K / M + epsilon)); logsigmoid is finite where exp would overflow.
         noise = self.negatives + EPSILON * self.memory_size
         odds = scores - log_mean[:, None, None] - math.log(noise)
         log_likelihood = F.logsigmoid(odds[..., 0]).sum() + F.logsigmoid(-odds[..., 1:]).sum()
         rest = 2 * self.negatives * math.log(self.negatives / noise)
-        return {"crd": -self.weight * (log_likelihood / len(student_v) + rest)}
+        # A rank without samples takes part in the gathering, and adds nothing.
+        return {"crd": -self.weight * (log_likelihood / max(len(student_v), 1) + rest)}
 
     def _slots(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
+        require_same_batch(student.features, teacher.features)
         for role, features in (("student", student.features), ("teacher", teacher.features)):
             if features.ndim != 2 or target.ndim != 1:
                 raise ValueError(
@@ -179,7 +194,22 @@ class CRDLoss(DistillationLoss):
                 "the student's Output has no index, by which CRD stores samples: the batch "
                 "needs 'index', each sample's position in its data set"
             )
+        check_labels("index", student.index, target.shape, f"target {list(target.shape)}")
         return student.index % self.memory_size
+
+    def _negatives(self, student: Output, slots: Tensor, labels: Tensor) -> Tensor:
+        """Slots of the negatives: [N, K]."""
+        if self.sampler is None:
+            return self._draw(slots, labels)
+        assert student.index is not None  # _slots has checked it
+        chosen = self.sampler(student.index, self.negatives)
+        size = (len(slots), self.negatives)
+        if chosen.dtype != torch.int64 or chosen.shape != size:
+            raise ValueError(
+                f"sampler gave {chosen.dtype} {list(chosen.shape)}: let it return int64 positions "
+                f"in the data set, {list(size)}"
+            )
+        return chosen.to(slots.device) % self.memory_size
 
     def _draw(self, slots: Tensor, labels: Tensor) -> Tensor:
         """K slots of other classes for each sample: [N, K]."""
@@ -203,12 +233,18 @@ class CRDLoss(DistillationLoss):
 
     @torch.no_grad()
     def _update_memory(
-        self, student_rows: Tensor, teacher_rows: Tensor, slots: Tensor, labels: Tensor
+        self,
+        student_rows: Tensor,
+        teacher_rows: Tensor,
+        slots: Tensor,
+        labels: Tensor,
+        is_finite: Tensor,
     ) -> None:
         # DDP may repeat samples to fill an epoch: the last one is stored, on every device.
         order = torch.arange(len(slots), device=slots.device)
         last = ((slots[:, None] == slots) * order).amax(1)
         for memory, v in ((self.student_memory, student_rows), (self.teacher_memory, teacher_rows)):
             mixed = self.momentum * memory[slots].to(v.dtype) + (1 - self.momentum) * v[last]
-            memory[slots] = l2_normalize(mixed).to(memory.dtype)
-        self.labels[slots] = labels[last]
+            updated = l2_normalize(mixed).to(memory.dtype)
+            memory[slots] = torch.where(is_finite, updated, memory[slots])
+        self.labels[slots] = torch.where(is_finite, labels[last], self.labels[slots])

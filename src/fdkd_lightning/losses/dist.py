@@ -4,13 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    CLASSES_REMEDY,
-    DistillationLoss,
-    require_same_shape,
-    require_teacher,
-)
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.ops.checks import check_range, check_weights
+from fdkd_lightning.ops.divergence import check_logits, check_masks
 from fdkd_lightning.ops.normalize import standardize
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
@@ -37,7 +33,9 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
     to 1e8. Consequences: in a batch of one, ``intra`` is :math:`\tau^2`. Probabilities that vary
     by much less than 1e-4 hardly correlate even with themselves, because of the 1e-8, so classes
     that neither network predicts in the batch keep ``intra`` above zero. With two classes the
-    correlation within a sample is 1 or -1 and has zero gradient, so only ``intra`` trains.
+    correlation within a sample is 1 or -1 and has zero gradient, so only ``intra`` trains. A class
+    that both networks mask (-inf) in the whole batch adds 0 to ``intra``. For an empty batch both
+    distances are 0.
 
     Args:
         student: The student's logits.
@@ -52,7 +50,9 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
         - output: two scalars
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an argument has another type.
+        ValueError: If the logits are not floating-point or their shapes differ, the temperature is
+            not above 0, or (on a CPU) the student masks a class that the teacher does not mask.
 
     Reference:
         Huang et al. 2022 (arXiv 2205.10536); hunto/image_classification_sota,
@@ -63,16 +63,27 @@ def dist_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> tup
         >>> [round(distance.item(), 4) for distance in dist_loss(logits, logits + 5)]
         [0.0, 0.0]
     """
-    require_same_shape("logits", student, teacher, CLASSES_REMEDY)
+    check_range("temperature", temperature, above=0, example=1)
+    check_logits(student, teacher)
+    check_masks(student, teacher)
+    masked = _by_class((student == -torch.inf) & (teacher == -torch.inf)).all(1)
     student = _predictions(student, temperature)
     teacher = _predictions(teacher.detach(), temperature)
-    inter, intra = (1 - _correlation(student, teacher, dim).mean() for dim in (0, 1))
+    if not student.shape[1]:
+        return student.sum(), student.sum()
+    inter = 1 - _correlation(student, teacher, 0).mean()
+    # Nobody predicts a class that both mask in the whole batch: it adds no distance.
+    intra = 1 - _correlation(student, teacher, 1).masked_fill(masked, 1.0).mean()
     return temperature**2 * inter, temperature**2 * intra
 
 
 def _predictions(logits: Tensor, temperature: float) -> Tensor:
     """Probabilities of the classes in all samples: [N, K] -> [K, N], [N, K, H, W] -> [K, N H W]."""
-    return F.softmax(at_least_float32(logits) / temperature, dim=1).movedim(1, 0).flatten(1)
+    return _by_class(F.softmax(at_least_float32(logits) / temperature, dim=1))
+
+
+def _by_class(x: Tensor) -> Tensor:
+    return x.movedim(1, 0).flatten(1)
 
 
 def _correlation(x: Tensor, y: Tensor, dim: int) -> Tensor:
@@ -105,8 +116,8 @@ class DISTLoss(DistillationLoss):
         - target: not used
 
     Raises:
-        ValueError: If the temperature is not above 0, there is no teacher, or the numbers of
-            classes differ.
+        ValueError: If the temperature is not above 0, a weight negative or not finite, there is no
+            teacher, or the numbers of classes differ.
 
     Reference:
         Huang et al. 2022 (arXiv 2205.10536); hunto/image_classification_sota,
@@ -128,6 +139,7 @@ class DISTLoss(DistillationLoss):
     ) -> None:
         super().__init__()
         check_range("temperature", temperature, above=0, example=1)
+        check_weights(beta=beta, gamma=gamma, weight=weight)
         self.beta = beta
         self.gamma = gamma
         self.temperature = temperature

@@ -4,17 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    CLASSES_REMEDY,
-    DistillationLoss,
-    label_or_prediction,
-    require_same_shape,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.schedule import WarmUp
-from fdkd_lightning.ops.checks import check_range
-from fdkd_lightning.ops.divergence import kl_divergence
+from fdkd_lightning.ops.checks import check_count, check_range, check_weights
+from fdkd_lightning.ops.divergence import check_logits, check_masks, kl_divergence
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
 from fdkd_lightning.types import Output
 
 # The official code subtracts this from the target's logit to remove it from a softmax.
@@ -37,7 +32,8 @@ def dkd_loss(
 
     All probabilities are kept as logarithms. The official code takes the logarithm of
     probabilities that may be rounded to 0, and its loss is then infinite. With two classes the
-    only other class has the share 1 in both predictions: NCKD is zero, with zero gradient.
+    only other class has the share 1 in both predictions: NCKD is zero, with zero gradient. With
+    one class both are zero, and for an empty batch. A class that the teacher masks (-inf) adds 0.
 
     Args:
         student: The student's logits.
@@ -54,7 +50,10 @@ def dkd_loss(
         - output: two scalars
 
     Raises:
-        ValueError: If the shapes of the logits differ.
+        TypeError: If an argument has another type.
+        ValueError: If the logits are not floating-point or their shapes differ, the target is not
+            one class each, the temperature is not above 0, or (on a CPU) the student masks a class
+            that the teacher does not mask.
 
     Reference:
         Zhao et al. 2022 (arXiv 2203.08679); megvii-research/mdistiller,
@@ -67,21 +66,38 @@ def dkd_loss(
         >>> round(tckd.item(), 4), nckd
         (0.4973, tensor(0.))
     """
-    require_same_shape("logits", student, teacher, CLASSES_REMEDY)
+    check_range("temperature", temperature, above=0, example=4)
+    check_logits(student, teacher)
+    size = student.shape[:1] + student.shape[2:]
+    check_labels("target", target, size, f"logits {list(student.shape)}")
+    check_masks(student, teacher)
     student = at_least_float32(student)
     teacher = teacher.detach().to(student.dtype)
     student, teacher = student / temperature, teacher / temperature
-    is_target = torch.zeros_like(student, dtype=torch.bool).scatter(1, target.unsqueeze(1), True)
+    is_target = _one_hot(target, student)
     tckd = kl_divergence(_target_or_not(student, is_target), _target_or_not(teacher, is_target))
     nckd = kl_divergence(_non_target(student, is_target), _non_target(teacher, is_target))
     return temperature**2 * tckd, temperature**2 * nckd
+
+
+def _one_hot(target: Tensor, logits: Tensor) -> Tensor:
+    empty = torch.zeros_like(logits, dtype=torch.bool)
+    try:
+        return empty.scatter(1, target.unsqueeze(1), True)
+    except (IndexError, RuntimeError):
+        # Only now: the check reads values. -100 is no class here.
+        check_classes("target", target.where(target >= 0, -1), logits.shape[1])
+        raise
 
 
 def _target_or_not(logits: Tensor, is_target: Tensor) -> Tensor:
     """Log-probabilities of two events, the target class and any other class: [N, 2, ...]."""
     log_probabilities = F.log_softmax(logits, dim=1)
     target = log_probabilities.masked_fill(~is_target, 0.0).sum(1)
-    other = log_probabilities.masked_fill(is_target, -torch.inf).logsumexp(1)
+    # log 0 where there is no other class, without the NaN that is its gradient.
+    others = log_probabilities.masked_fill(is_target, -torch.inf)
+    none = (others == -torch.inf).all(1)
+    other = others.masked_fill(none.unsqueeze(1), 0.0).logsumexp(1).masked_fill(none, -torch.inf)
     return torch.stack([target, other], 1)
 
 
@@ -116,8 +132,9 @@ class DKDLoss(DistillationLoss):
         - target: [N] or [N, H, W], -100 for unlabelled samples
 
     Raises:
-        ValueError: If the temperature is not above 0, the warm-up is negative, there is no
-            teacher, or the numbers of classes differ.
+        TypeError: If the warm-up is no whole number.
+        ValueError: If the temperature is not above 0, a weight or the warm-up is negative, there is
+            no teacher, or the numbers of classes differ.
 
     Reference:
         Zhao et al. 2022 (arXiv 2203.08679); megvii-research/mdistiller,
@@ -139,7 +156,8 @@ class DKDLoss(DistillationLoss):
     ) -> None:
         super().__init__()
         check_range("temperature", temperature, above=0, example=4)
-        check_range("warmup", warmup, 0, example=20)
+        check_count("warmup", warmup, 0, example=20)
+        check_weights(alpha=alpha, beta=beta, weight=weight)
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature

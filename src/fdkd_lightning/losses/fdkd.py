@@ -9,16 +9,12 @@ from fdkd_lightning.losses.alignment import (
     scores_at,
     soft_alignment_loss,
 )
-from fdkd_lightning.losses.base import (
-    PROJECTOR_REMEDY,
-    DistillationLoss,
-    require_same_shape,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.log_mse import LogMSELoss
+from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_optional_weights, check_range
 from fdkd_lightning.types import Bands, Output
 
 
@@ -74,7 +70,7 @@ class FDKDLoss(DistillationLoss):
 
     Raises:
         ValueError: If no term is left, ``lambda_soft`` is given without ``alignment``,
-            ``soft_temperature`` is out of range, the features' shapes differ, the decoupler uses
+            an argument is out of range, the features' shapes differ, the decoupler uses
             the name of another term, or there is no teacher and no term without one.
 
     Reference:
@@ -107,6 +103,9 @@ class FDKDLoss(DistillationLoss):
         soft_temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        check_optional_weights(
+            lambda_low=lambda_low, lambda_high=lambda_high, lambda_soft=lambda_soft
+        )
         if lambda_low is None and lambda_high is None and not (alignment or band_heads):
             raise ValueError(
                 "lambda_low=None, lambda_high=None and no classifiers leave no term: give one of "
@@ -160,10 +159,10 @@ class FDKDLoss(DistillationLoss):
             student_low, student_high = self._standardize(student.features, student_bands)  # Eq. 7
             teacher_low, teacher_high = self._standardize(features, teacher_bands)
             if self.lambda_low is not None:  # Eq. 8
-                distance = self.low_loss(student_low, teacher_low)
+                distance = _distance(self.low_loss, student_low, teacher_low)
                 terms["low"] = self.lambda_low * scale * distance
             if self.lambda_high is not None:  # Eq. 6 and 9
-                distance = self.high_loss(student_high, teacher_high)
+                distance = _distance(self.high_loss, student_high, teacher_high)
                 terms["high"] = self.lambda_high * scale * distance
         if self.alignment is not None:  # Eq. 10
             terms |= self._align(self.alignment, student_bands, teacher_bands, teacher, target)
@@ -231,3 +230,9 @@ class FDKDLoss(DistillationLoss):
                 "of FDKDLoss: give it another name"
             )
         return terms | more
+
+
+def _distance(loss: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
+    # The mean over no samples would be NaN.
+    distance: Tensor = loss(student, teacher) if student.numel() else student.sum()
+    return distance

@@ -1,14 +1,11 @@
 """Feat: mean squared error of the features."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    PROJECTOR_REMEDY,
-    DistillationLoss,
-    require_same_shape,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
+from fdkd_lightning.ops.checks import check_weights
+from fdkd_lightning.ops.mean import mean_squared_error
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
@@ -22,10 +19,11 @@ def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Shape:
         - student, teacher: [N, D] or [N, D, H, W], the same; the mean runs over pixels too
-        - output: scalar
+        - output: scalar, 0 for an empty batch
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an argument is no tensor.
+        ValueError: If the features are not floating-point or their shapes differ.
 
     Reference:
         The row "Feat" of FD-CMKD (arXiv 2511.19887), Table 1.
@@ -37,7 +35,7 @@ def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """
     require_same_shape("features", student, teacher, PROJECTOR_REMEDY)
     student = at_least_float32(student)
-    return F.mse_loss(student, teacher.detach().to(student.dtype))
+    return mean_squared_error(student, teacher.detach().to(student.dtype))
 
 
 class FeatureLoss(DistillationLoss):
@@ -51,7 +49,8 @@ class FeatureLoss(DistillationLoss):
         - target: not used
 
     Raises:
-        ValueError: If there is no teacher or the features' shapes differ.
+        ValueError: If the weight is negative or not finite, there is no teacher, or the features'
+            shapes differ.
 
     Reference:
         The row "Feat" of FD-CMKD (arXiv 2511.19887), Table 1.
@@ -65,6 +64,7 @@ class FeatureLoss(DistillationLoss):
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
+        check_weights(weight=weight)
         self.weight = weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:

@@ -3,16 +3,12 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.losses.base import (
-    DistillationLoss,
-    require_batch,
-    require_same_shape,
-    require_teacher,
-    stage_map,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import require_batch, require_same_shape, stage_map
+from fdkd_lightning.ops.checks import check_count, check_weights
+from fdkd_lightning.ops.mean import mean_squared_error
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
 
@@ -51,8 +47,9 @@ class HintLoss(DistillationLoss):
         - logits, target: not used
 
     Raises:
-        ValueError: If there is no teacher or no such stage, no convolution fits the sizes, the maps
-            have another size than in :meth:`build`, or BN gets one value per channel in training.
+        ValueError: If the weight is negative, there is no teacher or no such stage, no convolution
+            fits the sizes, the maps have another size than in :meth:`build`, or BN gets fewer than
+            two values per channel in training.
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
@@ -74,6 +71,8 @@ class HintLoss(DistillationLoss):
 
     def __init__(self, stage: int = 1, weight: float = 100.0) -> None:
         super().__init__()
+        check_count("stage", stage, None, example=1)
+        check_weights(weight=weight)
         self.stage = stage
         self.weight = weight
         self.regressor = None
@@ -100,15 +99,17 @@ class HintLoss(DistillationLoss):
                 "HintLoss has no regressor yet: call build(student, teacher) with the outputs of "
                 "a batch before the first forward"
             )
-        if self.training and teacher_map.shape[2:].numel() == 1:
+        if self.training:
             why = "BatchNorm needs more than one value per channel"
-            require_batch(self, len(teacher_map), 2, why)
+            require_batch(
+                self, len(teacher_map), 2 if teacher_map.shape[2:].numel() == 1 else 1, why
+            )
         regressed = self.regressor(student_map.to(next(self.regressor.parameters()).dtype))
         require_same_shape(
             "regressed maps", regressed, teacher_map, "the loss was built for another input size"
         )
         regressed = at_least_float32(regressed)
-        error = F.mse_loss(regressed, teacher_map.detach().to(regressed.dtype))
+        error = mean_squared_error(regressed, teacher_map.detach().to(regressed.dtype))
         return {"hint": self.weight * error}
 
     def _maps(self, student: Output, teacher: Output) -> tuple[Tensor, Tensor]:

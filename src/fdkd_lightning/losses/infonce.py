@@ -5,13 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.decoupler import Decoupler
-from fdkd_lightning.losses.base import (
-    PROJECTOR_REMEDY,
-    DistillationLoss,
-    require_same_shape,
-    require_teacher,
-)
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
+from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.distributed import gather_rows, row_counts
 from fdkd_lightning.ops.normalize import l2_normalize, standardize
 from fdkd_lightning.types import Output
@@ -38,7 +34,9 @@ def info_nce_loss(student: Tensor, teacher: Tensor, temperature: float = 0.07) -
         - output: scalar
 
     Raises:
-        ValueError: If the shapes differ, or are not [N, D].
+        TypeError: If an argument has another type.
+        ValueError: If the features are not floating-point [N, D], their shapes differ, or the
+            temperature is not above 0.
 
     Reference:
         A. van den Oord et al., "Representation learning with contrastive predictive coding"
@@ -49,6 +47,7 @@ def info_nce_loss(student: Tensor, teacher: Tensor, temperature: float = 0.07) -
         >>> info_nce_loss(torch.ones(4, 8), torch.ones(4, 8))  # log 4: all pairs are equal
         tensor(1.3863)
     """
+    check_range("temperature", temperature, above=0, example=0.07)
     require_same_shape("features", student, teacher, PROJECTOR_REMEDY)
     if student.ndim != 2:
         raise ValueError(
@@ -59,6 +58,8 @@ def info_nce_loss(student: Tensor, teacher: Tensor, temperature: float = 0.07) -
     # Autocast would compute the product in bf16, whose rounding errors the temperature multiplies.
     with torch.autocast(student.device.type, enabled=False):
         scores = student @ teacher.T / temperature
+    if not len(scores):
+        return scores.sum()
     pair = torch.arange(len(scores), device=scores.device)
     return (F.cross_entropy(scores, pair) + F.cross_entropy(scores.T, pair)) / 2
 
@@ -88,8 +89,8 @@ class InfoNCELoss(DistillationLoss):
         - target: not used
 
     Raises:
-        ValueError: If the temperature is not above 0, there is no teacher, or the features' shapes
-            differ or are not [N, D].
+        ValueError: If the temperature is not above 0, the weight negative, there is no teacher, or
+            the features' shapes differ or are not [N, D].
 
     Reference:
         A. Radford et al., "Learning transferable visual models from natural language supervision"
@@ -112,6 +113,7 @@ class InfoNCELoss(DistillationLoss):
     ) -> None:
         super().__init__()
         check_range("temperature", temperature, above=0, example=0.07)
+        check_weights(weight=weight)
         self.temperature = temperature
         self.decoupler = decoupler
         self.weight = weight

@@ -3,12 +3,10 @@
 from torch import Tensor
 
 from fdkd_lightning.losses.base import (
-    CLASSES_REMEDY,
     DistillationLoss,
-    require_same_shape,
     require_teacher,
 )
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.types import Output
 
@@ -27,10 +25,12 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
 
     Shape:
         - student, teacher: [N, K] or [N, K, H, W], the same; the mean runs over pixels too
-        - output: scalar
+        - output: scalar, 0 for an empty batch
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an argument has another type.
+        ValueError: If the logits are not floating-point or their shapes differ, the temperature is
+            not above 0, or (on a CPU) the student masks a class that the teacher does not mask.
 
     Reference:
         Hinton et al. 2015 (arXiv 1503.02531); megvii-research/mdistiller, distillers/KD.py.
@@ -41,7 +41,6 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
         >>> kd_loss(logits, logits + 5)
         tensor(0.)
     """
-    require_same_shape("logits", student, teacher, CLASSES_REMEDY)
     return softened_kl(student, teacher, temperature)
 
 
@@ -61,8 +60,8 @@ class KDLoss(DistillationLoss):
         - target: not used
 
     Raises:
-        ValueError: If the temperature is not above 0, there is no teacher, or the numbers of
-            classes differ.
+        ValueError: If the temperature is not above 0, the weight negative or not finite, there is
+            no teacher, or the numbers of classes differ.
 
     Reference:
         Hinton et al. 2015 (arXiv 1503.02531); megvii-research/mdistiller, distillers/KD.py.
@@ -77,6 +76,7 @@ class KDLoss(DistillationLoss):
     def __init__(self, temperature: float = 4.0, weight: float = 1.0) -> None:
         super().__init__()
         check_range("temperature", temperature, above=0, example=4)
+        check_weights(weight=weight)
         self.temperature = temperature
         self.weight = weight
 

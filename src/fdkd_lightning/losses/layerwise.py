@@ -7,9 +7,10 @@ from typing import cast, get_args
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.losses.base import DistillationLoss, stage_map
+from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.outputs import stage_map
 from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_count, check_weights
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.ops.spatial import Positions, arrange
@@ -56,9 +57,9 @@ class LayerwiseLoss(WrapperLoss):
         - target: [N]; or [N, H, W], for criteria with classifiers and ``"resize"``
 
     Raises:
-        ValueError: If ``stages`` is empty or repeats one, ``weights`` has another length,
-            ``positions`` is unknown, an output lacks a stage, ``"resize"`` meets a sequence and a
-            grid, or a map's width is not the one that the loss was built for.
+        ValueError: If ``stages`` is empty or repeats one, ``weights`` has another length or holds a
+            negative number, ``positions`` is unknown, an output lacks a stage, ``"resize"`` meets a
+            sequence and a grid, or a map's width is not the one that the loss was built for.
 
     Reference:
         FD-CMKD (arXiv 2511.19887) compares final features only. X. Jiao et al., "TinyBERT" (arXiv
@@ -89,6 +90,10 @@ class LayerwiseLoss(WrapperLoss):
                 f"weights={list(weights)} must be one number for each of stages={list(stages)}"
             )
         check_choice("positions", positions, get_args(Positions))
+        for stage in stages:
+            check_count("stages", stage, None, example=-1)
+        for weight in weights or ():
+            check_weights(weights=weight)
         self.stages = tuple(stages)
         self.weights = (1.0,) * len(stages) if weights is None else tuple(weights)
         self.positions = positions

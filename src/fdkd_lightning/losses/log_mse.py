@@ -1,9 +1,10 @@
 """Mean squared error of signed logarithms: the weak distance of the high bands."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fdkd_lightning.losses.outputs import require_same_shape
 from fdkd_lightning.losses.signed_log import signed_log1p
+from fdkd_lightning.ops.mean import mean_squared_error
 
 
 def log_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -18,7 +19,11 @@ def log_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Shape:
         - student, teacher: any, the same
-        - output: scalar
+        - output: scalar, 0 for an empty batch
+
+    Raises:
+        TypeError: If an argument is no tensor.
+        ValueError: If the values are not floating-point, or the shapes differ.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 9.
@@ -28,7 +33,8 @@ def log_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
         >>> log_mse_loss(torch.zeros(4), torch.ones(4)).sqrt()
         tensor(0.6931)
     """
-    return F.mse_loss(signed_log1p(student), signed_log1p(teacher))
+    require_same_shape("values", student, teacher, "give bands of the same features' size")
+    return mean_squared_error(signed_log1p(student), signed_log1p(teacher))
 
 
 class LogMSELoss(nn.Module):

@@ -4,20 +4,15 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    CLASSES_REMEDY,
-    DistillationLoss,
-    require_same_shape,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.mfh_saliency import permutation_errors
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import sum_over_ranks
-from fdkd_lightning.ops.divergence import softened_kl
+from fdkd_lightning.ops.divergence import check_logits, check_masks, softened_kl
+from fdkd_lightning.ops.mean import mean_squared_error
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.types import Output
@@ -88,8 +83,9 @@ class MFHLoss(DistillationLoss):
     ) -> None:
         super().__init__()
         check_range("drop", drop, 0, below=1, example=0.75)
-        check_range("joint_epochs", joint_epochs, 0, example=5)
-        check_range("repeats", repeats, 1, example=10)
+        check_count("joint_epochs", joint_epochs, 0, example=5)
+        check_count("repeats", repeats, example=10)
+        check_weights(weight=weight)
         check_range("temperature", temperature, above=0, example=1)
         self.classifier = ProbedLinear()
         self.drop = drop
@@ -143,20 +139,25 @@ class MFHLoss(DistillationLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the weighted terms."""
         teacher = require_teacher(self, teacher)
-        require_same_shape("logits", student.logits, teacher.logits, CLASSES_REMEDY)
+        check_logits(student.logits, teacher.logits)
+        check_masks(student.logits, teacher.logits)
+        # h predicts the teacher's classes: those that it masks are masked in h.
+        masked = teacher.logits == -torch.inf
         features = self._features(teacher)
-        logits = self.classifier(features)
+        logits = self.classifier(features).masked_fill(masked, -torch.inf)
         label = target if teacher.label is None else teacher.label
         terms = {"classifier": cross_entropy(logits, label)}
         student_logits = at_least_float32(student.logits)
         dtype = student_logits.dtype
         if self._epoch < self.joint_epochs:
-            terms["joint"] = F.mse_loss(student_logits, logits.to(dtype))
+            both = [x.masked_fill(masked, 0.0) for x in (student_logits, logits.to(dtype))]
+            terms["joint"] = mean_squared_error(*both)
             if self.training and self.saliency is None and self._epoch == self.joint_epochs - 1:
                 self._measure(student_logits.detach(), features)
             return terms
         with torch.no_grad():
             general = self.classifier(self._frozen(features)).to(dtype)
+            general = general.masked_fill(masked, -torch.inf)
         divergence = softened_kl(student_logits, general, self.temperature, "class_mean")
         terms["kd"] = self.weight * divergence
         return terms
@@ -169,7 +170,8 @@ class MFHLoss(DistillationLoss):
         """
         count = len(self._total)
         kept = torch.ones(count, dtype=torch.bool)
-        if self._batches:
+        # Without a finite batch nothing was measured.
+        if self._batches and (self.saliency is not None or bool(self._total.any())):
             # 0.29 * 100 is 28.999999999999996.
             least = self._total.argsort(stable=True)[: int(self.drop * count + 1e-9)].cpu()
             kept[least] = False
@@ -184,7 +186,10 @@ class MFHLoss(DistillationLoss):
         assert weight is not None
         assert bias is not None
         errors = permutation_errors(logits, features, weight, bias, self.repeats)
-        self._total = self._total.to(errors.device) + sum_over_ranks(errors)
+        errors = sum_over_ranks(errors)
+        # A batch of NaN, which its loss shows, would spoil the sum for good.
+        errors = torch.where(errors.isfinite().all(), errors, 0.0)
+        self._total = self._total.to(errors.device) + errors
         self._batches += 1
 
     def _features(self, teacher: Output) -> Tensor:
@@ -192,5 +197,10 @@ class MFHLoss(DistillationLoss):
             raise ValueError(
                 f"the teacher's features have shape {list(teacher.features.shape)}: MFH permutes "
                 "channels of vectors [N, D], so let the model pool its maps"
+            )
+        if len(teacher.features) != len(teacher.logits):
+            raise ValueError(
+                f"the teacher's features have shape {list(teacher.features.shape)}, its logits "
+                f"{list(teacher.logits.shape)}: give the same samples"
             )
         return teacher.features.detach()

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_tensor
 
 
 def mfh_saliency(
@@ -39,7 +40,9 @@ def mfh_saliency(
         - output: [D], from 0 to 1
 
     Raises:
-        ValueError: If ``repeats`` is below 1.
+        TypeError: If an argument has another type.
+        ValueError: If ``repeats`` is below 1, there is no sample, or the shapes do not fit each
+            other.
 
     Reference:
         Z. Xue et al., "The modality focusing hypothesis: towards understanding crossmodal
@@ -51,7 +54,8 @@ def mfh_saliency(
         >>> mfh_saliency(features, features, torch.eye(2), torch.zeros(2))
         tensor([1., 0.])
     """
-    check_range("repeats", repeats, 1, example=10)
+    check_count("repeats", repeats, example=10)
+    _check(student_logits, teacher_features, weight, bias)
     saliency = permutation_errors(student_logits, teacher_features, weight, bias, repeats)
     lowest, highest = saliency.aminmax()
     return (saliency - lowest) / torch.where(highest > lowest, highest - lowest, 1.0)
@@ -81,10 +85,29 @@ def permutation_errors(
     features, weight = features.to(dtype), weight.to(dtype)
     with torch.autocast(features.device.type, enabled=False):
         rest = features @ weight.T + bias.to(dtype) - logits
+    # A masked class has no error.
+    masked = logits == -torch.inf
+    rest = rest.masked_fill(masked, 0.0)
     errors = torch.zeros(features.shape[1], dtype=dtype, device=features.device)
     for _ in range(repeats):
         # One permutation per channel; its change moves the logits along the channel's column of W.
         order = torch.rand(features.shape, device=features.device).argsort(0)
         change = (features.gather(0, order) - features).unsqueeze(-1) * weight.T
-        errors += (rest.unsqueeze(1) + change).square().mean((0, 2))
+        moved = (rest.unsqueeze(1) + change).masked_fill(masked.unsqueeze(1), 0.0)
+        errors += moved.square().mean((0, 2))
     return errors / repeats
+
+
+def _check(logits: Tensor, features: Tensor, weight: Tensor, bias: Tensor) -> None:
+    check_tensor("student_logits", logits, "[N, K]", 2)
+    check_tensor("teacher_features", features, "[N, D]", 2)
+    check_tensor("weight", weight, "[K, D]", 2)
+    check_tensor("bias", bias, "[K]", 1)
+    (n, k), (m, d) = logits.shape, features.shape
+    fits = n == m and weight.shape == (k, d) and bias.shape == (k,)
+    if not fits or not n * k * d:
+        raise ValueError(
+            f"student_logits {[n, k]}, teacher_features {[m, d]}, weight {list(weight.shape)} and "
+            f"bias {list(bias.shape)} must be [N, K], [N, D], [K, D] and [K], none of them 0: give "
+            "the outputs for the same samples and the teacher's last layer"
+        )

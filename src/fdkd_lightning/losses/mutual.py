@@ -5,6 +5,7 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
+from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
@@ -43,8 +44,9 @@ class MutualLoss(WrapperLoss):
         - features, logits, maps, target: as the criterion requires
 
     Raises:
-        ValueError: If ``teacher_criterion`` is missing and the criterion has parts for one
-            direction or does not fit both; in training, if the teacher is frozen.
+        ValueError: If ``task_weight`` is negative or not finite; if ``teacher_criterion`` is
+            missing and the criterion has parts for one direction or does not fit both; in training,
+            if the teacher is frozen.
 
     Reference:
         Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep Mutual Learning", CVPR 2018
@@ -64,6 +66,7 @@ class MutualLoss(WrapperLoss):
         teacher_criterion: DistillationLoss | None = None,
     ) -> None:
         super().__init__()
+        check_optional_weights(task_weight=task_weight)
         if teacher_criterion is None and criterion.single_teacher_only():
             raise ValueError(
                 f"{type(criterion).__name__} has parts for one direction: give a second one as "

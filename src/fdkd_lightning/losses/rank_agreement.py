@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.losses.base import CLASSES_REMEDY, require_same_shape
+from fdkd_lightning.ops.divergence import check_logits
 from fdkd_lightning.ops.precision import at_least_float32
 
 
@@ -20,10 +20,11 @@ def rank_agreement(a: Tensor, b: Tensor) -> Tensor:
 
     Shape:
         - a, b: [N, K], the same
-        - output: [N], in [-1, 1]; NaN where a row is constant and so has no order
+        - output: [N], in [-1, 1]; NaN where a row is constant, and so has no order, or holds NaN
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an argument is no tensor.
+        ValueError: If the logits are not floating-point [N, K], or their shapes differ.
 
     Reference:
         Kendall 1945; ``scipy.stats.kendalltau``, which the official code of C2KD calls.
@@ -33,10 +34,16 @@ def rank_agreement(a: Tensor, b: Tensor) -> Tensor:
         >>> [rank_agreement(a, b).item() for b in (a * 5, -a)]
         [1.0, -1.0]
     """
-    require_same_shape("logits", a, b, CLASSES_REMEDY)
-    signs = [
-        torch.sign(x.unsqueeze(2) - x.unsqueeze(1)).flatten(1)
-        for x in (at_least_float32(logits.detach()) for logits in (a, b))
-    ]
+    check_logits(a, b)
+    if a.ndim != 2:
+        raise ValueError(f"logits have shape {list(a.shape)}: give one row per sample, [N, K]")
+    signs = [_signs(at_least_float32(logits.detach())) for logits in (a, b)]
     untied = [sign.abs().sum(1) for sign in signs]
     return (signs[0] * signs[1]).sum(1) / (untied[0] * untied[1]).sqrt()
+
+
+def _signs(x: Tensor) -> Tensor:
+    # Compared, not subtracted: two masked classes, -inf, are equal. NaN compares as equal to all.
+    left, right = x.unsqueeze(2), x.unsqueeze(1)
+    signs = (left > right).to(x.dtype) - (left < right).to(x.dtype)
+    return signs.masked_fill(x.isnan().any(1)[:, None, None], torch.nan).flatten(1)

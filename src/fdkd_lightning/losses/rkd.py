@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import require_same_batch
+from fdkd_lightning.ops.checks import check_flags, check_weights
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Output
@@ -12,7 +14,7 @@ from fdkd_lightning.types import Output
 EPS = 1e-12
 
 
-def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+def rkd_loss(student: Tensor, teacher: Tensor, squared: bool = False) -> tuple[Tensor, Tensor]:
     r"""Differences of the samples' relative distances and of the angles they form, in float32.
 
     .. math::
@@ -35,6 +37,9 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         student: The student's features.
         teacher: The teacher's features; they get no gradient.
 
+        squared: Compare squared distances, ``pdist(squared=True)`` of the official code; d is then
+            the squared distance, at least 1e-12, and mu its mean.
+
     Returns:
         The distance term and the angle term, unweighted.
 
@@ -42,8 +47,12 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         - student, teacher: [N, ...], each flattened to vectors; their lengths may differ
         - output: two scalars
 
+    Raises:
+        TypeError: If an argument has another type.
+        ValueError: If features are not floating-point, or the numbers of samples differ.
+
     Reference:
-        Park et al. 2019 (arXiv 1904.05068); lenscloth/RKD, metric/loss.py;
+        Park et al. 2019 (arXiv 1904.05068); lenscloth/RKD, metric/loss.py and utils.py (pdist);
         megvii-research/mdistiller, distillers/RKD.py.
 
     Example:
@@ -52,27 +61,33 @@ def rkd_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         >>> round(distance.item(), 4), round(angle.item(), 4)
         (0.0, 0.0)
     """
+    check_flags(squared=squared)
+    require_same_batch(student, teacher)
     student, teacher = _differences(student), _differences(teacher.detach())
+    if not len(student):
+        return student.sum(), student.sum()
     return (
-        F.smooth_l1_loss(_distances(student), _distances(teacher)),
+        F.smooth_l1_loss(_distances(student, squared), _distances(teacher, squared)),
         F.smooth_l1_loss(_cosines(student), _cosines(teacher)),
     )
 
 
 def _differences(x: Tensor) -> Tensor:
     """Vectors from sample i to sample j: [N, ...] -> [N, N, D]."""
-    x = at_least_float32(x).flatten(1)
+    x = at_least_float32(x)
+    x = x.unsqueeze(1) if x.ndim == 1 else x.flatten(1)
     return x[None] - x[:, None]
 
 
-def _distances(differences: Tensor) -> Tensor:
+def _distances(differences: Tensor, squared: bool) -> Tensor:
     n = len(differences)
     # A clamped element has zero gradient; the root's factor there, 1 / 2e-6, is finite.
-    distances = differences.square().sum(2).clamp_min(EPS).sqrt()
+    distances = differences.square().sum(2).clamp_min(EPS)
+    distances = distances if squared else distances.sqrt()
     distances = distances.masked_fill(torch.eye(n, dtype=torch.bool, device=distances.device), 0)
     # The mean over pairs of different samples; zero if there are none.
     mean = distances.sum() / max(n * (n - 1), 1)
-    return distances / mean.clamp_min(EPS**0.5)
+    return distances / mean.clamp_min(EPS if squared else EPS**0.5)
 
 
 def _cosines(differences: Tensor) -> Tensor:
@@ -91,13 +106,14 @@ class RKDLoss(DistillationLoss):
     Args:
         distance_weight: Factor of the distance term; mdistiller sets 25.
         angle_weight: Factor of the angle term; mdistiller sets 50.
+        squared: Compare squared distances; see :func:`rkd_loss`.
 
     Shape:
         - features: [N, D] or [N, D, H, W], any D, H and W
         - target: not used
 
     Raises:
-        ValueError: If there is no teacher.
+        ValueError: If a weight is negative or not finite, or there is no teacher.
 
     Reference:
         Park et al. 2019 (arXiv 1904.05068); lenscloth/RKD, metric/loss.py;
@@ -109,13 +125,18 @@ class RKDLoss(DistillationLoss):
         {'distance': tensor(0.), 'angle': tensor(0.)}
     """
 
-    def __init__(self, distance_weight: float = 25.0, angle_weight: float = 50.0) -> None:
+    def __init__(
+        self, distance_weight: float = 25.0, angle_weight: float = 50.0, squared: bool = False
+    ) -> None:
         super().__init__()
+        check_weights(distance_weight=distance_weight, angle_weight=angle_weight)
+        check_flags(squared=squared)
+        self.squared = squared
         self.distance_weight = distance_weight
         self.angle_weight = angle_weight
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""
         teacher = require_teacher(self, teacher)
-        distance, angle = rkd_loss(student.features, teacher.features)
+        distance, angle = rkd_loss(student.features, teacher.features, self.squared)
         return {"distance": self.distance_weight * distance, "angle": self.angle_weight * angle}

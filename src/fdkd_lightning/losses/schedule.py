@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_weights
 
 
 class WeightSchedule(ABC):
@@ -46,7 +46,7 @@ class WarmUp(WeightSchedule):
     """
 
     def __init__(self, epochs: int = 20) -> None:
-        check_range("epochs", epochs, 1, example=20)
+        check_count("epochs", epochs, example=20)
         self.epochs = epochs
 
     def __call__(self, epoch: int) -> float:
@@ -61,10 +61,11 @@ class CosineDecay(WeightSchedule):
 
     Args:
         epochs: E; from this epoch on the factor is ``final``.
-        final: f, the final factor.
+        final: f, the final factor, at least 0.
 
     Raises:
-        ValueError: If ``epochs`` is below 1.
+        TypeError: If an argument has another type.
+        ValueError: If ``epochs`` is below 1, or ``final`` negative.
 
     Example:
         >>> [round(CosineDecay(2, final=0.1)(epoch), 4) for epoch in range(4)]
@@ -72,7 +73,8 @@ class CosineDecay(WeightSchedule):
     """
 
     def __init__(self, epochs: int, final: float = 0.0) -> None:
-        check_range("epochs", epochs, 1, example=20)
+        check_count("epochs", epochs, example=20)
+        check_weights(final=final)
         self.epochs = epochs
         self.final = final
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.tensor_checks import check_tensor
+
 
 def signed_log1p(x: Tensor) -> Tensor:
     r"""Compress large values and keep the sign: :math:`\sigma(x) = \mathrm{sign}(x) \log(1 + |x|)`.
@@ -16,6 +18,10 @@ def signed_log1p(x: Tensor) -> Tensor:
     Shape:
         - x, output: any, the same
 
+    Raises:
+        TypeError: If x is no tensor.
+        ValueError: If x is not floating-point.
+
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 6.
 
@@ -23,6 +29,7 @@ def signed_log1p(x: Tensor) -> Tensor:
         >>> signed_log1p(torch.tensor([-1.0, 0.0, 1.0]))
         tensor([-0.6931,  0.0000,  0.6931])
     """
+    check_tensor("x", x, "of any shape", *range(8))
     # |x| has the gradient 0 at 0, so each half has 1/2 there: together exactly 1.
     positive, negative = (x.abs() + x) / 2, (x.abs() - x) / 2
     return torch.log1p(positive) - torch.log1p(negative)

@@ -1,12 +1,15 @@
 """SP: similarities between the samples of a batch."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.losses.base import DistillationLoss, require_teacher, stage_map
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.outputs import require_same_batch, stage_map
+from fdkd_lightning.ops.checks import check_count, check_weights
+from fdkd_lightning.ops.mean import mean_squared_error
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.scale import in_range
 from fdkd_lightning.types import Output
 
 
@@ -26,7 +29,11 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Shape:
         - student, teacher: [N, ...], each flattened to vectors f; their lengths may differ
-        - output: scalar
+        - output: scalar, 0 for an empty batch
+
+    Raises:
+        TypeError: If an argument is no tensor.
+        ValueError: If a map is not floating-point, or the numbers of samples differ.
 
     Reference:
         Tung and Mori 2019 (arXiv 1907.09682); megvii-research/mdistiller, distillers/SP.py.
@@ -35,11 +42,15 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
         >>> sp_loss(torch.eye(2), torch.eye(2, 3).view(2, 1, 1, 3))
         tensor(0.)
     """
-    return F.mse_loss(_similarities(student), _similarities(teacher.detach()))
+    require_same_batch(student, teacher)
+    return mean_squared_error(_similarities(student), _similarities(teacher.detach()))
 
 
 def _similarities(x: Tensor) -> Tensor:
+    if x.ndim == 1:
+        x = x.unsqueeze(1)
     rows = at_least_float32(x).flatten(1)
+    rows = in_range(rows, 2, (0, 1))
     # Autocast would compute the product in bf16.
     with torch.autocast(rows.device.type, enabled=False):
         return l2_normalize(rows @ rows.T)
@@ -58,7 +69,7 @@ class SPLoss(DistillationLoss):
         - target: not used
 
     Raises:
-        ValueError: If there is no teacher, or no such stage.
+        ValueError: If the weight is negative or not finite, there is no teacher, or no such stage.
 
     Reference:
         Tung and Mori 2019 (arXiv 1907.09682); megvii-research/mdistiller, distillers/SP.py.
@@ -71,6 +82,8 @@ class SPLoss(DistillationLoss):
 
     def __init__(self, stage: int = -1, weight: float = 3000.0) -> None:
         super().__init__()
+        check_count("stage", stage, None, example=-1)
+        check_weights(weight=weight)
         self.stage = stage
         self.weight = weight
 

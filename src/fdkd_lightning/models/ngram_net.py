@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range
 from fdkd_lightning.types import Output
 
 SPACE = 33
@@ -60,7 +60,10 @@ class NgramNet(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {"num_classes": num_classes, "width": width, "buckets": buckets}.items():
-            check_range(name, value, 1)
+            check_count(name, value)
+        check_range("dropout", dropout, 0, 1, example=0.2)
+        for length in ngrams:
+            check_count("ngrams", length, None, example=3)
         if not ngrams or min(ngrams) < 3:
             raise ValueError(f"ngrams={list(ngrams)} must be one or more lengths, each at least 3")
         self.ngrams = tuple(ngrams)

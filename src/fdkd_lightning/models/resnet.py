@@ -7,7 +7,7 @@ from timm.models.resnet import BasicBlock, ResNet as TimmResNet
 from torch import Tensor, nn
 
 from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_count, check_flags
 from fdkd_lightning.types import Output
 
 
@@ -40,7 +40,9 @@ class ResNet(nn.Module):
         - maps: one per stage, [N, channels[i], H', W'], each after its ReLU
 
     Raises:
-        ValueError: If ``frames`` is unknown; by a forward pass, if the input's channels are not
+        TypeError: If a number is no whole number.
+        ValueError: If ``frames`` is unknown, a number is below 1, or ``layers`` or ``channels``
+            have another length than 4; by a forward pass, if the input's channels are not
             ``in_chans``.
 
     Reference:
@@ -64,6 +66,14 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("frames", frames, get_args(Frames))
+        check_count("num_classes", num_classes, example=10)
+        check_count("in_chans", in_chans, example=3)
+        check_flags(stem_pool=stem_pool)
+        for name, values in (("layers", layers), ("channels", channels)):
+            if len(values) != 4:
+                raise ValueError(f"{name}={tuple(values)} must have 4 entries, one per stage")
+            for value in values:
+                check_count(name, value)
         block: Any = BasicBlock  # timm's annotation asks for an instance
         net: nn.Module = TimmResNet(
             block, layers, num_classes=num_classes, in_chans=in_chans, channels=channels

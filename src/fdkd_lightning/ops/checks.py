@@ -1,6 +1,8 @@
-"""Checks of arguments: a number within a range, one of several choices, a current name."""
+"""Checks of arguments: numbers within a range, counts, flags, choices, current names."""
 
+import math
 from collections.abc import Collection, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -14,7 +16,7 @@ def check_range(
     below: float | None = None,
     example: float | None = None,
 ) -> None:
-    """Raise unless a number lies within its bounds; NaN never does.
+    """Raise unless the value is a finite number within its bounds.
 
     Args:
         name: Name of the argument, for the error.
@@ -26,7 +28,8 @@ def check_range(
         example: A common value, for the error to suggest.
 
     Raises:
-        ValueError: If the value is out of bounds or NaN.
+        TypeError: If the value is no number; True and False are none.
+        ValueError: If the value is out of bounds, infinite or NaN.
 
     Example:
         >>> check_range("temperature", 4.0, above=0)
@@ -34,9 +37,12 @@ def check_range(
         Traceback (most recent call last):
         ValueError: temperature=nan must be above 0, for example 4
     """
+    advice = "" if example is None else f", for example {example}"
+    # bool is a subclass of int, and True would silently count as 1.
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}={value!r} must be a number{advice}")
     bounds = []
-    # Each comparison is false for NaN.
-    fits = value == value
+    fits = math.isfinite(value)
     if low is not None and high is not None:
         fits = fits and low <= value <= high
         bounds.append(f"from {low} to {high}")
@@ -53,9 +59,98 @@ def check_range(
         fits = fits and value < below
         bounds.append(f"below {below}")
     if not fits:
-        advice = "" if example is None else f", for example {example}"
+        if math.isinf(value):
+            bounds.append("finite")
         allowed = " and ".join(bounds) or "a number"
         raise ValueError(f"{name}={value} must be {allowed}{advice}")
+
+
+def check_count(
+    name: str,
+    value: int,
+    low: int | None = 1,
+    high: int | None = None,
+    *,
+    example: int | None = None,
+) -> None:
+    """Raise unless the value is a whole number within its bounds.
+
+    Args:
+        name: Name of the argument, for the error.
+        value: The value.
+        low: Smallest allowed value; None for no such bound, here and below.
+        high: Largest allowed value.
+        example: A common value, for the error to suggest.
+
+    Raises:
+        TypeError: If the value is no whole number, such as 2.5, 2.0 or True.
+        ValueError: If the value is out of bounds.
+
+    Example:
+        >>> check_count("levels", 3)
+        >>> check_count("levels", 2.5, example=3)
+        Traceback (most recent call last):
+        TypeError: levels=2.5 must be a whole number, for example 3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        advice = "" if example is None else f", for example {example}"
+        raise TypeError(f"{name}={value!r} must be a whole number{advice}")
+    check_range(name, value, low, high, example=example)
+
+
+def check_weights(**values: float) -> None:
+    """Raise unless each value can weight a term: a finite number of at least 0.
+
+    Args:
+        values: The weights, by the names of their arguments.
+
+    Raises:
+        TypeError: If a value is no number.
+        ValueError: If a value is negative, infinite or NaN.
+
+    Example:
+        >>> check_weights(alpha=1.0, beta=-8.0)
+        Traceback (most recent call last):
+        ValueError: beta=-8.0 must be at least 0, for example 1
+    """
+    for name, value in values.items():
+        check_range(name, value, 0, example=1)
+
+
+def check_optional_weights(**values: float | None) -> None:
+    """Raise unless each value is None or a weight as of :func:`check_weights`.
+
+    Args:
+        values: The weights, by the names of their arguments; None leaves a term out.
+
+    Raises:
+        TypeError: If a value is neither None nor a number.
+        ValueError: If a value is negative, infinite or NaN.
+
+    Example:
+        >>> check_optional_weights(lambda_low=1.0, lambda_high=None)
+    """
+    check_weights(**{name: value for name, value in values.items() if value is not None})
+
+
+def check_flags(**values: bool) -> None:
+    """Raise unless each value is True or False; any other value would count as one of them.
+
+    Args:
+        values: The values, by the names of their arguments.
+
+    Raises:
+        TypeError: If a value is neither.
+
+    Example:
+        >>> check_flags(keep_dc=True)
+        >>> check_flags(keep_dc="no")
+        Traceback (most recent call last):
+        TypeError: keep_dc='no' must be True or False
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}={value!r} must be True or False")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -74,7 +169,11 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         Traceback (most recent call last):
         ValueError: reduction='median' is unknown: choose 'mean' or 'sum'
     """
-    if value not in choices:
+    # Types first: True equals 1, and a tensor equals nothing as a whole.
+    if not any(
+        isinstance(value, type(c)) and isinstance(value, bool) == isinstance(c, bool) and value == c
+        for c in choices
+    ):
         *others, last = map(repr, choices)
         listed = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{name}={value!r} is unknown: choose {listed}")

@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_classes, check_labels, check_tensor
 from fdkd_lightning.types import IGNORE_INDEX
 
 
@@ -33,6 +35,11 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
         - target: [N] or [N, H, W]
         - output: scalar
 
+    Raises:
+        TypeError: If the target is no int64 tensor.
+        ValueError: If the logits are not floating-point or do not fit the target, a label is
+            neither a class nor -100, or ``label_smoothing`` is out of range.
+
     Example:
         >>> round(cross_entropy(torch.zeros(3, 4), torch.tensor([1, -100, 2])).exp().item(), 4)
         4.0
@@ -57,20 +64,34 @@ def cross_entropy_sum(
         - target: [N] or [N, H, W]
         - output: two scalars, both of a floating-point dtype
 
+    Raises:
+        TypeError: If the target is no int64 tensor.
+        ValueError: If the logits are not floating-point or do not fit the target, a label is
+            neither a class nor -100, or ``label_smoothing`` is out of range.
+
     Example:
         >>> total, count = cross_entropy_sum(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
         >>> round(total.item(), 4), count.item()  # 2 log 4
         (2.7726, 2.0)
     """
+    check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
+    size = logits.shape[:1] + logits.shape[2:]
+    check_labels("target", target, size, f"logits {list(logits.shape)}")
+    check_range("label_smoothing", label_smoothing, 0, 1, example=0.1)
     # Half precision holds neither the number of pixels in a batch nor the sum of their losses.
     logits = at_least_float32(logits)
-    total = F.cross_entropy(
-        logits,
-        target,
-        ignore_index=IGNORE_INDEX,
-        reduction="sum",
-        label_smoothing=label_smoothing,
-    )
+    try:
+        total = F.cross_entropy(
+            logits,
+            target,
+            ignore_index=IGNORE_INDEX,
+            reduction="sum",
+            label_smoothing=label_smoothing,
+        )
+    except IndexError:
+        # Only now: the check reads values.
+        check_classes("target", target, logits.shape[1])
+        raise
     return total, (target != IGNORE_INDEX).sum().to(total.dtype)
 
 
@@ -83,6 +104,9 @@ class MeanCrossEntropy(Metric):
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
         - output: scalar
+
+    Raises:
+        TypeError, ValueError: As :func:`cross_entropy`, by an update.
 
     Example:
         >>> metric = MeanCrossEntropy()

@@ -2,14 +2,19 @@
 
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_on_cpu, check_tensor
 
 Reduction = Literal["none", "mean", "class_mean"]
 """One value per sample and pixel; their mean; their mean divided by the number of classes."""
+
+CLASSES_REMEDY = "teacher and student must be trained on the same classes"
 
 
 def softened_kl(
@@ -21,7 +26,8 @@ def softened_kl(
         d_i = T^2 \, \mathrm{KL}\big(\mathrm{softmax}(z^t_i / T) \,\|\,
         \mathrm{softmax}(z^s_i / T)\big)
 
-    The factor T^2 keeps the gradient's size independent of T.
+    The factor T^2 keeps the gradient's size independent of T. A class that the teacher masks with
+    a logit of -inf adds nothing, as p log p is 0 for p = 0.
 
     Args:
         student: The student's logits.
@@ -32,10 +38,13 @@ def softened_kl(
 
     Shape:
         - student, teacher: [N, K, ...], the same
-        - output: scalar, or [N, ...] with ``reduction="none"``
+        - output: scalar, or [N, ...] with ``reduction="none"``; the mean of an empty batch is 0
 
     Raises:
-        ValueError: If the reduction is unknown.
+        TypeError: If an argument is no tensor, or the temperature no number.
+        ValueError: If the reduction is unknown, the temperature not above 0, or the logits are not
+            floating-point or of different shapes; on a CPU, if the student masks a class that the
+            teacher does not mask (on a GPU, whose values are not read, the divergence is inf).
 
     Reference:
         Hinton et al. 2015 (arXiv 1503.02531), Section 2.
@@ -46,6 +55,8 @@ def softened_kl(
         >>> softened_kl(logits, logits + 3, temperature=4, reduction="none")
         tensor([0., 0.])
     """
+    check_range("temperature", temperature, above=0, example=4)
+    check_logits(student, teacher)
     student = at_least_float32(student)
     teacher = teacher.detach().to(student.dtype)
     log_student = F.log_softmax(student / temperature, dim=1)
@@ -68,7 +79,8 @@ def kl_divergence(
         - output: scalar, or [N, ...] with ``reduction="none"``
 
     Raises:
-        ValueError: If the reduction is unknown.
+        ValueError: If the reduction is unknown; on a CPU, if a class has probability 0 for the
+            student alone.
 
     Example:
         >>> import torch
@@ -77,8 +89,74 @@ def kl_divergence(
         tensor(0.1438)
     """
     check_choice("reduction", reduction, get_args(Reduction))
+    check_masks(log_student, log_teacher)
+    # A masked class has p = 0: p (log p - log q) is 0, not 0 * inf.
+    masked = log_teacher == -torch.inf
+    log_student = log_student.masked_fill(masked, 0.0)
+    log_teacher = log_teacher.masked_fill(masked, 0.0)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
     if reduction == "class_mean":
-        return divergence.mean()
+        return mean(divergence)
     divergence = divergence.sum(1)
-    return divergence.mean() if reduction == "mean" else divergence
+    return mean(divergence) if reduction == "mean" else divergence
+
+
+def check_logits(student: Tensor, teacher: Tensor) -> None:
+    """Raise unless both are class scores of the same shape.
+
+    Args:
+        student: The student's logits.
+        teacher: The teacher's logits.
+
+    Shape:
+        - student, teacher: [N, K, ...], the same, K at least 1
+
+    Raises:
+        TypeError: If one of them is no tensor.
+        ValueError: If one of them is not floating-point or has no class, or their shapes differ.
+
+    Example:
+        >>> import torch
+        >>> check_logits(torch.zeros(2, 3), torch.zeros(2, 3))
+    """
+    for role, logits in (("student", student), ("teacher", teacher)):
+        check_tensor(f"the {role}'s logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"the student's logits have shape {list(student.shape)}, "
+            f"the teacher's {list(teacher.shape)}: {CLASSES_REMEDY}"
+        )
+    if not student.shape[1]:
+        raise ValueError(f"logits of shape {list(student.shape)} have no class: give at least one")
+
+
+def check_masks(student: Tensor, teacher: Tensor) -> None:
+    """Raise if the student masks a class, by -inf, that the teacher does not mask.
+
+    Its divergence would be infinite. Values on a GPU are not read: that would be a synchronisation
+    in every step.
+
+    Args:
+        student: The student's logits or log-probabilities.
+        teacher: The teacher's logits or log-probabilities.
+
+    Shape:
+        - student, teacher: any, the same
+
+    Raises:
+        ValueError: If a class is masked by the student alone.
+
+    Example:
+        >>> import torch
+        >>> masked, whole = torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2)
+        >>> check_masks(whole, masked)
+        >>> check_masks(masked, whole)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: the student's logits mask a class (-inf) that the teacher's do not: ...
+    """
+    alone = (student == -torch.inf) & ~((teacher == -torch.inf) | teacher.isnan())
+    check_on_cpu(
+        ~alone.any(),
+        "the student's logits mask a class (-inf) that the teacher's do not: mask it in both, or "
+        "in the teacher alone",
+    )

@@ -2,6 +2,9 @@
 
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.tensor_checks import check_tensor
+
 
 class ProbedLinear(nn.Module):
     r"""Linear map over the channel axis (dim 1): :math:`y = W x + b`.
@@ -18,8 +21,9 @@ class ProbedLinear(nn.Module):
         - output: [N, out_features, ...]
 
     Raises:
-        ValueError: If it is built with sizes other than those it has, or called with another
-            number of channels.
+        TypeError: If a size is no whole number, or x no tensor.
+        ValueError: If a size is below 1, it is built with sizes other than those it has, or x is
+            not floating-point or has another number of channels.
         RuntimeError: If it is called before it has both sizes.
 
     Example:
@@ -35,6 +39,9 @@ class ProbedLinear(nn.Module):
 
     def __init__(self, in_features: int | None = None, out_features: int | None = None) -> None:
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if size is not None:
+                check_count(name, size, example=512)
         self.in_features = in_features
         self.out_features = out_features
         self.register_parameter("weight", None)
@@ -53,6 +60,7 @@ class ProbedLinear(nn.Module):
             ValueError: If a size was given that differs.
         """
         for name, size in (("in_features", in_features), ("out_features", out_features)):
+            check_count(name, size, example=512)
             given = getattr(self, name)
             if given is not None and given != size:
                 raise ValueError(
@@ -71,6 +79,7 @@ class ProbedLinear(nn.Module):
                 "ProbedLinear has no size yet: give in_features and out_features, "
                 "or call build() before the first forward"
             )
+        check_tensor("features", x, "[N, in_features, ...]", *range(2, 6))
         if x.shape[1] != self.in_features:
             raise ValueError(
                 f"features of size {x.shape[1]} (shape {list(x.shape)}) do not fit "

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from scipy import stats
 
+from fdkd_lightning.ops.checks import check_range
+
 
 class Difference(NamedTuple):
     """Mean paired difference with its confidence interval.
@@ -39,13 +41,15 @@ def paired_difference(
         confidence: Confidence level c, between 0 and 1.
 
     Returns:
-        The difference; with fewer than two seeds the interval is nan.
+        The difference; with fewer than two seeds, or a score that is nan, the interval is nan.
 
     Shape:
         - method, reference: n values each
 
     Raises:
-        ValueError: If the numbers of seeds differ.
+        TypeError: If the confidence is no number.
+        ValueError: If the numbers of seeds differ or are 0, or the confidence is not between 0 and
+            1.
 
     Reference:
         scipy.stats.ttest_rel.
@@ -55,10 +59,16 @@ def paired_difference(
         >>> difference.mean, round(difference.low, 3), round(difference.high, 3)
         (3.0, 0.516, 5.484)
     """
+    check_range("confidence", confidence, above=0, below=1, example=0.95)
+    if len(method) != len(reference) or not method:
+        raise ValueError(
+            f"method has {len(method)} scores, reference {len(reference)}: give one score of each "
+            "for every seed, at least one seed"
+        )
     differences = [a - b for a, b in zip(method, reference, strict=True)]
     n = len(differences)
     mean = math.fsum(differences) / n
-    if n < 2:
+    if n < 2 or not math.isfinite(mean):
         return Difference(mean, math.nan, math.nan, n)
     if max(differences) - min(differences) < 1e-12 * max(map(abs, (*method, *reference))):
         # All equal up to rounding errors, which scipy would amplify.
@@ -73,13 +83,14 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     The lead is significant if the method is higher than every other one, each in a one-sided
     paired t-test at level 0.05 / (methods - 1) (Bonferroni). To name a wrong winner, the test
     against the truly best method must reject falsely. At most methods - 1 such tests exist, so a
-    wrong winner is named in at most 5 % of studies.
+    wrong winner is named in at most 5 % of studies. A method with a score that is nan is not
+    ranked; no lead over it is significant.
 
     Args:
         scores: Method -> one score per seed, all in the same order of seeds.
 
     Raises:
-        ValueError: If ``scores`` is empty or the numbers of seeds differ.
+        ValueError: If no method has finite scores, or the numbers of seeds differ.
 
     Example:
         >>> leader({"a": [1.0, 1.1, 0.9, 1.0], "b": [0.1, 0.2, 0.1, 0.2]})
@@ -87,7 +98,13 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
         >>> leader({"a": [1.0, 2.0], "b": [0.5, 2.1]})
         ('a', False)
     """
-    best = max(scores, key=lambda name: math.fsum(scores[name]))
+    # NaN would be a maximum or not, depending on the order.
+    ranked = [name for name in scores if scores[name] and all(map(math.isfinite, scores[name]))]
+    if not ranked:
+        raise ValueError(
+            f"scores={dict(scores)} must hold at least one method with finite scores, one per seed"
+        )
+    best = max(ranked, key=lambda name: math.fsum(scores[name]))
     others = [name for name in scores if name != best]
     # The lower end of a two-sided interval is a one-sided bound at half the error.
     confidence = 1 - 2 * 0.05 / max(len(others), 1)

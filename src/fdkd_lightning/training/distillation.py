@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.probe import example_batch, modality_input, probe
@@ -108,6 +109,7 @@ class DistillationModule(UnimodalModule):
         check_apart(student, teachers)
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
+        check_optional_weights(task_weight=task_weight)
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
         self._distillation_step = DistillationStep(

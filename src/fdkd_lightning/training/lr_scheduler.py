@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range
 
 
 class PolyLR(LRScheduler):
@@ -27,7 +27,8 @@ class PolyLR(LRScheduler):
         last_epoch: Index of the last epoch, as in ``torch.optim.lr_scheduler``.
 
     Raises:
-        ValueError: If ``max_epochs`` is below 1.
+        TypeError: If an argument has another type.
+        ValueError: If ``max_epochs`` is below 1, or ``power`` or ``min_lr`` negative or not finite.
         RuntimeError: By a step, if ``max_epochs`` is neither given nor set by a module.
 
     Reference:
@@ -51,7 +52,10 @@ class PolyLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if max_epochs is not None:
-            check_range("max_epochs", max_epochs, 1)
+            check_count("max_epochs", max_epochs, example=100)
+        check_range("power", power, 0, example=0.9)
+        check_range("min_lr", min_lr, 0, example=1e-4)
+        check_count("last_epoch", last_epoch, -1)
         self.max_epochs = max_epochs
         self.power = power
         self.min_lr = min_lr

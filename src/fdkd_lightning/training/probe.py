@@ -132,18 +132,23 @@ def as_output(value: Any) -> Output:
     return value
 
 
-def check_output(role: str, output: Output) -> None:
+def check_output(role: str, output: Output, may_mask: bool = False) -> None:
     """Raise if features or logits are not finite.
 
     Args:
         role: The network's name in the error.
         output: Its output. Use the first batch only: the check costs a sync.
+        may_mask: Allow logits of -inf, which mask a class.
 
     Raises:
-        ValueError: If a value is NaN or infinite.
+        ValueError: If a value is NaN or infinite, or a sample has no class that is not masked.
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
-        bad = int((~torch.isfinite(values)).sum())
+        allowed = torch.isfinite(values)
+        if name == "logits" and may_mask:
+            masked = values == -torch.inf
+            allowed |= masked & ~masked.all(1, keepdim=True)
+        bad = int((~allowed).sum())
         if bad:
             raise ValueError(
                 f"{bad} of {values.numel()} values of the {role}'s {name} are NaN or infinite "

@@ -4,9 +4,10 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_count
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.ops.spatial import Positions, arrange
+from fdkd_lightning.ops.tensor_checks import check_tensor
 
 
 class Projector(nn.Module):
@@ -32,9 +33,9 @@ class Projector(nn.Module):
         - output: a tuple of both, [N, D'], or [N, D', H, W] with the teacher's positions
 
     Raises:
-        ValueError: If ``positions`` is unknown, features have another rank, or ``"resize"`` gets
-            positions that cannot be resized to each other, such as a vector and a
-            map, or a sequence and a map.
+        ValueError: If ``positions`` is unknown, ``out_features`` is below 1, features have another
+            rank or number of samples, or ``"resize"`` gets positions that cannot be resized to each
+            other, such as a vector and a map, or a sequence and a map.
         RuntimeError: If it is called before :meth:`build`.
 
     Example:
@@ -49,6 +50,8 @@ class Projector(nn.Module):
     def __init__(self, out_features: int | None = None, positions: Positions = "mean") -> None:
         super().__init__()
         check_choice("positions", positions, get_args(Positions))
+        if out_features is not None:
+            check_count("out_features", out_features, example=512)
         self.out_features = out_features
         self.positions = positions
         # Teachers of the same width share the layer, and with it the heads.
@@ -61,17 +64,22 @@ class Projector(nn.Module):
             ValueError: If features have another rank than 2 or 4.
         """
         for role, features in (("student", student), ("teacher", teacher)):
-            if features is not None and features.ndim not in (2, 4):
-                raise ValueError(
-                    f"the {role}'s features have shape {list(features.shape)}: a projector takes "
-                    "[N, D], maps [N, D, H, W] or tokens as [N, D, 1, L]"
-                )
+            if features is not None:
+                _check(role, features)
         width = self._width(student, teacher)
         if str(width) not in self.linear:
             self.linear[str(width)] = ProbedLinear(student.shape[1], width)
 
     def forward(self, student: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the projected student features and the arranged teacher features."""
+        _check("student", student)
+        if teacher is not None:
+            _check("teacher", teacher)
+            if len(student) != len(teacher):
+                raise ValueError(
+                    f"the student's features have shape {list(student.shape)}, the teacher's "
+                    f"{list(teacher.shape)}: give the same samples"
+                )
         width = str(self._width(student, teacher))
         if width not in self.linear:
             raise RuntimeError(
@@ -90,3 +98,12 @@ class Projector(nn.Module):
             return self.out_features
         # Evaluation knows only the student.
         return int(next(iter(self.linear), student.shape[1]))
+
+
+def _check(role: str, features: Tensor) -> None:
+    check_tensor(f"features of the {role}", features, "[N, D, ...]")
+    if features.ndim not in (2, 4):
+        raise ValueError(
+            f"the {role}'s features have shape {list(features.shape)}: a projector takes "
+            "[N, D], maps [N, D, H, W] or tokens as [N, D, 1, L]"
+        )

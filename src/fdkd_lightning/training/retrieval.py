@@ -6,7 +6,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.tensor_checks import check_tensor
 
 ROUNDING = 1e-6
 """Cosines of float32 vectors that differ by less than this count as equal."""
@@ -34,7 +35,9 @@ def recall_at_k(query: Tensor, gallery: Tensor, k: int = 1) -> Tensor:
         - output: scalar from 0 to 1
 
     Raises:
-        ValueError: If k is below 1, there is no query, or the shapes differ or are not [N, D].
+        TypeError: If k is no whole number, or an argument no tensor.
+        ValueError: If k is below 1, there is no query, the shapes differ or are not [N, D], or the
+            embeddings are not floating-point.
 
     Example:
         >>> gallery = torch.eye(4)
@@ -55,7 +58,9 @@ def recall_at_k(query: Tensor, gallery: Tensor, k: int = 1) -> Tensor:
 
 
 def _check(query: Tensor, gallery: Tensor, k: int) -> None:
-    check_range("k", k, 1)
+    check_count("k", k)
+    check_tensor("query", query, "[N, D]")
+    check_tensor("gallery", gallery, "[N, D]")
     if query.ndim != 2 or query.shape != gallery.shape:
         raise ValueError(
             f"query has shape {list(query.shape)}, gallery {list(gallery.shape)}: give two "
@@ -98,7 +103,7 @@ class RecallAtK(Metric):
 
     def __init__(self, k: int = 1) -> None:
         super().__init__()
-        check_range("k", k, 1)
+        check_count("k", k)
         self.k = k
         self.add_state("query", [], dist_reduce_fx="cat")
         self.add_state("gallery", [], dist_reduce_fx="cat")

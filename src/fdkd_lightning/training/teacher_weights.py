@@ -1,5 +1,6 @@
 """Weights of several teachers in the distillation loss."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
@@ -86,7 +87,7 @@ class FixedWeights(TeacherWeights):
         super().__init__()
         for name, weight in weights.items():
             check_range(f"weights[{name!r}]", weight, 0)
-        if not sum(weights.values()) > 0:
+        if not 0 < sum(weights.values()) < math.inf:
             raise ValueError(
                 f"weights={weights} must have a sum above 0, for example {{audio: 2, text: 1}}"
             )
@@ -223,5 +224,7 @@ def _confidence(total: Tensor, labels: Tensor) -> Tensor:
     count = len(total)
     if count == 1:
         return torch.ones_like(total)
-    weights = (1 - (total / labels.clamp(min=1)).softmax(0)) / (count - 1)
+    # A teacher that masks the class of a label has an infinite cross-entropy, and no weight.
+    mean = (total / labels.clamp(min=1)).clamp(max=torch.finfo(total.dtype).max)
+    weights = (1 - mean.softmax(0)) / (count - 1)
     return torch.where((labels > 0).all(), weights, 1 / count)

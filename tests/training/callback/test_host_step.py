@@ -49,13 +49,13 @@ def batch() -> dict[str, Any]:
     return {"image": image, "audio": audio, "label": torch.arange(4) % 3}
 
 
-def wrapped(module: Net, backward: int | None = None) -> HostStep:
+def wrapped(module: Net, backward: int | None = None, task_weight: float | None = 1.0) -> HostStep:
     host = Host(module)
     host.read(Layers())
     step = DistillationStep(
         FrozenTeachers({"audio": Teacher()}), Distiller(FeatureLoss(), ["audio"])
     )
-    return HostStep(host, step, BatchInputs(["audio"], {}, "label"), backward)
+    return HostStep(host, step, BatchInputs(["audio"], {}, "label"), backward, task_weight)
 
 
 def expected(module: Net) -> Tensor:
@@ -69,6 +69,14 @@ def test_the_terms_are_added_to_the_loss_and_logged() -> None:
     term = expected(module)
     torch.testing.assert_close(total, module.training_step(batch(), 0) + term)
     torch.testing.assert_close(module.logged, {"distillation/feature": term.detach()})
+
+
+@pytest.mark.parametrize("weight", [None, 0.25])
+def test_the_modules_own_loss_is_weighted_or_left_out(weight: float | None) -> None:
+    module = Net()
+    total = wrapped(module, task_weight=weight).training_step(module.training_step, batch(), 0)
+    own = module.training_step(batch(), 0)
+    torch.testing.assert_close(total, (weight or 0) * own + expected(module))
 
 
 def test_the_loss_may_be_in_a_dict_and_a_step_may_skip_its_batch() -> None:

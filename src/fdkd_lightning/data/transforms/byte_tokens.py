@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 
 PADDING = 0
 """Token after the end of a text; byte b is token b + 1."""
@@ -38,7 +38,7 @@ class ByteTokens(nn.Module):
 
     def __init__(self, max_length: int = 256) -> None:
         super().__init__()
-        check_range("max_length", max_length, 1)
+        check_count("max_length", max_length, example=256)
         self.max_length = max_length
         # Strings have no device: this buffer moves with the module and shows where it is.
         self.register_buffer("device_marker", torch.empty(0), persistent=False)
@@ -47,6 +47,8 @@ class ByteTokens(nn.Module):
         """Tokenize and pad the texts."""
         if isinstance(texts, str):
             raise TypeError(f"ByteTokens takes a list of strings, not the string {texts!r:.40}")
+        if not isinstance(texts, Sequence):
+            raise TypeError(f"ByteTokens takes a list of strings, not {type(texts).__name__}")
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
 from fdkd_lightning.data.transforms.waveforms import full_scale
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range
 
 FRAME_LENGTH, FRAME_SHIFT = 25.0, 10.0
 """Milliseconds."""
@@ -60,9 +60,9 @@ class KaldiFbank(nn.Module):
         super().__init__()
         check_range("mean", mean)
         check_range("std", std, above=0)
-        check_range("sample_rate", sample_rate, 1)
-        check_range("n_mels", n_mels, 1)
-        check_range("length", length, 1)
+        check_count("sample_rate", sample_rate, example=16_000)
+        check_count("n_mels", n_mels, example=128)
+        check_count("length", length, example=1024)
         self.mean = mean
         self.std = std
         self.sample_rate = sample_rate
@@ -71,6 +71,10 @@ class KaldiFbank(nn.Module):
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor:
         """Compute the features, with a channel dimension."""
+        if isinstance(waveform, Tensor) and not waveform.ndim:
+            raise ValueError("waveform is a single number: pass [N, S], or a list of [S]")
+        if not len(waveform):
+            raise ValueError("waveform has no clips: pass at least one")
         frames = [self._frames(clip) for clip in waveform]
         # kaldi.fbank takes one clip a call. Its frames are independent of each other, so the
         # frames of all clips, concatenated without overlap, are one waveform for a single call.
@@ -99,6 +103,8 @@ class KaldiFbank(nn.Module):
         """Cut a clip into at most ``length`` frames, [T, samples of a frame]."""
         # Rounded as Kaldi rounds.
         size, shift = (int(self.sample_rate * ms * 0.001) for ms in (FRAME_LENGTH, FRAME_SHIFT))
+        if not isinstance(clip, Tensor):
+            raise TypeError(f"a clip is {type(clip).__name__}: pass tensors [S]")
         if clip.ndim != 1 or len(clip) < size:
             raise ValueError(
                 f"a clip has shape {list(clip.shape)}: pass [S] with at least {size} samples "

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.tensor_checks import check_tensor
 
 
 class NormalizeDepth(nn.Module):
@@ -22,7 +23,9 @@ class NormalizeDepth(nn.Module):
         - output: [N, 1, H, W]
 
     Raises:
-        ValueError: If ``mean`` is NaN or ``std`` is not above 0.
+        TypeError: If an argument has another type.
+        ValueError: If ``mean`` or ``std`` is not finite, ``std`` is not above 0, or the maps have
+            another shape or are integers, whose unit is not known.
 
     Reference:
         Seichter et al., "Efficient RGB-D Semantic Segmentation" (arXiv:2011.06961), TUI-NICR/ESANet
@@ -44,4 +47,5 @@ class NormalizeDepth(nn.Module):
 
     def forward(self, depth: Tensor) -> Tensor:
         """Standardize the maps."""
+        check_tensor("depth", depth, "[N, 1, H, W] in metres")
         return ((depth - self.mean) / self.std).masked_fill(depth == 0, 0.0)

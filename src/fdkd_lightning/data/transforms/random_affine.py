@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_flags, check_range
 
 
 class RandomAffine(nn.Module):
@@ -55,7 +55,10 @@ class RandomAffine(nn.Module):
         super().__init__()
         check_range("degrees", degrees, 0, 180)
         check_range("translate", translate, 0, 1)
+        if not isinstance(scale, tuple | list) or len(scale) != 2:
+            raise ValueError(f"scale={scale!r} must be two factors, such as [0.85, 1.15]")
         smallest, largest = scale
+        check_flags(mirror=mirror)
         check_range("scale[0]", smallest, above=0)
         check_range("scale[1]", largest, smallest)
         self.degrees = degrees
@@ -65,13 +68,17 @@ class RandomAffine(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Transform each image by its own draw."""
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images are {type(images).__name__}: pass a tensor [N, C, H, W]")
         if images.ndim != 4 or not images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype} of shape {list(images.shape)}: pass floating-point "
                 "images of shape [N, C, H, W]"
             )
-        if not self.training:
+        if not self.training or not len(images):
             return images
+        if not images.numel():
+            raise ValueError(f"images have shape {list(images.shape)}, without pixels: pass some")
         theta = self._inverses(len(images), *images.shape[-2:]).to(images)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -7,8 +7,8 @@ from scipy.signal import get_window
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram, Spectrogram
 
-from fdkd_lightning.data.transforms.waveforms import full_scale
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.data.transforms.waveforms import check_samples, full_scale
+from fdkd_lightning.ops.checks import check_choice, check_count, check_flags, check_range
 
 PadMode = Literal["constant", "reflect"]
 
@@ -53,8 +53,10 @@ class LogMelSpectrogram(nn.Module):
     ) -> None:
         super().__init__()
         _check_frames(n_fft, hop_length, floor)
-        check_range("sample_rate", sample_rate, 1)
-        check_range("n_mels", n_mels, 1)
+        check_count("sample_rate", sample_rate, example=16_000)
+        check_count("n_mels", n_mels, example=32)
+        check_count("n_mels", n_mels, None, n_fft // 2 + 1, example=32)
+        _check_standardize(standardize, floor)
         self.mel = MelSpectrogram(
             sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, power=2.0
         )
@@ -63,7 +65,7 @@ class LogMelSpectrogram(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Compute the log spectrogram, with a channel dimension."""
-        waveform = _single_channel(waveform)
+        waveform = _single_channel(waveform, self.mel.n_fft // 2)
         # Under autocast the mel matrix product would give bfloat16.
         with torch.autocast(waveform.device.type, enabled=False):
             spectrogram: Tensor = (self.mel(waveform) + self.floor).log().unsqueeze(-3)
@@ -115,7 +117,8 @@ class LogMagnitudeSpectrogram(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Compute the log spectrogram, with a channel dimension."""
-        magnitude: Tensor = self.magnitude(_single_channel(waveform))
+        reflected = self.magnitude.n_fft // 2 if self.magnitude.pad_mode == "reflect" else 0
+        magnitude: Tensor = self.magnitude(_single_channel(waveform, reflected))
         return (magnitude + self.floor).log().unsqueeze(-3)
 
 
@@ -163,7 +166,8 @@ class LogDensitySpectrogram(nn.Module):
     ) -> None:
         super().__init__()
         _check_frames(n_fft, hop_length, floor)
-        check_range("sample_rate", sample_rate, 1)
+        check_count("sample_rate", sample_rate, example=16_000)
+        _check_standardize(standardize, floor)
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.floor = floor
@@ -194,15 +198,26 @@ class LogDensitySpectrogram(nn.Module):
 
 
 def _check_frames(n_fft: int, hop_length: int, floor: float) -> None:
-    check_range("n_fft", n_fft, 1)
-    check_range("hop_length", hop_length, 1)
+    check_count("n_fft", n_fft, example=512)
+    check_count("hop_length", hop_length, example=128)
     check_range("floor", floor, 0)
 
 
-def _single_channel(waveform: Tensor) -> Tensor:
-    if waveform.ndim not in (1, 2):
+def _check_standardize(standardize: bool, floor: float) -> None:
+    check_flags(standardize=standardize)
+    if standardize and not floor:
         raise ValueError(
-            f"waveform has shape {list(waveform.shape)}: pass one channel, [N, S] or [S]"
+            f"floor={floor} turns silence into -inf, which standardize=True turns into NaN: choose "
+            "a floor above 0, for example 1e-7"
+        )
+
+
+def _single_channel(waveform: Tensor, padding: int = 0) -> Tensor:
+    check_samples(waveform)
+    if waveform.shape[-1] <= padding:
+        raise ValueError(
+            f"waveform has {waveform.shape[-1]} samples: pass more than n_fft // 2 = {padding}, "
+            "which are reflected at its ends"
         )
     return full_scale(waveform)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 
 
 class Tokenize(nn.Module):
@@ -30,8 +30,8 @@ class Tokenize(nn.Module):
         - output["attention_mask"]: [N, L] int64, 0 at padding
 
     Raises:
-        ValueError: If ``max_length`` is below 1.
-        TypeError: If the input is not a list of strings.
+        ValueError: If ``max_length`` is below 1, or there are no texts.
+        TypeError: If the input is not a list of strings, or an argument has another type.
         OSError: When the first text arrives, if the tokenizer cannot be loaded.
 
     Example:
@@ -51,7 +51,12 @@ class Tokenize(nn.Module):
 
     def __init__(self, tokenizer: str, max_length: int = 128) -> None:
         super().__init__()
-        check_range("max_length", max_length, 1)
+        if not isinstance(tokenizer, str) or not tokenizer:
+            raise TypeError(
+                f"tokenizer={tokenizer!r} must be a name on the hub or a folder, such as "
+                "'google-bert/bert-base-uncased'"
+            )
+        check_count("max_length", max_length, example=128)
         self.tokenizer = tokenizer
         self.max_length = max_length
         self._tokenizer: Any = None
@@ -66,6 +71,8 @@ class Tokenize(nn.Module):
                 + (f" of {type(texts[0]).__name__}" if isinstance(texts, list | tuple) else "")
                 + ": load this modality as text (TextRecipe)"
             )
+        if not texts:
+            raise ValueError("texts is empty: give at least one text")
         if self._tokenizer is None:
             self._tokenizer = self._load()
         encoded = self._tokenizer(list(texts), truncation=True, max_length=self.max_length)

@@ -11,7 +11,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import check_choice, check_count
 
 Position = Literal["random", "center"]
 
@@ -27,12 +27,15 @@ def full_scale(waveform: Tensor) -> Tensor:
         - waveform, output: any shape
 
     Raises:
-        ValueError: If the samples are integers of another dtype.
+        TypeError: If the waveform is no tensor.
+        ValueError: If the samples are integers of another dtype, or complex.
 
     Example:
         >>> full_scale(torch.tensor([-32768, 16384], dtype=torch.int16))
         tensor([-1.0000,  0.5000])
     """
+    if not isinstance(waveform, Tensor):
+        raise TypeError(f"waveform is {type(waveform).__name__}: pass a tensor [N, S] or [S]")
     if waveform.dtype == torch.int16:
         return waveform.float() / 32768
     if not waveform.is_floating_point():
@@ -40,6 +43,38 @@ def full_scale(waveform: Tensor) -> Tensor:
             f"waveform is {waveform.dtype}: pass floating point with full scale 1, or torch.int16"
         )
     return waveform.float()
+
+
+def check_samples(waveform: Tensor) -> None:
+    """Raise unless a waveform is a tensor of one channel, with samples.
+
+    Args:
+        waveform: The waveform.
+
+    Shape:
+        - waveform: [N, S] or [S]
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If it has another shape or no samples.
+
+    Example:
+        >>> check_samples(torch.zeros(2, 16_000))
+    """
+    if not isinstance(waveform, Tensor):
+        raise TypeError(f"waveform is {type(waveform).__name__}: pass a tensor [N, S] or [S]")
+    if waveform.ndim not in (1, 2):
+        raise ValueError(
+            f"waveform has shape {list(waveform.shape)}: pass one channel, [N, S] or [S]"
+        )
+    if waveform.dtype != torch.int16 and not waveform.is_floating_point():
+        raise ValueError(
+            f"waveform is {waveform.dtype}: pass floating point with full scale 1, or torch.int16"
+        )
+    if not waveform.numel():
+        raise ValueError(
+            f"waveform has shape {list(waveform.shape)}, without samples: leave out such clips"
+        )
 
 
 class Resample(nn.Module):
@@ -58,7 +93,8 @@ class Resample(nn.Module):
         - output: the same with S -> ceil(S * new_rate / sample_rate)
 
     Raises:
-        ValueError: If a rate is below 1.
+        TypeError: If a rate is no whole number.
+        ValueError: If a rate is below 1, or waveforms have no samples or another shape.
 
     Example:
         >>> Resample(16_000, 22_050)(torch.zeros(2, 16_000)).shape
@@ -67,8 +103,8 @@ class Resample(nn.Module):
 
     def __init__(self, sample_rate: int, new_rate: int) -> None:
         super().__init__()
-        check_range("sample_rate", sample_rate, 1)
-        check_range("new_rate", new_rate, 1)
+        check_count("sample_rate", sample_rate, example=16_000)
+        check_count("new_rate", new_rate, example=16_000)
         self.filter: nn.Module = nn.Identity()
         if sample_rate != new_rate:
             self.filter = torchaudio.transforms.Resample(
@@ -88,6 +124,7 @@ class Resample(nn.Module):
         return self._resample(waveform)
 
     def _resample(self, waveform: Tensor) -> Tensor:
+        check_samples(waveform)
         # Under autocast the convolution would give bfloat16.
         with torch.autocast(waveform.device.type, enabled=False):
             resampled: Tensor = self.filter(full_scale(waveform))
@@ -119,25 +156,26 @@ class Tile(nn.Module):
 
     def __init__(self, length: int) -> None:
         super().__init__()
-        check_range("length", length, 1)
+        check_count("length", length, example=16_000)
         self.length = length
 
     def forward(self, waveform: Tensor | Sequence[Tensor]) -> Tensor:
         """Return the waveforms at the fixed length."""
         if not isinstance(waveform, Tensor):
+            if not len(waveform):
+                raise ValueError("waveform is an empty list: pass at least one clip [S]")
             return torch.stack([self._tile(clip) for clip in waveform])
         return self._tile(waveform)
 
     def _tile(self, waveform: Tensor) -> Tensor:
+        check_samples(waveform)
         samples = waveform.shape[-1]
-        if not samples:
-            raise ValueError(
-                f"waveform has shape {list(waveform.shape)}, without samples: leave out such clips"
-            )
         # Truncate first: only the samples that are kept need to be converted.
         waveform = full_scale(waveform[..., : self.length])
         copies = -(-self.length // samples)
-        return torch.cat([waveform] * copies, dim=-1)[..., : self.length].clamp(-1, 1)
+        tiled = torch.cat([waveform] * copies, dim=-1)[..., : self.length].clamp(-1, 1)
+        # The clamp would make a sample of full scale of an infinite one.
+        return tiled.masked_fill(waveform.isinf().any(-1, keepdim=True), torch.nan)
 
 
 class Excerpt(nn.Module):
@@ -162,13 +200,16 @@ class Excerpt(nn.Module):
 
     def __init__(self, length: int, evaluation: Position = "random") -> None:
         super().__init__()
-        check_range("length", length, 1)
+        check_count("length", length, example=16_000)
         check_choice("evaluation", evaluation, get_args(Position))
         self.length = length
         self.evaluation = evaluation
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Cut out the excerpts."""
+        check_samples(waveform)
+        if waveform.ndim != 2:
+            raise ValueError(f"waveform has shape {list(waveform.shape)}: pass [N, S]")
         clips, samples = waveform.shape
         latest = samples - self.length
         if latest < 0:

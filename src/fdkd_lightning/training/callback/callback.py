@@ -12,6 +12,7 @@ from torch import nn
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.models.weight_checks import check_numbers
+from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
 from fdkd_lightning.training.callback.host_check import check_module, check_strategy
@@ -71,6 +72,7 @@ class DistillationCallback(Callback):
             inputs, on which the accuracy of each teacher is measured when fit begins, with a
             warning near chance; 0 skips it.
         teacher_weights: Weights of the average over several teachers; None: equal weights.
+        task_weight: Weight of the module's own loss; None leaves it out.
 
     Raises:
         TypeError: If an argument, or the labels of the first batch, have another type.
@@ -104,6 +106,7 @@ class DistillationCallback(Callback):
         backward: int | None = None,
         teacher_check_batches: int = 0,
         teacher_weights: TeacherWeights | None = None,
+        task_weight: float | None = 1.0,
     ) -> None:
         if not isinstance(teachers, dict):
             kind = type(teachers).__name__
@@ -115,11 +118,12 @@ class DistillationCallback(Callback):
                 f"teacher_check_batches={teacher_check_batches} measures accuracy, which needs "
                 "labels, but target=None: leave one of them out"
             )
+        check_optional_weights(task_weight=task_weight)
         self.teachers = FrozenTeachers(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
         self.student = student or Layers()
         self.student_input = student_input
-        self.backward = backward
+        self._loss_options = backward, task_weight
         self.teacher_check_batches = teacher_check_batches
         self._inputs = BatchInputs(teachers, teacher_inputs or {}, target, index)
         self._step = DistillationStep(self.teachers, self.distiller)
@@ -199,7 +203,7 @@ class DistillationCallback(Callback):
         # A module may come in another dtype.
         self.distiller.to(next(module.parameters()).dtype)
         host.add(self.distiller)
-        step = self._host_step = HostStep(host, self._step, self._inputs, self.backward)
+        step = self._host_step = HostStep(host, self._step, self._inputs, *self._loss_options)
         host.replace("training_step", step.training_step)
         if not module.automatic_optimization:
             host.replace("manual_backward", step.manual_backward)

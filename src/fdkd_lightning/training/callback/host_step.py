@@ -22,6 +22,7 @@ class HostStep:
         inputs: Where a batch holds their inputs.
         backward: Which call of ``manual_backward`` in a step gets the terms, counted from 0; None:
             the first whose loss comes from the student.
+        task_weight: Weight of the module's own loss; None leaves it out.
 
     Raises:
         KeyError: If the batch lacks an entry.
@@ -32,12 +33,18 @@ class HostStep:
     """
 
     def __init__(
-        self, host: Host, step: DistillationStep, inputs: BatchInputs, backward: int | None
+        self,
+        host: Host,
+        step: DistillationStep,
+        inputs: BatchInputs,
+        backward: int | None,
+        task_weight: float | None = 1.0,
     ) -> None:
         self.host = host
         self.step = step
         self.inputs = inputs
         self.backward = backward
+        self.task_weight = task_weight
         self._has_taught = False
         self._is_checked = False
         self._running: _Running | None = None
@@ -113,11 +120,12 @@ class HostStep:
         if not self._is_checked:
             # Once a run: reading values costs a synchronisation.
             self._is_checked = True
-            check_output("student", student)
+            check_output("student", student, may_mask=True)
             self.inputs.check_labels(samples, student)
         student = student._replace(index=samples.get("index"))
         size = len(student.features)
-        result = self.step(self.host.module, loss, student, samples, size)
+        task = None if self.task_weight is None else self.task_weight * loss
+        result = self.step(self.host.module, task, student, samples, size)
         self.host.module.log_dict(
             {f"distillation/{name}": x.detach() for name, x in result.logged.items()},
             on_step=False,

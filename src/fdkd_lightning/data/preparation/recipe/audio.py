@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fdkd_lightning.data.preparation.media import read_audio
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import check_choice, check_count, check_range
 
 
 class AudioRecipe(MediaRecipe):
@@ -28,6 +28,7 @@ class AudioRecipe(MediaRecipe):
         - output: [S] float32, full scale is 1; S = round(seconds * rate), or the length of the clip
 
     Raises:
+        TypeError: If an argument has another type.
         ValueError: If an argument is out of range or unknown.
 
     Example:
@@ -44,7 +45,7 @@ class AudioRecipe(MediaRecipe):
         fill: Literal["tile", "zeros"] = "tile",
         crop: Literal["start", "random"] = "start",
     ) -> None:
-        check_range("rate", rate, 1)
+        check_count("rate", rate, example=16_000)
         if seconds is not None:
             check_range("seconds", seconds, 1 / rate)
         check_choice("fill", fill, ("tile", "zeros"))

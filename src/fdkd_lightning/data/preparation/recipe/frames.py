@@ -15,7 +15,7 @@ from fdkd_lightning.data.preparation.frame_folder import read_frame_folder
 from fdkd_lightning.data.preparation.media import read_frames
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
 from fdkd_lightning.data.preparation.recipe.image import load_views, to_jpeg
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_flags, check_range
 
 
 class FramesRecipe(MediaRecipe):
@@ -45,6 +45,7 @@ class FramesRecipe(MediaRecipe):
         - output: [T, 3, H, W] float32 from 0 to 1, H = W = size
 
     Raises:
+        TypeError: If an argument has another type.
         ValueError: If an argument is out of range.
 
     Example:
@@ -67,11 +68,12 @@ class FramesRecipe(MediaRecipe):
     ) -> None:
         if fps is not None:
             check_range("fps", fps, above=0)
-        check_range("least", least, 1)
-        check_range("count", count, 1)
-        check_range("size", size, 1)
-        check_range("bound", bound, 1)
-        check_range("quality", quality, 1, 95)
+        check_count("least", least, example=3)
+        check_count("count", count)
+        check_count("size", size, example=224)
+        check_flags(augment=augment, per_frame=per_frame)
+        check_count("bound", bound, example=256)
+        check_count("quality", quality, 1, 95, example=95)
         self.fps = fps
         self.least = least
         self.count = count

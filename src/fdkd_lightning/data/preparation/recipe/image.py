@@ -14,7 +14,7 @@ from torch import Tensor
 from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_flags
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of each channel over ImageNet, where white is 1, for the normalization of images."""
@@ -40,6 +40,7 @@ class ImageRecipe(MediaRecipe):
         - output: [3, H, W] float32 from 0 to 1, H = W = size
 
     Raises:
+        TypeError: If an argument has another type.
         ValueError: If an argument is out of range.
 
     Example:
@@ -52,9 +53,10 @@ class ImageRecipe(MediaRecipe):
     def __init__(
         self, size: int = 224, augment: bool = True, bound: int = 256, quality: int = 95
     ) -> None:
-        check_range("size", size, 1)
-        check_range("bound", bound, 1)
-        check_range("quality", quality, 1, 95)
+        check_count("size", size, example=224)
+        check_flags(augment=augment)
+        check_count("bound", bound, example=256)
+        check_count("quality", quality, 1, 95, example=95)
         self.size = size
         self.augment = augment
         self.bound = bound

@@ -14,6 +14,7 @@ from fdkd_lightning.data.preparation.matlab import read_member
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX
 
 VOID = 255
@@ -58,6 +59,8 @@ class LabelMapRecipe(SceneRecipe):
         mirror: bool = True,
     ) -> None:
         super().__init__(size, scales, crop, mirror)
+        for value in classes:
+            check_count("classes", value, None, example=0)
         wrong = [c for c in classes if not (0 <= c < VOID or c == IGNORE_INDEX)]
         if wrong or not classes:
             raise ValueError(

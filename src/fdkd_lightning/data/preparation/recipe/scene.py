@@ -7,7 +7,7 @@ from typing import Any
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import Generator, MediaRecipe
 from fdkd_lightning.data.preparation.recipe.view import View
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_flags, check_range
 
 
 class SceneRecipe(MediaRecipe):
@@ -35,9 +35,14 @@ class SceneRecipe(MediaRecipe):
         crop: tuple[int, int] | None,
         mirror: bool,
     ) -> None:
-        for name, sides in (("size", size), ("crop", crop or size)):
+        for name, sides in (("size", size), ("crop", size if crop is None else crop)):
+            if not isinstance(sides, tuple | list) or len(sides) != 2:
+                raise ValueError(f"{name}={sides!r} must be height and width, such as [480, 640]")
             for side in sides:
-                check_range(name, side, 1)
+                check_count(name, side, example=480)
+        check_flags(mirror=mirror)
+        if not isinstance(scales, tuple | list):
+            raise TypeError(f"scales={scales!r} must be a list of numbers, such as [1.0]")
         if not scales:
             raise ValueError("scales=[] must hold at least one number")
         for scale in scales:

@@ -15,7 +15,7 @@ from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 
 
 class SceneImageRecipe(SceneRecipe):
@@ -59,7 +59,7 @@ class SceneImageRecipe(SceneRecipe):
         quality: int = 95,
     ) -> None:
         super().__init__(size, scales, crop, mirror)
-        check_range("quality", quality, 1, 95)
+        check_count("quality", quality, 1, 95, example=95)
         self.quality = quality
 
     def stored(self) -> dict[str, Any]:

@@ -1,0 +1,140 @@
+"""Checks of the outputs that losses compare, by shapes and dtypes."""
+
+from torch import Tensor, nn
+
+from fdkd_lightning.ops.tensor_checks import check_tensor
+from fdkd_lightning.types import Output
+
+PROJECTOR_REMEDY = (
+    "set the module's `projector` to fdkd_lightning.Projector(), which brings the student's "
+    "features to the teacher's width, grid and rank"
+)
+
+
+def check_outputs(student: Output, teacher: Output | None) -> None:
+    """Raise unless each output holds floating-point tensors.
+
+    Shapes and dtypes only: no value is read.
+
+    Args:
+        student: The student's output.
+        teacher: The teacher's output, if there is one.
+
+    Raises:
+        TypeError: If an output is no ``Output`` of tensors.
+        ValueError: If a tensor is not floating-point.
+    """
+    for role, output in (("student", student), ("teacher", teacher)):
+        if output is None and role == "teacher":
+            continue
+        if not isinstance(output, Output):
+            kind = type(output).__name__
+            raise TypeError(f"the {role}'s output is of type {kind}: give fdkd_lightning.Output")
+        named = {"features": output.features, "logits": output.logits}
+        named |= {f"map {i}": stage for i, stage in enumerate(output.maps)}
+        for name, x in named.items():
+            check_tensor(f"{name} of the {role}", x, "[N, ...]")
+
+
+def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
+    """Raise unless both tensors have the same shape.
+
+    Args:
+        name: The tensors' name in the error, a plural.
+        student: The student's tensor.
+        teacher: The teacher's tensor.
+        remedy: The next step, which the error suggests.
+
+    Shape:
+        - student, teacher: any
+
+    Raises:
+        TypeError: If one of them is no tensor.
+        ValueError: If one of them is not floating-point, or the shapes differ.
+    """
+    for role, x in (("student", student), ("teacher", teacher)):
+        check_tensor(f"the {role}'s {name}", x, "[N, ...]")
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"the student's {name} have shape {list(student.shape)}, "
+            f"the teacher's {list(teacher.shape)}: {remedy}"
+        )
+
+
+def require_same_batch(student: Tensor, teacher: Tensor) -> None:
+    """Raise unless both tensors are floating-point, of the same number of samples.
+
+    Args:
+        student: The student's tensor.
+        teacher: The teacher's tensor.
+
+    Shape:
+        - student, teacher: [N, ...]
+
+    Raises:
+        TypeError: If one of them is no tensor.
+        ValueError: If one of them is not floating-point, or the numbers differ.
+    """
+    check_tensor("student", student, "[N, ...]")
+    check_tensor("teacher", teacher, "[N, ...]")
+    if len(student) != len(teacher):
+        raise ValueError(
+            f"student has shape {list(student.shape)}, teacher {list(teacher.shape)}: give the "
+            "same samples, N of both"
+        )
+    for name, x in (("student", student), ("teacher", teacher)):
+        if 0 in x.shape[1:]:
+            raise ValueError(f"{name} has shape {list(x.shape)}, without values: give some")
+
+
+def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
+    """Raise if the batch has fewer samples than the loss is defined for.
+
+    Args:
+        loss: The loss, which the error names.
+        size: The number of samples, N.
+        least: The smallest number allowed.
+        why: The reason, which the error states.
+
+    Raises:
+        ValueError: If N is smaller.
+    """
+    if size < least:
+        raise ValueError(
+            f"{type(loss).__name__} got a batch of {size}, and needs at least {least}: {why}. "
+            "Let the data drop a last batch that is too small (drop_last)"
+        )
+
+
+def stage_map(role: str, output: Output, stage: int) -> Tensor:
+    """Return the feature map of a stage.
+
+    Args:
+        role: "student" or "teacher", for the error.
+        output: The network's output.
+        stage: Index into ``output.maps``; negative indices count from the end.
+
+    Shape:
+        - output: [N, C, H, W], or [N, C, 1, L] for tokens
+
+    Raises:
+        ValueError: If there is no such stage, or its map does not have four dimensions.
+    """
+    try:
+        found = output.maps[stage]
+    except IndexError:
+        raise ValueError(
+            f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
+            "choose another stage, or let the model return its stages' maps"
+        ) from None
+    if found.ndim != 4:
+        raise ValueError(
+            f"map {stage} of the {role}'s Output has shape {list(found.shape)}, not [N, C, H, W]: "
+            "let the model arrange tokens on the grid of the image, or as [N, C, 1, L]"
+        )
+    if 0 in found.shape[1:]:
+        raise ValueError(
+            f"map {stage} of the {role}'s Output has shape {list(found.shape)}, without values: "
+            "choose another stage"
+        )
+    return found

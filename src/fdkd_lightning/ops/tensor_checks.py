@@ -1,0 +1,150 @@
+"""Checks of tensors that cost no synchronisation with a GPU."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
+    """Raise unless the value is a real floating-point tensor of an allowed number of dimensions.
+
+    Args:
+        name: Name of the argument, for the error.
+        x: The value.
+        shape: The allowed shapes, for the error: ``"[N, D]"``.
+        ndims: The allowed numbers of dimensions; none: any number of at least 1.
+
+    Raises:
+        TypeError: If the value is no tensor.
+        ValueError: If it has another dtype or number of dimensions.
+
+    Example:
+        >>> check_tensor("maps", torch.zeros(2, 3, 4, 4), "[N, C, H, W]", 4)
+        >>> check_tensor("maps", torch.zeros(2, 3), "[N, C, H, W]", 4)
+        Traceback (most recent call last):
+        ValueError: maps has shape [2, 3]: give [N, C, H, W]
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is of type {type(x).__name__}: give a tensor {shape}")
+    if not x.is_floating_point():
+        raise ValueError(f"{name} has dtype {x.dtype}: give floating-point values {shape}")
+    if x.ndim not in ndims if ndims else not x.ndim:
+        raise ValueError(f"{name} has shape {list(x.shape)}: give {shape}")
+
+
+def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> None:
+    """Raise unless the value is an int64 tensor of one class per sample, or per pixel.
+
+    Args:
+        name: Name of the argument, for the error.
+        labels: The value.
+        size: The shape that it must have.
+        where: Shape of the class scores that set this size, for the error.
+
+    Raises:
+        TypeError: If the value is no tensor of dtype int64.
+        ValueError: If it has another shape.
+
+    Example:
+        >>> check_labels("target", torch.tensor([0, 2]), (2,), "logits [2, 3]")
+        >>> check_labels("target", torch.tensor([0]), (2,), "logits [2, 3]")
+        Traceback (most recent call last):
+        ValueError: target has shape [1], which does not fit logits [2, 3]: give one class each, [2]
+    """
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{name} is {kind}: give an int64 tensor of classes, {list(size)}")
+    if labels.shape != size:
+        raise ValueError(
+            f"{name} has shape {list(labels.shape)}, which does not fit {where}: give one class "
+            f"each, {list(size)}"
+        )
+
+
+def check_classes(name: str, labels: Tensor, classes: int) -> None:
+    """Raise unless all labels are classes or -100. It reads values: not for each training step.
+
+    Args:
+        name: Name of the argument, for the error.
+        labels: The labels.
+        classes: K, the number of classes.
+
+    Shape:
+        - labels: any, int64
+
+    Raises:
+        ValueError: If a label is out of range.
+
+    Example:
+        >>> check_classes("target", torch.tensor([0, -100]), 3)
+        >>> check_classes("target", torch.tensor([0, 3]), 3)
+        Traceback (most recent call last):
+        ValueError: target holds the class 3, but there are 3 classes (0..2; -100: no label)
+    """
+    wrong = labels[(labels != -100) & ((labels < 0) | (labels >= classes))]
+    if wrong.numel():
+        raise ValueError(
+            f"{name} holds the class {int(wrong[0])}, but there are {classes} classes "
+            f"(0..{classes - 1}; -100: no label)"
+        )
+
+
+def check_axis(name: str, dim: int, x: Tensor) -> None:
+    """Raise unless a tensor has the axis, and at least one value along it.
+
+    Args:
+        name: Name of the argument, for the error.
+        dim: The axis; negative values count from the end.
+        x: The tensor.
+
+    Shape:
+        - x: any
+
+    Raises:
+        TypeError: If the axis is no whole number.
+        ValueError: If there is no such axis, or vectors along it have no values.
+
+    Example:
+        >>> check_axis("dim", 1, torch.zeros(2, 8))
+        >>> check_axis("dim", 2, torch.zeros(2, 8))
+        Traceback (most recent call last):
+        ValueError: dim=2 is no axis of a tensor of shape [2, 8]: choose from -2 to 1
+    """
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise TypeError(f"{name}={dim!r} must be a whole number, for example 1")
+    if not -x.ndim <= dim < x.ndim:
+        raise ValueError(
+            f"{name}={dim} is no axis of a tensor of shape {list(x.shape)}: choose from "
+            f"{-x.ndim} to {x.ndim - 1}"
+        )
+    if not x.shape[dim] and x.shape.count(0) == 1:
+        raise ValueError(
+            f"a tensor of shape {list(x.shape)} has no values along {name}={dim}: give at least one"
+        )
+
+
+def check_on_cpu(fits: Tensor, message: str) -> None:
+    """Raise unless a condition on values holds; on a GPU, or in compiled code, do nothing.
+
+    Reading a value from a GPU would stop the host until the GPU is done, in every step.
+
+    Args:
+        fits: The condition.
+        message: The error's message.
+
+    Shape:
+        - fits: scalar, bool
+
+    Raises:
+        ValueError: If the condition is false.
+
+    Example:
+        >>> check_on_cpu(torch.tensor(True), "x must be positive")
+    """
+    if fits.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    try:
+        torch._assert_async(fits, message)
+    except RuntimeError:
+        raise ValueError(message) from None
