@@ -164,7 +164,7 @@ def test_a_run_that_diverges_ends_before_it_is_validated_or_saved(
 
 def test_a_teacher_that_turns_nan_is_named(tmp_path: Path) -> None:
     made = distilled(teachers={"audio": Poisoned(6)})
-    with pytest.raises(FloatingPointError, match="the audio teacher's features are NaN .*step"):
+    with pytest.raises(FloatingPointError, match=r"the audio teacher's features are NaN .*step"):
         trainer(tmp_path, epochs=9).fit(made, loader())
 
 

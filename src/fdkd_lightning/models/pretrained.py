@@ -98,8 +98,8 @@ class PretrainedModel(DeferredModel):
 
     Raises:
         FileNotFoundError: By :meth:`load`, if the file does not exist.
-        ValueError: By :meth:`load`, if the file is damaged or not a checkpoint, holds pickled code, has no
-            weights below the prefix, or its weights do not fit the model.
+        ValueError: By :meth:`load`, if the file is damaged or not a checkpoint, holds pickled code,
+            has no weights below the prefix, or its weights do not fit the model.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
