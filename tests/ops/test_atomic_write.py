@@ -57,9 +57,14 @@ def test_after_a_failure_the_previous_file_stands(tmp_path: Path, fault: Excepti
     path = tmp_path / "last.ckpt"
     path.write_text("before")
     message = r"cannot write .*last\.ckpt \(No space" if isinstance(fault, OSError) else "x"
-    with pytest.raises(type(fault), match=message) as caught, atomic_write(path) as file:
-        file.write(b"after")
-        raise fault
+
+    def failing() -> None:
+        with atomic_write(path) as file:
+            file.write(b"after")
+            raise fault
+
+    with pytest.raises(type(fault), match=message) as caught:
+        failing()
     assert getattr(caught.value, "errno", None) == getattr(fault, "errno", None)
     assert path.read_text() == "before"
     assert names(tmp_path) == ["last.ckpt"]

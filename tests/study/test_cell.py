@@ -143,10 +143,10 @@ def test_the_result_is_a_file_and_only_whole_files_are_results() -> None:
     own = RUNS / run.name
     assert read_result(run, RUNS, "accuracy") is None
     own.mkdir(parents=True)
-    (own / "result.json.tmp").write_text('{"val_last": 0.')
+    (own / ".result.json.0.partial").write_text('{"val_last": 0.')
     result = done(run)
     assert Result(**json.loads((own / "result.json").read_text())) == result
-    assert not (own / "result.json.tmp").exists()
+    assert not [*own.glob(".*.partial")]
 
 
 @pytest.mark.usefixtures("home")

@@ -45,6 +45,7 @@ def test_a_lock_is_released_once_and_can_be_taken_again(tmp_path: Path) -> None:
         second.acquire()
     first.release()
     first.release()
+    assert not (tmp_path / "new").exists()
     second.acquire()
     second.release()
 

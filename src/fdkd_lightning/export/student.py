@@ -4,8 +4,7 @@ import contextlib
 import copy
 import io
 import json
-import os
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from fdkd_lightning.export.lengths import try_lengths
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.run_facts import RunFacts
 from fdkd_lightning.export.standalone import make_standalone
+from fdkd_lightning.ops.atomic_folder import atomic_folder
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -100,6 +100,7 @@ def export_student(
             unchanged.
 
     Example:
+        >>> import tempfile
         >>> import torch
         >>> from fdkd_lightning import ResNet, UnimodalModule
         >>> module = UnimodalModule(ResNet(10, in_chans=1, channels=(8, 8, 8, 8)), "visual")
@@ -113,15 +114,13 @@ def export_student(
     folder = Path(folder)
     _check(formats, network, folder)
     student = make_standalone(module, example, modality, network, transform, class_names, meaning)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A failed export leaves the folder as it was.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        written = _write(student, Path(temporary), formats, facts)
-        folder.mkdir(exist_ok=True)
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-            if (Path(temporary) / name).exists():
-                os.replace(Path(temporary) / name, folder / name)
+    # A failed export leaves the folder as it was. Files that are not an export's stay.
+    with atomic_folder(folder) as new:
+        written = _write(student, new, formats, facts)
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in FILES:
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, new / path.name)
     return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 

@@ -1,6 +1,7 @@
 """Write files such that each is complete under its name, whatever happens meanwhile."""
 
 import contextlib
+import errno
 import os
 import time
 import uuid
@@ -15,6 +16,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".partial"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""Errors of a disk, which do not say of which file they are."""
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def atomic_write(
         partial = path.with_name(f"{start}{uuid.uuid4().hex}{SUFFIX}")
         try:
             with partial.open(mode, encoding=encoding, newline=newline) as file:
-                _hold(file)
+                hold(file)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -97,7 +100,7 @@ def remove_partial_files(folder: Path, start: str = ".") -> None:
         start: How their names start; ".": all of the folder.
     """
     for name in os.listdir(folder):
-        if name.startswith(start) and name.endswith(SUFFIX) and not _is_held(folder / name):
+        if name.startswith(start) and name.endswith(SUFFIX) and not is_held(folder / name):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -107,7 +110,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or str(path) in (error.strerror or ""):
+        own = str(error.filename or "").startswith(str(path.parent))
+        if (error.errno not in DISK and not own) or str(path) in (error.strerror or ""):
             raise
         message = (
             f"cannot write {path} ({error.strerror}); a previous file of that name is unchanged: "
@@ -116,14 +120,14 @@ def naming(path: Path) -> Iterator[None]:
         raise type(error)(error.errno, message) from error
 
 
-def _hold(file: IO[Any]) -> None:
+def hold(file: IO[Any]) -> None:
     """Mark a file as being written, until it is closed or its process ends."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Return whether a process may still be writing a file."""
     if fcntl is None:
         return True

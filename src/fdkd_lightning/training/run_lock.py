@@ -1,5 +1,6 @@
 """A lock on a run's folder, so that two runs do not mix their files."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -49,6 +50,7 @@ class RunLock:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._file: IO[str] | None = None
+        self._is_new = False
 
     def acquire(self) -> None:
         """Lock the folder.
@@ -58,14 +60,22 @@ class RunLock:
         """
         if fcntl is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Not for writing alone, which would empty the other's note.
-        file = (self.folder / NAME).open("a+", encoding="utf-8")
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            self._is_new = True
+        path = self.folder / NAME
         end = time.monotonic() + PATIENCE
+        # Not for writing alone, which would empty the other's note.
+        file = path.open("a+", encoding="utf-8")
         while True:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if _is_at(file, path):
+                    break
+                # The other has removed it meanwhile.
+                file.close()
+                file = path.open("a+", encoding="utf-8")
+                continue
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     file.close()
@@ -93,9 +103,21 @@ class RunLock:
         """Unlock the folder, if it is locked."""
         if self._file is not None:
             _held.remove(self._file)
-            self._file.truncate(0)
+            (self.folder / NAME).unlink(missing_ok=True)
             self._file.close()
             self._file = None
+        if self._is_new:
+            # Nothing was written: the run failed before it began.
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Return whether an open file still has its path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _read(file: IO[str]) -> str:

@@ -53,7 +53,9 @@ def test_a_run_that_diverges_ends(tmp_path: Path) -> None:
             return super().training_step(batch, batch_idx) * self.net.factor
 
     run = trainer(tmp_path, beside(), epochs=5)
-    with pytest.raises(FloatingPointError, match="diverged: the module's own loss is NaN .*step 2"):
+    with pytest.raises(
+        FloatingPointError, match=r"diverged: the module's own loss is NaN .*step 2"
+    ):
         run.fit(Late(Poisoned()), loader())
     assert run.current_epoch == 1
 
