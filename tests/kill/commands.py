@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-EPOCHS = 12
+EPOCHS = 8
 
 
 def fdkd(*arguments: str) -> None:

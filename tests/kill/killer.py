@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-KILLS = int(os.environ.get("FDKD_KILLS", "3"))
+KILLS = int(os.environ.get("FDKD_KILLS", "2"))
 STUDY = Path(__file__).parents[1] / "study"
 
 

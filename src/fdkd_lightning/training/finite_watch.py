@@ -48,14 +48,15 @@ run: lower the learning rate or that term's weight, clip gradients \
 
         Args:
             name: Name of the part, for the error.
-            value: The value; -inf counts as finite, since it masks a class.
+            value: The value.
         """
-        self._note(name, (value.detach() < torch.inf).all())
+        self._note(name, value.detach().isfinite().all())
 
     def note_output(self, name: str, output: Output) -> None:
         """Note whether a network's features and logits are finite."""
         self.note(f"the {name}'s features", output.features)
-        self.note(f"the {name}'s logits", output.logits)
+        # -inf masks a class.
+        self._note(f"the {name}'s logits", (output.logits.detach() < torch.inf).all())
 
     def end_step(self) -> None:
         """Count the step."""

@@ -133,7 +133,7 @@ def as_output(value: Any) -> Output:
 
 
 def check_output(role: str, output: Output) -> None:
-    """Raise if features or logits are not finite.
+    """Raise if features or logits are not finite; -inf in some logits masks their classes.
 
     Args:
         role: The network's name in the error.
@@ -143,7 +143,11 @@ def check_output(role: str, output: Output) -> None:
         ValueError: If a value is NaN or infinite.
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
-        bad = int((~torch.isfinite(values)).sum())
+        finite = values.isfinite()
+        if name == "logits":
+            # A class may be masked, but not all classes of a sample.
+            finite = finite | ((values == -torch.inf) & (values > -torch.inf).any(1, keepdim=True))
+        bad = int((~finite).sum())
         if bad:
             raise ValueError(
                 f"{bad} of {values.numel()} values of the {role}'s {name} are NaN or infinite "
