@@ -28,8 +28,8 @@ class TransformersModel(DeferredModel):
     The network is built from its configuration, with random weights; :meth:`load`, which the
     modules call once, before they train or evaluate, reads the pretrained ones. So testing a
     checkpoint needs the ``config.json`` and no weights file. Call ``load()`` yourself if you use no
-    module of this package. Weights are read from safetensors and converted to float32. Code in a model's
-    repository is never run.
+    module of this package. Weights are read from safetensors and converted to float32. Code in a
+    model's repository is never run.
 
     Args:
         source: A name on the hub, such as ``google-bert/bert-base-uncased``; a local folder with
