@@ -38,7 +38,7 @@ class DeferredModel(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "load" in vars(cls):
-            cls.load = _noting(cls.load)  # type: ignore[method-assign]  # the same, and noted
+            cls.load = _noting(cls.load)  # type: ignore[assignment, method-assign]  # the same, noted
 
     @abstractmethod
     def load(self) -> None:
@@ -57,7 +57,7 @@ class DeferredModel(nn.Module, ABC):
             if len(given) < len(expected) and not self.has_weights:
                 self.load()
             self.has_weights = True
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def self_contained(self) -> dict[str, Any]:
         """Return the constructor arguments to replace so that no file is needed to build it."""

@@ -13,7 +13,6 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
@@ -23,7 +22,7 @@ from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
-from fdkd_lightning.training.run_lock import RunLock, RunLockedError
+from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
 from fdkd_lightning.training.save_run_config import SaveRunConfig
 
 
@@ -218,7 +217,7 @@ class FDKDCLI(LightningCLI):
     def _lock(self, config: Namespace, folder: Path) -> None:
         """Lock the folders of a fit; restore what an earlier one that was killed left aside."""
         trains = self.subcommand == "fit" and not config.trainer.fast_dev_run
-        if rank_zero_only.rank or not (trains or has_replaced(self._root, folder)):
+        if not is_rank_zero() or not (trains or has_replaced(self._root, folder)):
             return
         for locked in (Path(self._root), *([folder] if config.checkpoint.dirpath else [])):
             lock = RunLock(locked)

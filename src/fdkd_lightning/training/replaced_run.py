@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 
 from fdkd_lightning.training.run import RECORD
+from fdkd_lightning.training.run_lock import is_rank_zero
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 
@@ -29,24 +30,24 @@ class ReplacedRun(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the earlier files aside."""
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             for path in _files(self.root, self.folder):
                 if path.exists():
                     path.replace(_aside(path))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove them once this run has saved a checkpoint."""
-        if rank_zero_only.rank == 0 and _has_saved(self.folder):
+        if is_rank_zero() and _has_saved(self.folder):
             settle_replaced(self.root, self.folder)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove them."""
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             _remove(self.root, self.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: Any) -> None:
         """Restore them, unless this run has saved a checkpoint."""
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             settle_replaced(self.root, self.folder)
 
 

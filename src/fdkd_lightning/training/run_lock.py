@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 try:
     import fcntl
@@ -50,7 +50,7 @@ class RunLock:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._file: IO[str] | None = None
-        self._is_new = False
+        self._made: list[Path] = []
 
     def acquire(self) -> None:
         """Lock the folder.
@@ -60,9 +60,8 @@ class RunLock:
         """
         if fcntl is None:
             return
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True)
-            self._is_new = True
+        self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / NAME
         end = time.monotonic() + PATIENCE
         # Not for writing alone, which would empty the other's note.
@@ -106,10 +105,16 @@ class RunLock:
             (self.folder / NAME).unlink(missing_ok=True)
             self._file.close()
             self._file = None
-        if self._is_new:
-            # Nothing was written: the run failed before it began.
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()
+        # Where nothing was written the run failed before it began.
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
+        self._made = []
+
+
+def is_rank_zero() -> bool:
+    """Return whether this process is the first rank, also before there is a trainer."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
