@@ -1,7 +1,8 @@
 """The same checks on a laptop as in CI: nox -s SESSION.
 
 In CI: lint, types, tests, examples, sweep, docs and build. By hand: demo, minimum (every lower
-bound) and mutants (mutation testing).
+bound), mutants (mutation testing), fuzz (300 bad inputs of each kind) and kill (20 kills of each
+command).
 
 One environment serves most sessions, since one with torch takes several gigabytes: the session
 ``environment`` makes it, and the others ask for that one first. On an existing environment
@@ -107,13 +108,6 @@ def tests(session: nox.Session) -> None:
     run(session, "pytest", *session.posargs)
 
 
-@nox.session(venv_backend="none", requires=["environment"], default=False)
-def fuzz(session: nox.Session) -> None:
-    env = {"FDKD_FUZZ_CASES": "300"}
-    program = str(ENVIRONMENT / SCRIPTS / "pytest")
-    session.run(program, "tests/fuzz", *session.posargs, env=env, external=True)
-
-
 @nox.session(venv_backend="none", requires=["environment"])
 def examples(session: nox.Session) -> None:
     for example in sorted({*Path("examples").glob("*.py")} - {Path("examples/demo.py")}):
@@ -186,5 +180,23 @@ def mutants(session: nox.Session) -> None:
     run(session, "python", ".ci/mutants.py", *session.posargs)
 
 
-def run(session: nox.Session, program: str, *args: str, silent: bool = False) -> object:
-    return session.run(str(ENVIRONMENT / SCRIPTS / program), *args, external=True, silent=silent)
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def fuzz(session: nox.Session) -> None:
+    cases = {"FDKD_FUZZ_CASES": "300"}
+    run(session, "pytest", "tests/fuzz", *session.posargs, env=cases)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def kill(session: nox.Session) -> None:
+    run(session, "pytest", "-n0", "tests/kill", *session.posargs, env={"FDKD_KILLS": "20"})
+
+
+def run(
+    session: nox.Session,
+    program: str,
+    *args: str,
+    silent: bool = False,
+    env: dict[str, str] | None = None,
+) -> object:
+    path = str(ENVIRONMENT / SCRIPTS / program)
+    return session.run(path, *args, external=True, silent=silent, env=env)

@@ -152,11 +152,11 @@ def test_a_run_is_told_in_its_folder_alone(capfd: pytest.CaptureFixture[str]) ->
     own = RUNS / run.name
     assert read_result(run, RUNS, "accuracy") is None
     own.mkdir(parents=True)
-    (own / "result.json.tmp").write_text('{"val_last": 0.')
+    (own / ".result.json.0.partial").write_text('{"val_last": 0.')
     result = done(run)
     # The result is a file, and only whole files are results.
     assert Result(**json.loads((own / "result.json").read_text())) == result
-    assert not (own / "result.json.tmp").exists()
+    assert not [*own.glob(".*.partial")]
     # Its log is, and nothing is shown.
     shown = capfd.readouterr()
     assert shown.out + shown.err == ""
@@ -302,3 +302,24 @@ def test_a_failure_leaves_the_streams_and_filters_as_they_were(
     assert list(warnings.filters) == filters
     print("heard")
     assert capsys.readouterr().out == "heard\n"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_whose_checkpoint_is_damaged_is_made_again_and_says_so() -> None:
+    run = unimodal()
+    whole = done(run)
+    (RUNS / run.name / "result.json").unlink()
+    path = RUNS / run.name / "checkpoints/last.ckpt"
+    path.write_bytes(path.read_bytes()[:-200])
+    again = done(run)
+    said = f"{run.name}: last.ckpt was damaged, and the run was made again from its beginning"
+    assert found(again) == replace(found(whole), warnings=[said])
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_that_diverges_is_a_failure_and_no_result() -> None:
+    args = "--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=1e30"
+    failure = run_cell(run := unimodal(*args), RUNS, "accuracy")
+    assert failure is not None
+    assert "training diverged: " in failure
+    assert read_result(run, RUNS, "accuracy") is None

@@ -285,8 +285,11 @@ def test_a_pretrained_teacher_is_read_when_fit_begins_and_never_again(tmp_path: 
     trainer(tmp_path).validate(module, datamodule=data, verbose=False)
     trainer(tmp_path).test(module, datamodule=data, verbose=False)
     trainer(tmp_path).predict(module, datamodule=data)
+    trainer(tmp_path).fit(module, datamodule=data)
+    assert equal(values(teacher.model), values(source))
+    unread = distillation(teachers={"audio": PretrainedModel(Net("audio", seed=6), file)})
     with pytest.raises(FileNotFoundError, match=r"teacher\.pt' is not a file .*train that model"):
-        trainer(tmp_path).fit(module, datamodule=data)
+        trainer(tmp_path).fit(unread, datamodule=data)
 
 
 def test_a_checkpoint_is_tested_without_the_teachers_file(tmp_path: Path) -> None:
@@ -1414,7 +1417,8 @@ def test_blanks_are_in_no_statistics(tmp_path: Path) -> None:
         def forward(
             self, student: Output, teacher: Output | None, target: Tensor
         ) -> dict[str, Tensor]:
-            return {"norm": self.norm(require_teacher(self, teacher).features).sum()}
+            taught = 0 * student.features.sum()
+            return {"norm": self.norm(require_teacher(self, teacher).features).sum() + taught}
 
     criterion, teacher = Counted(), Net("audio", seed=1)
     module = distillation(criterion, teachers={"audio": teacher})

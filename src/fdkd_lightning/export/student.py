@@ -4,8 +4,7 @@ import contextlib
 import copy
 import io
 import json
-import os
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from fdkd_lightning.export.lengths import try_lengths
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.run_facts import RunFacts
 from fdkd_lightning.export.standalone import make_standalone
+from fdkd_lightning.ops.atomic_folder import atomic_folder
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -100,6 +100,7 @@ def export_student(
             unchanged.
 
     Example:
+        >>> import tempfile
         >>> import torch
         >>> from fdkd_lightning import ResNet, UnimodalModule
         >>> network = ResNet(10, in_chans=1, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
@@ -114,11 +115,13 @@ def export_student(
     folder = Path(folder)
     _check(formats, network, folder)
     student = make_standalone(module, example, modality, network, transform, class_names, meaning)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A failed export leaves the folder as it was.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        written = _write(student, Path(temporary), formats, facts)
-        _publish(Path(temporary), folder)
+    # A failed export leaves the folder as it was. Files that are not an export's stay.
+    with atomic_folder(folder) as new:
+        written = _write(student, new, formats, facts)
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in FILES:
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, new / path.name)
     return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 
@@ -150,19 +153,6 @@ def _check(formats: Sequence[str], network: Any, folder: Path) -> None:
         raise ExportError(
             f"folder={str(folder)!r} holds other files than an export: give another, or empty it"
         )
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    """Move the files of an export into its folder, and remove those of an earlier one."""
-    folder.mkdir(exist_ok=True)
-    # Stopped in between, the folder keeps a config.json, and so may be replaced again.
-    new = sorted((n for n in FILES if (temporary / n).exists()), key=weights.CONFIG.__ne__)
-    for name in new:
-        with (temporary / name).open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary / name, folder / name)
-    for name in {*FILES} - {*new}:
-        (folder / name).unlink(missing_ok=True)
 
 
 def _holds_export(folder: Path) -> bool:

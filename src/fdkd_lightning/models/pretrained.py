@@ -1,25 +1,64 @@
-"""Networks whose weights are read when training begins."""
+"""Networks whose weights are read once, before they train or evaluate."""
 
-import re
-import zipfile
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from fdkd_lightning.models.weight_checks import check_weights
+from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.types import Output
 
 
+def _noting(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let a model's ``load`` note that its weights are there."""
+
+    @functools.wraps(load)
+    def noting(model: "DeferredModel") -> None:
+        load(model)
+        model.has_weights = True
+
+    return noting
+
+
 class DeferredModel(nn.Module, ABC):
-    """Base class of networks whose weights are read by :meth:`load` when fit begins."""
+    """Base class of networks whose weights are read by :meth:`load`.
+
+    The modules of this package call :meth:`load` once, before the network trains or evaluates,
+    unless it has its weights already: from an earlier call, or from ``load_state_dict`` with all of
+    them, as of a checkpoint. ``load_state_dict`` with some of them reads the others first.
+    """
+
+    has_weights = False
+    """Whether the weights are there, so that :func:`load_pretrained` must not read them."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "load" in vars(cls):
+            cls.load = _noting(cls.load)  # type: ignore[assignment, method-assign]  # the same, noted
 
     @abstractmethod
     def load(self) -> None:
-        """Read the weights, including those of submodules."""
+        """Read the weights, including those of submodules, whether or not they are there."""
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any
+    ) -> None:
+        """Note that the weights are there; torch calls it for each part of a network.
+
+        It is torch's documented place for what a module does when its state is loaded.
+        """
+        expected = {prefix + name: value for name, value in self.state_dict().items()}
+        given = [name for name in expected if name in state_dict]
+        if given and all(_fits(state_dict[name], expected[name]) for name in given):
+            if len(given) < len(expected) and not self.has_weights:
+                self.load()
+            self.has_weights = True
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def self_contained(self) -> dict[str, Any]:
         """Return the constructor arguments to replace so that no file is needed to build it."""
@@ -41,8 +80,9 @@ class DeferredModel(nn.Module, ABC):
 class PretrainedModel(DeferredModel):
     """A model with the weights of a checkpoint.
 
-    The file is read by :meth:`load`, which the modules call when fit begins, so that testing or
-    exporting a distilled student needs no teacher file. Only weights are unpickled
+    The file is read by :meth:`load`, which the modules call once, before the model trains or
+    evaluates, unless a checkpoint of theirs has brought its weights; so testing or exporting a
+    distilled student needs no teacher file. Only weights are unpickled
     (``weights_only=True``): a checkpoint cannot run code. Published weights that the model itself
     would download are not read, since the checkpoint replaces them.
 
@@ -59,9 +99,9 @@ class PretrainedModel(DeferredModel):
 
     Raises:
         FileNotFoundError: By :meth:`load`, if the file does not exist.
-        ValueError: By :meth:`load`, if the file is not a checkpoint, holds pickled code, has no
-            weights below the prefix, or its weights do not fit the model: names, shapes, integers
-            where floats were, NaN.
+        ValueError: By :meth:`load`, if the file is damaged or not a checkpoint, holds pickled code,
+            has no weights below the prefix, or its weights do not fit the model: names, shapes,
+            integers where floats were, NaN.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -101,14 +141,16 @@ class PretrainedModel(DeferredModel):
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Call ``load()`` of every outermost :class:`DeferredModel` in a module.
+    """Call ``load()`` of every outermost :class:`DeferredModel` that has no weights yet.
 
     Args:
         module: A network, or a module that contains networks.
     """
     if isinstance(module, DeferredModel):
         # Its checkpoint also holds the weights of DeferredModels inside it.
-        module.load()
+        if not module.has_weights:
+            module.load()
+            module.has_weights = True
         return
     for part in module.children():
         load_pretrained(part)
@@ -122,31 +164,14 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a checkpoint, or holds pickled code.
+        ValueError: If it is damaged or not a checkpoint, or holds pickled code.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(
             f"checkpoint={str(checkpoint)!r} is not a file (looked from {str(Path.cwd())!r}): "
             "train that model first, or give the path of its .ckpt"
         )
-    try:
-        _check_zip(checkpoint)
-        content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise errors of any type
-        # The pickle opcode that names a class or function.
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        if code is not None:
-            raise ValueError(
-                f"checkpoint={str(checkpoint)!r} holds pickled code besides weights "
-                f"({code[1]}), which is never run: save `model.state_dict()` instead of the model, "
-                "and plain numbers and strings as hyper-parameters. If you trust where the file "
-                "comes from, take its weights out once: torch.save(torch.load(path, "
-                "weights_only=False)['state_dict'], 'weights.pt')"
-            ) from error
-        raise ValueError(
-            f"checkpoint={str(checkpoint)!r} is not a checkpoint, or a damaged one: "
-            "it must be written by torch.save or by Lightning"
-        ) from error
+    content = load_checkpoint(checkpoint, f"checkpoint={str(checkpoint)!r}")
     if isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(
@@ -159,12 +184,8 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     return content
 
 
-def _check_zip(checkpoint: Path) -> None:
-    """Compare the checksums of the file's parts, which torch does not."""
-    if zipfile.is_zipfile(checkpoint):
-        with zipfile.ZipFile(checkpoint) as file:
-            if damaged := file.testzip():
-                raise ValueError(f"the checksum of its part {damaged} is another")
+def _fits(value: Any, expected: Any) -> bool:
+    return is_lazy(expected) or getattr(value, "shape", ()) == getattr(expected, "shape", ())
 
 
 def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,9 +21,10 @@ class TimmModel(DeferredModel):
     The features are the input of the classifier. The maps are those of the last four stages, or
     after each quarter of the blocks if the network keeps one resolution (ViT).
 
-    :meth:`load`, which the modules call when fit begins, reads the published weights of all layers
-    but the classifier from the hub or its cache. So testing a checkpoint downloads nothing. Call
-    ``load()`` yourself if you use no module of this package.
+    :meth:`load`, which the modules call once, before they train or evaluate, reads the published
+    weights of all layers but the classifier from the hub or its cache; not after a checkpoint has
+    brought its own, so that testing one downloads nothing. Call ``load()`` yourself if you use no
+    module of this package.
 
     Args:
         name: A name of ``timm.list_models()``, such as ``mobilenetv2_100``; a tag after a dot

@@ -27,10 +27,10 @@ class TransformersModel(DeferredModel):
     disabled, since ``maps`` and DDP need the output of each layer.
 
     The network is built from its configuration, with random weights; :meth:`load`, which the
-    modules call when fit begins, reads the pretrained ones. So testing a checkpoint needs the
-    ``config.json`` and no weights file. Call ``load()`` yourself if you use no module of this
-    package. Weights are read from safetensors and converted to float32. Code in a model's
-    repository is never run.
+    modules call once, before they train or evaluate, reads the pretrained ones. So testing a
+    checkpoint needs the ``config.json`` and no weights file. Call ``load()`` yourself if you use no
+    module of this package. Weights are read from safetensors and converted to float32. Code in a
+    model's repository is never run.
 
     Args:
         source: A name on the hub, such as ``google-bert/bert-base-uncased``; a local folder with

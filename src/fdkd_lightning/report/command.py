@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.comparison_text import comparison_lines
 from fdkd_lightning.report.score_figure import plot_scores
 from fdkd_lightning.report.score_table import score_tables
@@ -23,6 +24,7 @@ def report(folder: Path) -> str:
         raise SystemExit(f"fdkd study: {error}") from error
     lines = ["# Results", "", *score_tables(settings, rows), "", *comparison_lines(settings, rows)]
     text = "\n".join([*lines, ""])
-    (folder / "table.md").write_text(text)
+    with atomic_write(folder / "table.md", "w") as file:
+        file.write(text)
     plot_scores(folder / "table.png", settings, scores(settings, rows))
     return text

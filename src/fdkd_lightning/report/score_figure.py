@@ -4,6 +4,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.results import Scores
 
@@ -62,4 +63,5 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
         fontsize=9,
     )
     # A title may be wider than its panel.
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    with atomic_write(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", dpi=150, bbox_inches="tight")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fdkd_lightning.analysis.similarity import Similarity
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 
 
@@ -39,4 +40,5 @@ def plot_similarity(path: Path, similarities: Mapping[str, Similarity]) -> None:
     axes.set_ylabel("mean cosine of the pairs")
     axes.margins(y=0.15)
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", dpi=150)

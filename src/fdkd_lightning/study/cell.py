@@ -7,7 +7,6 @@ setting of the tuning grid.
 import contextlib
 import json
 import logging
-import os
 import re
 import shutil
 import subprocess
@@ -20,14 +19,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
 from filelock import FileLock
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
+from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.study.head_metrics import HeadMetrics
+from fdkd_lightning.study.kept_checkpoints import (
+    DamagedRunWarning,
+    check_finite,
+    forget_damaged,
+)
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.teacher_check import TeacherWarning
@@ -47,7 +52,7 @@ class Result:
         heads: Test metrics of the classifiers in the criterion: ``last/<head>`` and
             ``best/<head>``.
         seconds: Wall-clock time of the run in seconds, counted from its last start.
-        warnings: Warnings about the teachers.
+        warnings: Warnings about the teachers, and about checkpoints that were damaged.
         commit: Git commit of the package's clone, with "-dirty" appended if it has uncommitted
             changes; None if the package is not in a clone.
     """
@@ -62,6 +67,10 @@ class Result:
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     commit: str | None = None
+
+
+SHOWN = rf"^(?:{TeacherWarning.__name__}|{DamagedRunWarning.__name__}): (.*)"
+"""The warnings of a run's log that the study reports."""
 
 
 class StudyCLI(FDKDCLI):
@@ -124,6 +133,7 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("always", TeacherWarning)
+            warnings.simplefilter("always", DamagedRunWarning)
             warnings.showwarning = _show_warning
             try:
                 result = _train_and_evaluate(run, folder, metric)
@@ -133,10 +143,9 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
                 return f"{run.name}: {_error(log_path)} (see {log_path})"
         # Read from the log, which also has the warnings of earlier starts.
         text = (run_folder / "run.log").read_text()
-        result.warnings = list(dict.fromkeys(re.findall(r"^TeacherWarning: (.*)", text, re.M)))
-        temporary = run_folder / "result.json.tmp"
-        temporary.write_text(json.dumps(asdict(result), indent=1))
-        os.replace(temporary, run_folder / "result.json")
+        result.warnings = list(dict.fromkeys(re.findall(SHOWN, text, re.M)))
+        with atomic_write(run_folder / "result.json", "w") as file:
+            json.dump(asdict(result), file, indent=1)
     return None
 
 
@@ -170,13 +179,16 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
         f"--trainer.default_root_dir={run_folder}",
     ]
     checkpoints = run_folder / "checkpoints"
+    if (damage := forget_damaged(run_folder)) is not None:
+        warnings.warn(f"{run.name}: {damage}", DamagedRunWarning, stacklevel=2)
     if (checkpoints / "last.ckpt").exists():
         args.append("--ckpt_path=last")
     cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
     last, best = (
-        torch.load(checkpoints / f"{name}.ckpt", map_location="cpu", weights_only=True)
+        load_checkpoint(checkpoints / f"{name}.ckpt", f"{run.name}: {name}.ckpt")
         for name in ("last", "best")
     )
+    check_finite(run.name, last["state_dict"])
     heads = HeadMetrics(metric)
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # a connector sets it
     found: dict[str, Any] = {"metric": metric, "heads": {}}
@@ -199,6 +211,7 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
                 )
             found[f"{split}_{which}"] = values[f"{split}/{metric}"]
         found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
+    check_finite(run.name, found | found["heads"])
     return Result(
         **found,
         best_epoch=int(best["epoch"]),

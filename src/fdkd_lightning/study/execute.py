@@ -1,6 +1,7 @@
 """Execute all runs of a study in parallel."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import read_result, run_cell
+from fdkd_lightning.study.kept_checkpoints import forget_damaged
 from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
 
 
@@ -31,6 +33,7 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
     folder = study.folder / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     stages = (list(dict.fromkeys(teacher_runs(study).values())), method_runs(study))
+    _forget_damaged_teachers(stages[1], study, folder)
     total = sum(map(len, stages))
     with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
         for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
@@ -50,6 +53,16 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
                     f"{len(failures)} of {len(stage)} runs failed, the first: {failures[0]}. "
                     "Fix the cause and start the study again: it executes only the missing runs"
                 )
+
+
+def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path) -> None:
+    """Let teachers run again whose checkpoint is damaged, if a run still needs them."""
+    waiting = [run for run in methods if read_result(run, folder, study.metric) is None]
+    for teacher in dict.fromkeys(teacher for run in waiting for _, teacher in run.teachers):
+        if read_result(teacher, folder, study.metric) is not None:
+            damage = forget_damaged(folder / teacher.name)
+            if damage is not None:
+                tqdm.write(f"{teacher.name}: {damage}", file=sys.stderr)
 
 
 def _results(runs: Sequence[Run], study: Study, parent: int | None) -> Iterator[str | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result, read_result
 from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
@@ -86,7 +87,7 @@ def collect(study: Study) -> list[Row]:
 def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
     """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
-    with (folder / "results.csv").open("w", newline="") as file:
+    with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
         table.writerow([*KEYS, *VALUES, *heads])
         for row in rows:
@@ -94,7 +95,8 @@ def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
                 [getattr(row, key) for key in KEYS]
                 + [row.values.get(name, "") for name in (*VALUES, *heads)]
             )
-    (folder / "results.json").write_text(json.dumps(_provenance(study), indent=1, default=str))
+    with atomic_write(folder / "results.json", "w") as file:
+        json.dump(_provenance(study), file, indent=1, default=str)
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:

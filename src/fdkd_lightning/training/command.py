@@ -1,6 +1,5 @@
 """Train, evaluate or predict from a configuration: LightningCLI with this package's defaults."""
 
-import json
 import os
 import re
 import sys
@@ -9,37 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
+from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
+from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
+from fdkd_lightning.training.find_checkpoint import find_checkpoint
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
-from fdkd_lightning.training.redaction import redact
+from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Save the configuration in the log folder, and log it to loggers that write elsewhere."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save once; an evaluation must not overwrite the configuration of fit."""
-        log_dir = trainer.log_dir
-        separate = log_dir is not None and Path(log_dir) != Path(trainer.default_root_dir)
-        self.save_to_log_dir = stage == "fit" or separate
-        super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log it once as hyper-parameters, to loggers whose files are not in the run's folder."""
-        others = [x for x in trainer.loggers if not isinstance(x, CSVLogger | TensorBoardLogger)]
-        if others:
-            config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
-            config = redact(config)  # a service, such as W&B, shows them to others
-        for logger in others:
-            logger.log_hyperparams(config)
+from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
+from fdkd_lightning.training.save_run_config import SaveRunConfig
 
 
 class FDKDCLI(LightningCLI):
@@ -72,6 +56,15 @@ class FDKDCLI(LightningCLI):
             # A parser takes a second to build: only that of the command that runs.
             commands = {given[0]: commands[given[0]]}
             self.subcommands = lambda: commands  # type: ignore[method-assign]  # this parser
+        self._locks: list[RunLock] = []
+        self._replaces: list[Callback] = []
+        try:
+            self._start(args, commands)
+        finally:
+            for lock in self._locks:
+                lock.release()
+
+    def _start(self, args: Sequence[str] | None, commands: dict[str, set[str]]) -> None:
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -138,7 +131,9 @@ class FDKDCLI(LightningCLI):
         self._expand_root(config)
         self._given = self.config.clone()
         self._redirect_loggers(config)
+        self._require_root(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
+        self._lock(config, folder)
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
             # Lightning would test an untrained network.
@@ -147,8 +142,7 @@ class FDKDCLI(LightningCLI):
             # Lightning would only warn that "last" is missing, and train from scratch.
             config.ckpt_path = self._checkpoint_file(folder, config.ckpt_path)
         elif (folder / "last.ckpt").exists() and not config.trainer.fast_dev_run:
-            self._remove_checkpoints(folder, config.overwrite)
-        self._require_root(config)
+            self._replace_checkpoints(folder, config.overwrite)
 
     def instantiate_classes(self) -> None:
         """Build trainer, model and data; report a failure by its cause alone."""
@@ -179,7 +173,12 @@ class FDKDCLI(LightningCLI):
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
         callbacks = self._get(self.config_init, "trainer").callbacks or []
         record = RunRecord(self._parser(self.subcommand), given, self._command)
-        kwargs["callbacks"] = [record, *(callbacks if isinstance(callbacks, list) else [callbacks])]
+        given_callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        kwargs["callbacks"] = [*self._replaces, record, *given_callbacks]
+        plugins = self._get(self.config_init, "trainer").plugins or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
 
     @property
@@ -215,24 +214,33 @@ class FDKDCLI(LightningCLI):
                 "a writable folder: give another one"
             )
 
-    def _remove_checkpoints(self, folder: Path, overwrite: bool) -> None:
+    def _lock(self, config: Namespace, folder: Path) -> None:
+        """Lock the folders of a fit; restore what an earlier one that was killed left aside."""
+        trains = self.subcommand == "fit" and not config.trainer.fast_dev_run
+        if not is_rank_zero() or not (trains or has_replaced(self._root, folder)):
+            return
+        for locked in (Path(self._root), *([folder] if config.checkpoint.dirpath else [])):
+            lock = RunLock(locked)
+            try:
+                lock.acquire()
+            except RunLockedError as error:
+                if trains:
+                    self.parser.error(str(error))
+                return  # the files aside are those of the fit that is running
+            self._locks.append(lock)
+        settle_replaced(self._root, folder)
+
+    def _replace_checkpoints(self, folder: Path, overwrite: bool) -> None:
         if not overwrite:
             self.parser.error(
                 f"{folder} holds the checkpoints of an earlier run: resume it "
                 "(--ckpt_path=last), replace it (--overwrite=true), or choose another folder "
                 "(--trainer.default_root_dir=...)"
             )
-        # If this run fails early, the old checkpoints must not be evaluated as its own.
-        for name in ("best.ckpt", "last.ckpt"):
-            rank_zero_only((folder / name).unlink)(missing_ok=True)
+        self._replaces.append(ReplacedRun(self._root, folder))
 
     def _checkpoint_file(self, folder: Path, wanted: str) -> str:
-        path = folder / f"{wanted}.ckpt" if wanted in ("best", "last") else Path(wanted)
-        if not path.is_file():
-            remedy = (
-                "train first (fdkd fit with the same --config), or give the path of a checkpoint"
-            )
-            if wanted == "best" and (folder / "last.ckpt").is_file():
-                remedy = "the run was not validated; its last epoch is --ckpt_path=last"
-            self.parser.error(f"ckpt_path={wanted!r}: there is no file {path.absolute()}: {remedy}")
-        return str(path)
+        try:
+            return str(find_checkpoint(folder, wanted))
+        except (FileNotFoundError, DamagedCheckpointError) as error:
+            self.parser.error(f"ckpt_path={wanted!r}: {error}")

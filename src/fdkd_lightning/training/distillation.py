@@ -113,20 +113,17 @@ class DistillationModule(UnimodalModule):
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
         self._distillation_step = DistillationStep(
-            self.teachers, self.distiller, reserved_names=("task", "loss")
+            self.teachers, self.distiller, self.watch, reserved_names=("task", "loss")
         )
         self._is_complete = True
 
     def setup(self, stage: str) -> None:
-        """Load pretrained weights and size the distiller's parts when fit begins."""
+        """Read frozen teachers and size the distiller's parts when fit begins."""
+        # A checkpoint brings no weights of frozen teachers; it may bring those of trained ones.
+        is_late = isinstance(self.teachers, TrainedTeachers)
+        if stage == "fit" and not (is_late and self.reads_late()):
+            self.teachers.load()
         super().setup(stage)
-        if stage != "fit":
-            return
-        self.teachers.load()
-        self._distillation_step.restart()
-        batch = example_batch(self.trainer)
-        student = probe(self.model, modality_input(batch, self.modality))
-        self._distillation_step.build(student, batch)
 
     @property
     def criterion(self) -> DistillationLoss:
@@ -154,7 +151,9 @@ class DistillationModule(UnimodalModule):
             self.distiller.build_from_shapes(shapes)
 
     def on_fit_start(self) -> None:
-        """Move frozen teachers to the student's device."""
+        """Read the weights, and move frozen teachers to the student's device."""
+        self.teachers.load()
+        super().on_fit_start()
         if isinstance(self.teachers, FrozenTeachers):
             self.teachers.join(self.trainer, self)
 
@@ -187,17 +186,34 @@ class DistillationModule(UnimodalModule):
     def on_train_epoch_start(self) -> None:
         """Set the criterion's epoch."""
         self.criterion.set_epoch(self.current_epoch)
+        self._distillation_step.taught.start_epoch()
+
+    def on_train_epoch_end(self) -> None:
+        """Raise if training has diverged, or no step of the epoch taught the student."""
+        super().on_train_epoch_end()
+        self._distillation_step.taught.check_epoch(
+            type(self).__name__, "the student's outputs", has_teachers=len(self.teachers) > 0
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the cross-entropy and the criterion's terms."""
         samples = samples_with(batch, self.modality)
         student = self._learn(samples, batch)
         self._check_first_batch(samples, student, {})
+        if student is not None:
+            self.watch.note_output(f"{self.modality} student", student)
         task: dict[str, Tensor] = {}
         if self.task_weight is not None:
             task["task"] = self.task_weight * self._cross_entropy(student, samples)
+            self.watch.note("the cross-entropy (task)", task["task"])
         size = len(batch["label"])
         result = self._distillation_step(self, task.get("task"), student, samples, size)
         self._is_complete = result.is_complete
         self._log_terms({"loss": result.loss, **task, **result.logged}, batch)
         return result.loss
+
+    def _size_parts(self) -> None:
+        self._distillation_step.restart()
+        batch = example_batch(self.trainer)
+        student = probe(self.model, modality_input(batch, self.modality))
+        self._distillation_step.build(student, batch)

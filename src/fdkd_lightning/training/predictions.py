@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
 
 
@@ -54,7 +55,8 @@ class PredictionTable(BasePredictionWriter):
         wide = prediction["probabilities"].shape[1] > 256
         for index, numbers in zip(prediction["index"], prediction.pop("classes"), strict=True):
             values = numbers.cpu().numpy().astype(np.uint16 if wide else np.uint8)
-            Image.fromarray(values).save(folder / f"{int(index)}.png")
+            with atomic_write(folder / f"{int(index)}.png", is_one_of_many=True) as file:
+                Image.fromarray(values).save(file, "PNG")
 
     def write_on_epoch_end(
         self,
@@ -76,7 +78,7 @@ class PredictionTable(BasePredictionWriter):
         path.parent.mkdir(parents=True, exist_ok=True)
         classes = len(next(iter(rows.values())))
         names = _class_names(trainer, classes)
-        with path.open("w", newline="") as file:
+        with atomic_write(path, "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["index", "class", *names])
             for index in sorted(rows):

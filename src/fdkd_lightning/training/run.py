@@ -1,7 +1,6 @@
 """``run.json``: what was trained and evaluated, for the model card, the study and the report."""
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer.states import TrainerFn
 
+from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.training.checkpoint_description import RECORD_KEY, describe_checkpoint
 from fdkd_lightning.training.provenance import (
@@ -211,12 +211,8 @@ def _writes(trainer: Trainer) -> bool:
 def _write(trainer: Trainer, record: Mapping[str, Any]) -> None:
     path = Path(trainer.default_root_dir) / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path, "w") as file:
         json.dump({"version": VERSION, **record}, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _checkpoint_files(trainer: Trainer) -> list[Path]:

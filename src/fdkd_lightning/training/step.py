@@ -8,9 +8,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from fdkd_lightning.training.distiller import Distiller
+from fdkd_lightning.training.finite_watch import FiniteWatch
 from fdkd_lightning.training.missing_modality import zero_gradient_term
 from fdkd_lightning.training.pairs import make_pairs
 from fdkd_lightning.training.probe import check_output, modality_input, probe
+from fdkd_lightning.training.taught_check import TaughtCheck
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
 
@@ -43,6 +45,7 @@ class DistillationStep:
     Args:
         teachers: The teachers.
         distiller: The criterion, and what is trained beside the student.
+        watch: Notes which part of a step is not finite; None: its own.
         reserved_names: Names that no term and no logged value of the criterion may have.
 
     Example:
@@ -61,16 +64,20 @@ class DistillationStep:
         self,
         teachers: FrozenTeachers | TrainedTeachers,
         distiller: Distiller,
+        watch: FiniteWatch | None = None,
         reserved_names: Collection[str] = (),
     ) -> None:
         self.teachers = teachers
         self.distiller = distiller
+        self.watch = FiniteWatch() if watch is None else watch
+        self.taught = TaughtCheck()
         self.reserved_names = frozenset(reserved_names)
         self._checked: set[str] = set()
 
     def restart(self) -> None:
         """Check each teacher's next output again: a new run begins."""
         self._checked.clear()
+        self.taught.start_epoch()
 
     def build(self, student: Output, batch: Batch) -> None:
         """Size the distiller's parts.
@@ -113,6 +120,7 @@ class DistillationStep:
         teachers = {modality: outputs.get(modality) for modality in self.teachers}
         pairs = make_pairs(student, teachers, batch, size)
         terms: dict[str, Tensor] = self.distiller(pairs)
+        self._note(outputs, terms, student)
         logged_values = self.distiller.logged_values()
         self._check_names(terms, logged_values)
         is_complete = not any(x is None for x in (student, *teachers.values(), *pairs))
@@ -125,6 +133,16 @@ class DistillationStep:
             summands.append(zero_gradient_term(self.distiller.projector))
         total = functools.reduce(operator.add, summands)
         return StepResult(total, terms | logged_values, is_complete)
+
+    def _note(
+        self, outputs: dict[str, Output], terms: dict[str, Tensor], student: Output | None
+    ) -> None:
+        for modality, output in outputs.items():
+            self.watch.note_output(f"{modality} teacher", output)
+        for name, term in terms.items():
+            self.watch.note(f"the criterion's term {name!r}", term)
+        self.watch.end_step()
+        self.taught.note(terms.values(), student)
 
     def _check_first(self, outputs: dict[str, Output]) -> None:
         # Once a run: reading values costs a synchronisation. A teacher's first output need not be

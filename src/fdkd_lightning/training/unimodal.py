@@ -8,10 +8,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.training.default_metrics import default_metrics
-from fdkd_lightning.training.loaded_weights import CheckedModule
 from fdkd_lightning.training.lr_scheduler import PolyLR
 from fdkd_lightning.training.missing_modality import (
     MIN_SAMPLES,
@@ -30,11 +28,11 @@ from fdkd_lightning.training.probe import (
     probe,
 )
 from fdkd_lightning.training.published_optimizer import published_sgd
-from fdkd_lightning.training.rng import restore_rng_states, rng_states
+from fdkd_lightning.training.run_module import RunModule
 from fdkd_lightning.types import Batch, Output
 
 
-class UnimodalModule(CheckedModule):
+class UnimodalModule(RunModule):
     """Train one network on one modality with cross-entropy on the labelled samples.
 
     Use it for teachers, and for the student without distillation.
@@ -64,6 +62,7 @@ class UnimodalModule(CheckedModule):
     Raises:
         KeyError: If the batch lacks the modality.
         TypeError: If the model returns no ``Output``; on the first batch, if labels are not int64.
+        FloatingPointError: Within an epoch, if outputs, loss or weights become NaN or infinite.
         ValueError: On the first batch, if a label is not a class of the model, or the outputs are
             not finite; if a ``PolyLR`` has no ``max_epochs`` and the trainer has none.
 
@@ -82,8 +81,7 @@ class UnimodalModule(CheckedModule):
         optimizer: OptimizerCallable = published_sgd,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.modality = modality
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -94,30 +92,34 @@ class UnimodalModule(CheckedModule):
         self.val_loss = MeanCrossEntropy()
         self.test_loss = MeanCrossEntropy()
         self._checked: set[str] = set()
-        self._rng_states: list[dict[str, Any]] | None = None
 
     def forward(self, x: Any) -> Output:
         """Return the network's output for an input of its modality, [N, ...]."""
+        self.read_weights()
         return as_output(self.model(x))
 
     def setup(self, stage: str) -> None:
-        """Read pretrained weights before fit; create the default metrics."""
+        """Create the default metrics."""
+        super().setup(stage)
         self._checked.clear()
-        # States of an evaluated checkpoint must not seed this fit; its own is loaded later.
-        self._rng_states = None
-        if stage == "fit":
-            load_pretrained(self.model)
         if self.val_metrics is None and stage != "predict":
             x = modality_input(example_batch(self.trainer), self.modality)
             classes = probe(self.model, x).logits.shape[1]
             self._set_metrics(default_metrics(classes))
+        if stage == "fit":
+            self._size_parts()
+            self.renew_copies()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the cross-entropy of the batch."""
         present = samples_with(batch, self.modality)
         output = self._learn(present, batch)
         self._check_first_batch(present, output, {})
+        if output is not None:
+            self.watch.note_output(f"{self.modality} model", output)
         loss = self._cross_entropy(output, present)
+        self.watch.note("the loss", loss)
+        self.watch.end_step()
         self._log_terms({"loss": loss}, batch)
         return loss
 
@@ -162,19 +164,8 @@ class UnimodalModule(CheckedModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": monitor},
         }
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the random generators, so that a resumed run draws the same numbers."""
-        checkpoint["rng_states"] = rng_states()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random generators' states until training starts."""
-        self._rng_states = checkpoint.get("rng_states")
-
-    def on_train_start(self) -> None:
-        """Restore the random generators from the checkpoint."""
-        if self._rng_states is not None:
-            restore_rng_states(self._rng_states, self.global_rank)
-            self._rng_states = None
+    def _size_parts(self) -> None:
+        """Size the parts that are trained beside the network, before fit."""
 
     def _run(self, batch: Batch) -> Output:
         output: Output = self(modality_input(batch, self.modality))

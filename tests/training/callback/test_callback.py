@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from fits import equal, trainer, values
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
     LearningRateFinder,
     ModelCheckpoint,
 )
@@ -1059,7 +1058,7 @@ def test_an_epoch_that_teaches_nothing_is_an_error(tmp_path: Path) -> None:
             return self.net[0].weight.sum()
 
     with pytest.raises(
-        RuntimeError, match=r"in a whole epoch no loss of Unseen came from .*net\.3"
+        RuntimeError, match=r"in a whole epoch no term in the loss of Unseen came from .*net\.3"
     ):
         trainer(tmp_path, callback()).fit(Unseen(), loader())
 
@@ -1128,18 +1127,6 @@ def test_a_dict_of_loaders_is_probed(tmp_path: Path) -> None:
     run = trainer(tmp_path, added)
     run.fit(Both(), {"labelled": loader(), "more": loader(2)})
     assert run.callback_metrics["distillation/low"] > 0
-
-
-def test_averages_of_buffers_are_refused(tmp_path: Path) -> None:
-    class Normed(Own):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net[2] = nn.BatchNorm1d(8)
-
-    with pytest.raises(ValueError, match=r"EMAWeightAveraging averages .* use_buffers=False"):
-        trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Normed(), loader())
-    # Without buffers it works.
-    trainer(tmp_path, callback(), EMAWeightAveraging()).fit(Own(), loader())
 
 
 def test_a_copy_of_the_module_has_its_own_methods_and_no_teacher(tmp_path: Path) -> None:

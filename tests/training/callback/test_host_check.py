@@ -2,8 +2,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import (
     DDPStrategy,
     DeepSpeedStrategy,
@@ -14,7 +13,6 @@ from lightning.pytorch.strategies import (
 from torch import nn
 
 from fdkd_lightning.training.callback.host_check import (
-    check_averaging,
     check_signature,
     check_strategy,
 )
@@ -42,17 +40,6 @@ class Plain(LightningModule):
 
 class Iterating(Plain):
     def training_step(self, dataloader_iter: Any) -> None: ...  # type: ignore[override]  # a flavour
-
-
-def averaging(module: Plain, *callbacks: Callback) -> None:
-    check_averaging(SimpleNamespace(callbacks=callbacks), module)  # type: ignore[arg-type]
-
-
-def test_an_average_of_buffers_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"EMAWeightAveraging averages .* use_buffers=False"):
-        averaging(Plain(nn.BatchNorm1d(8)), EMAWeightAveraging())
-    averaging(Plain(nn.BatchNorm1d(8)), EMAWeightAveraging(use_buffers=False))
-    averaging(Plain(nn.Linear(8, 8)), EMAWeightAveraging())
 
 
 def test_a_step_that_fetches_its_batches_is_refused() -> None:

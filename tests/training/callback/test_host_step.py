@@ -151,7 +151,9 @@ def test_an_epoch_without_a_gradient_for_the_student_is_an_error() -> None:
     step.start_epoch()
     with torch.no_grad():
         step.training_step(module.training_step, batch(), 0)
-    with pytest.raises(RuntimeError, match=r"in a whole epoch no loss of Net .*'net\.1'"):
+    with pytest.raises(
+        RuntimeError, match=r"in a whole epoch no term in the loss of Net .*'net\.1'"
+    ):
         step.check_epoch()
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Part
 from fdkd_lightning.data.preparation.store import whole_file
+from fdkd_lightning.ops.atomic_write import remove_partial_files
 
 FILES_PER_PROCESS = 16
 """Decoding this many files takes less time than starting one more process, which imports torch."""
@@ -61,8 +62,7 @@ def make_folders(folder: Path) -> None:
     """Create the 256 folders of the compact forms, and remove partial files of killed runs."""
     for i in range(256):
         (folder / f"{i:02x}").mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("??/.*.tmp"):
-        path.unlink(missing_ok=True)
+        remove_partial_files(folder / f"{i:02x}")
 
 
 def note_path(target: Path) -> Path:

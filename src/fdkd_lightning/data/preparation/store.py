@@ -8,10 +8,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fdkd_lightning.ops.atomic_write import atomic_write
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -48,22 +50,14 @@ def require_folder(folder: Path, argument: str = "root", write: bool = True) -> 
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for atomic writing: it appears under its name, complete, on leaving the block.
-
-    If several processes write the same file, the last one wins. A process that is killed leaves a
-    file ``.<name>.<random>.tmp`` behind.
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open one of many files for atomic writing; see ``atomic_write``.
 
     Args:
         path: The file, in an existing folder.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path, is_one_of_many=True) as file:
+        yield file
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -5,19 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.layers import Layers
-from fdkd_lightning.models.weight_checks import check_numbers
 from fdkd_lightning.ops.checks import check_optional_weights
+from fdkd_lightning.training.averaging import renew_copies
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
-from fdkd_lightning.training.callback.host_check import check_module, check_strategy
+from fdkd_lightning.training.callback.host_check import check_signature, check_strategy
 from fdkd_lightning.training.callback.host_optimizer import HostOptimizers
 from fdkd_lightning.training.callback.host_step import HostStep
+from fdkd_lightning.training.callback.run_callback import RunCallback
+from fdkd_lightning.training.callback.saved_parts import load_parts, parts_state
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.probe import example_batch
 from fdkd_lightning.training.projector import Projector
@@ -27,7 +29,7 @@ from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, check_apart
 
 
-class DistillationCallback(Callback):
+class DistillationCallback(RunCallback):
     r"""Distil frozen teachers into the network of any LightningModule, without changing its code.
 
     The criterion's terms, between the outputs of the teachers and the features and logits of layers
@@ -38,7 +40,7 @@ class DistillationCallback(Callback):
     parts or their optimizer states, and can be loaded, resumed and used without this callback.
     (``BaseFinetuning`` is the exception: it saves the names of all trained parameters.) What a
     resumed run needs is in the callback's own state. After fit, or an exception, the module is as
-    it was. Validation, test and prediction do not involve the callback. A second fit continues with
+    it was. Validation, test and prediction use the module alone. A second fit continues with
     the trained parts: create a new callback for another fold or another module.
 
     ``training_step`` must run the student on all samples of the batch, in their order; of several
@@ -119,6 +121,7 @@ class DistillationCallback(Callback):
                 "labels, but target=None: leave one of them out"
             )
         check_optional_weights(task_weight=task_weight)
+        super().__init__()
         self.teachers = FrozenTeachers(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
         self.student = student or Layers()
@@ -126,7 +129,7 @@ class DistillationCallback(Callback):
         self._loss_options = backward, task_weight
         self.teacher_check_batches = teacher_check_batches
         self._inputs = BatchInputs(teachers, teacher_inputs or {}, target, index)
-        self._step = DistillationStep(self.teachers, self.distiller)
+        self._step = DistillationStep(self.teachers, self.distiller, self.watch)
         self._optimizers = HostOptimizers(self.distiller, optimizer)
         # During fit:
         self._host: Host | None = None
@@ -139,6 +142,7 @@ class DistillationCallback(Callback):
         self._unwrap()
         check_strategy(trainer)
         self._step.restart()
+        self.watch.restart()
         self._optimizers.restart()
         host = self._host = Host(pl_module)
         host.replace(host.last_setup_hook(), functools.partial(self._after_setup, host, trainer))
@@ -153,14 +157,12 @@ class DistillationCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the distiller's shapes and state, and the optimizers' states of its parameters."""
-        return {
-            "shapes": self.distiller.shapes,
-            "distiller": self.distiller.state_dict(),
-            "optimizers": self._optimizers.states(),
-        }
+        parts = parts_state(self.distiller, self._averaged_parts())
+        return {**parts, "optimizers": self._optimizers.states()}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the teachers to the student's device."""
+        """Read the module's weights, and move the teachers to the student's device."""
+        super().on_fit_start(trainer, pl_module)
         assert self._host is not None
         self._host.follow()
         self.teachers.join(trainer, pl_module)
@@ -178,7 +180,8 @@ class DistillationCallback(Callback):
         self._host_step.start_epoch()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raise if no step of the epoch gave the student a gradient."""
+        """Raise if training has diverged, or no step of the epoch taught the student."""
+        super().on_train_epoch_end(trainer, pl_module)
         assert self._host_step is not None
         if trainer.num_training_batches:
             self._host_step.check_epoch()
@@ -193,7 +196,7 @@ class DistillationCallback(Callback):
 
     def _wrap(self, host: Host, trainer: Trainer) -> None:
         module = host.module
-        check_module(trainer, module)
+        check_signature(module)
         check_apart(module, self.teachers)
         self.teachers.load()
         host.read(self.student)
@@ -208,6 +211,7 @@ class DistillationCallback(Callback):
         if not module.automatic_optimization:
             host.replace("manual_backward", step.manual_backward)
         host.replace("configure_optimizers", self._optimizers.configure)
+        renew_copies(trainer, module)
         # Of the module and not of the callback, which a tuner removes before it loads.
         host.replace("on_load_checkpoint", self._on_load_checkpoint)
 
@@ -222,6 +226,9 @@ class DistillationCallback(Callback):
                 "yet: name the input of the module's forward, such as student_input='image' (or "
                 "0), or give sizes, such as SharedAlignmentHead(512, 10)"
             )
+
+    def _averaged_parts(self) -> list[nn.Module]:
+        return [] if self._host is None else self._host.averaged_parts()
 
     def _unwrap(self) -> None:
         self._host_step = None
@@ -239,14 +246,4 @@ class DistillationCallback(Callback):
         original(checkpoint)
         state = checkpoint.get("callbacks", {}).get(self.state_key, {})
         self._optimizers.resume(state.get("optimizers", []))
-        if "distiller" not in state:
-            return
-        check_numbers("the checkpoint", state["distiller"], self.distiller.state_dict())
-        try:
-            self.distiller.load_state_dict(state["distiller"])
-        except RuntimeError as error:
-            raise ValueError(
-                "the checkpoint was written with another criterion, projector or teachers in its "
-                "DistillationCallback: resume with the same, or load the module's weights alone "
-                f"(load_from_checkpoint) and start a new run; {error}"
-            ) from error
+        load_parts(state, self.distiller, self._averaged_parts())

@@ -13,6 +13,7 @@ from torch import nn
 
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.training.averaging import copies
 from fdkd_lightning.training.probe import probe
 from fdkd_lightning.types import Output
 
@@ -115,6 +116,10 @@ class Host:
         """Add a submodule that is moved and optimised with it, but not in its ``state_dict``."""
         self.module.add_module(PARTS, _Parts(parts))
 
+    def averaged_parts(self) -> list[nn.Module]:
+        """Return the added submodule in each copy that a callback averages."""
+        return [copy.get_submodule(f"{PARTS}.parts") for copy in self._copies()]
+
     def replace(self, name: str, by: Callable[..., Any]) -> None:
         """Replace a method by a function that gets the original as its first argument."""
         self._replaced[name] = self.module.__dict__.get(name)
@@ -135,7 +140,14 @@ class Host:
             self._reader.remove()
             self._reader = None
         if PARTS in self.module._modules:
-            delattr(self.module, PARTS)
+            for module in [*self._copies(), self.module]:
+                delattr(module, PARTS)
+
+    def _copies(self) -> list[nn.Module]:
+        """Return the copies with added parts in which callbacks average weights."""
+        trainer = self.module._trainer
+        found = () if trainer is None else copies(trainer)
+        return [copy for copy in found if PARTS in copy._modules]
 
 
 class _Replacement:
@@ -166,8 +178,8 @@ class _Parts(nn.Module):
 
 
 def _not_missing(parts: nn.Module, keys: Any) -> None:
-    prefix = f"{PARTS}."
-    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.startswith(prefix)]
+    # Also in a copy of the module that is a part of another, as in a weight average.
+    keys.missing_keys[:] = [key for key in keys.missing_keys if PARTS not in key.split(".")]
 
 
 class _Network(nn.Module):

@@ -21,24 +21,6 @@ def check_strategy(trainer: Trainer) -> None:
         )
 
 
-def check_averaging(trainer: Trainer, module: LightningModule) -> None:
-    """Raise if a callback averages the buffers of a copy that lacks the added parts.
-
-    Raises:
-        ValueError: If there is such a callback and the module has buffers.
-    """
-    if next(module.buffers(), None) is None:
-        return
-    for other in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
-        averages = any(kind.__name__ == "WeightAveraging" for kind in type(other).__mro__)
-        if averages and getattr(other, "_use_buffers", True):
-            raise ValueError(
-                f"{type(other).__name__} averages the buffers of a module that it copied before "
-                "DistillationCallback added parts to it, and would mix them up: give it "
-                "use_buffers=False, or use StochasticWeightAveraging"
-            )
-
-
 def check_signature(module: LightningModule) -> None:
     """Raise if ``training_step`` fetches its batches itself.
 
@@ -50,13 +32,3 @@ def check_signature(module: LightningModule) -> None:
             f"{type(module).__name__}.training_step takes dataloader_iter, which hides its "
             "batches: let it take (batch, batch_idx)"
         )
-
-
-def check_module(trainer: Trainer, module: LightningModule) -> None:
-    """Raise unless the module can be wrapped, with these callbacks beside it.
-
-    Raises:
-        ValueError: As :func:`check_signature` and :func:`check_averaging`.
-    """
-    check_signature(module)
-    check_averaging(trainer, module)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.training.callback.batch_keys import BatchInputs
 from fdkd_lightning.training.callback.host import Host
 from fdkd_lightning.training.probe import check_output
@@ -45,22 +46,27 @@ class HostStep:
         self.inputs = inputs
         self.backward = backward
         self.task_weight = task_weight
-        self._has_taught = False
+        self._has_added = False
         self._is_checked = False
         self._running: _Running | None = None
 
     def start_epoch(self) -> None:
         """Start an epoch, for :meth:`check_epoch`."""
-        self._has_taught = False
+        self._has_added = False
+        self.step.taught.start_epoch()
 
     def check_epoch(self) -> None:
         """Raise if no step of the epoch gave the student a gradient."""
-        if not self._has_taught:
+        name = type(self.host.module).__name__
+        layer = repr(self.host.features_layer)
+        remedy = "name a layer of the student that is trained, Layers(features=...)"
+        if not any(gather_objects(self._has_added)):
             raise RuntimeError(
-                f"in a whole epoch no loss of {type(self.host.module).__name__} came from layer "
-                f"{self.host.features_layer!r} with a gradient, so that nothing was distilled: "
-                "name a layer of the student that is trained, Layers(features=...)"
+                f"in a whole epoch no loss of {name} came from layer {layer}, so that nothing was "
+                f"distilled: {remedy}"
             )
+        has_teachers = len(self.step.teachers) > 0
+        self.step.taught.check_epoch(name, f"layer {layer}", has_teachers, remedy)
 
     def training_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the original step and add the terms to its loss."""
@@ -114,7 +120,7 @@ class HostStep:
             )
 
     def _add_terms(self, loss: Tensor, batch: Any) -> Tensor:
-        self._has_taught |= self.host.reader.has_gradient()
+        self._has_added = True
         student = self.host.reader.take()
         samples = self.inputs.read_for(student, batch)
         if not self._is_checked:
@@ -123,6 +129,8 @@ class HostStep:
             check_output("student", student, may_mask=True)
             self.inputs.check_labels(samples, student)
         student = student._replace(index=samples.get("index"))
+        self.step.watch.note("the module's own loss", loss)
+        self.step.watch.note_output("student", student)
         size = len(student.features)
         task = None if self.task_weight is None else self.task_weight * loss
         result = self.step(self.host.module, task, student, samples, size)

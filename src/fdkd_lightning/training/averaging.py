@@ -1,0 +1,73 @@
+"""Lightning's weight averaging beside modules whose parts get their sizes in ``setup``."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+COPYING = {"WeightAveraging", "StochasticWeightAveraging"}
+"""Callbacks that copy the module in their ``setup``, which precedes the module's."""
+
+
+def renew_copies(trainer: Trainer, module: LightningModule) -> None:
+    """Let averaging callbacks copy the module again, now that it has all its parts.
+
+    Args:
+        trainer: The trainer, whose callbacks have been set up for fit.
+        module: The module.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        if _kinds(callback) & COPYING and getattr(callback, "_average_model", None) is not None:
+            callback.setup(trainer, module, "fit")
+
+
+def copies(trainer: Trainer) -> Iterator[nn.Module]:
+    """Iterate over the copies of the module in which Lightning's callbacks average weights."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        average = getattr(callback, "_average_model", None)
+        if _kinds(callback) & COPYING and average is not None:
+            yield average.module if isinstance(average, AveragedModel) else average
+
+
+def averages(trainer: Trainer) -> Iterator[AveragedModel]:
+    """Iterate over the averages that Lightning's ``WeightAveraging`` callbacks keep."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        average = getattr(callback, "_average_model", None)
+        if "WeightAveraging" in _kinds(callback) and average is not None:
+            yield average
+
+
+@torch.no_grad()
+def follow_module(trainer: Trainer, module: LightningModule) -> None:
+    """Copy the module's state to averages that have not begun.
+
+    Until its first update (``update_starting_at_step``) an average would stay at the weights of its
+    copy: these would be validated, and returned if training ends first.
+    """
+    for average in averages(trainer):
+        if not average.n_averaged:
+            for ours, theirs in zip(_state(average.module), _state(module), strict=True):
+                ours.copy_(theirs)
+
+
+def save_followed(checkpoint: dict[str, Any]) -> None:
+    """Save the module's state in place of that of an average that has not begun.
+
+    Args:
+        checkpoint: A checkpoint to which the callbacks have added their part.
+    """
+    if not checkpoint.get("averaging_state", {}).get("n_averaged", 1):
+        checkpoint["state_dict"] = checkpoint["current_model_state"]
+
+
+def _state(module: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(module.parameters(), module.buffers())
+
+
+def _kinds(callback: object) -> set[str]:
+    # By name: the packages lightning and pytorch_lightning have classes of the same names.
+    return {kind.__name__ for kind in type(callback).__mro__}

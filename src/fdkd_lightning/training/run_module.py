@@ -1,0 +1,108 @@
+"""What holds for every run of a module: weights, random generators, averages, divergence."""
+
+from typing import Any
+
+from torch import nn
+
+from fdkd_lightning.models.pretrained import load_pretrained
+from fdkd_lightning.training.averaging import follow_module, renew_copies, save_followed
+from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
+from fdkd_lightning.training.loaded_weights import CheckedModule
+from fdkd_lightning.training.rng import restore_rng_states, rng_states
+
+
+class RunModule(CheckedModule):
+    """Base of the modules: weights are read once, a run resumes exactly, and NaN ends it.
+
+    Weights of a file or a hub are read before the first batch is trained or evaluated on, unless a
+    checkpoint has brought others. Lightning's weight averaging starts from these weights, and has
+    no effect before its first update.
+
+    Args:
+        model: The network that is evaluated.
+
+    Raises:
+        FloatingPointError: Within an epoch, if a network's outputs, a term of the loss or a trained
+            weight become NaN or infinite.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.watch = FiniteWatch()
+        self._is_read = False
+        self._rng_states: list[dict[str, Any]] | None = None
+
+    def setup(self, stage: str) -> None:
+        """Begin a run."""
+        # States of an evaluated checkpoint must not seed this fit; its own is loaded later.
+        self._rng_states = None
+        self._is_read = False
+        self.watch.restart()
+        if not self.reads_late():
+            self.read_weights()
+
+    def read_weights(self) -> None:
+        """Read the weights that are neither read nor loaded yet."""
+        if not self._is_read:
+            load_pretrained(self.model)
+            self._is_read = True
+
+    def reads_late(self) -> bool:
+        """Return whether weights are read after a checkpoint may have brought others.
+
+        A strategy that shards the module needs them before it does.
+        """
+        return not self.trainer.strategy.restore_checkpoint_after_setup
+
+    def renew_copies(self) -> None:
+        """Let callbacks that average weights copy the module again, when it has all its parts."""
+        renew_copies(self.trainer, self)
+
+    def on_fit_start(self) -> None:
+        """Read the weights."""
+        self.read_weights()
+        follow_module(self.trainer, self)
+
+    def on_validation_start(self) -> None:
+        """Read the weights; raise if training has diverged, before a checkpoint is written."""
+        self.read_weights()
+        follow_module(self.trainer, self)
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._check_divergence()
+
+    def on_test_start(self) -> None:
+        """Read the weights."""
+        self.read_weights()
+
+    def on_predict_start(self) -> None:
+        """Read the weights."""
+        self.read_weights()
+
+    def on_train_start(self) -> None:
+        """Restore the random generators from the checkpoint."""
+        if self._rng_states is not None:
+            restore_rng_states(self._rng_states, self.global_rank)
+            self._rng_states = None
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Raise every now and then if training has diverged."""
+        if self.watch.is_due(batch_idx):
+            self._check_divergence()
+
+    def on_train_epoch_end(self) -> None:
+        """Raise if training has diverged, before a checkpoint is written."""
+        self._check_divergence()
+        follow_module(self.trainer, self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the random generators, so that a resumed run draws the same numbers."""
+        checkpoint["rng_states"] = rng_states()
+        save_followed(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random generators' states until training starts."""
+        self._rng_states = checkpoint.get("rng_states")
+
+    def _check_divergence(self) -> None:
+        self.watch.check(self, recovers(self.trainer))

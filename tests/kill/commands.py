@@ -1,0 +1,46 @@
+"""What is killed: commands, as a user repeats them until they are done."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+EPOCHS = 8
+
+
+def fdkd(*arguments: str) -> None:
+    from fdkd_lightning.cli import main
+
+    torch.set_num_threads(1)
+    sys.argv = ["fdkd", *arguments]
+    main()
+
+
+def fit(root: str) -> None:
+    """Fit, or resume; kill or not, this is what a user repeats until it is done."""
+    last = Path(root, "checkpoints/last.ckpt")
+    resume = ["--ckpt_path=last"] if last.exists() else []
+    fdkd("fit", "--config=fit.yaml", f"--trainer.default_root_dir={root}", *resume)
+
+
+def prepare(folder: str) -> None:
+    from fdkd_lightning.data.preparation import prepare as room
+    from fdkd_lightning.data.preparation.recipe import AudioRecipe
+    from fdkd_lightning.data.preparation.sample import Sample
+
+    samples = [Sample(str(i), "train", "", {"audio": f"{i}.wav"}) for i in range(60)]
+    room.prepare(samples, Path("sound"), Path(folder), {"audio": AudioRecipe()}, 2, progress=False)
+
+
+def study() -> None:
+    fdkd("study", "study.yaml")
+
+
+def export(folder: str) -> None:
+    fdkd(
+        "export",
+        "--config=fit.yaml",
+        "--trainer.default_root_dir=whole",
+        "--formats=safetensors,torch_export",
+        f"--folder={folder}",
+    )
