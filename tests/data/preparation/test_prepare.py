@@ -47,7 +47,7 @@ def run(
     folder: Path,
     samples: list[Sample],
     recipes: dict[str, Recipe] = RECIPES,
-    workers: int = 1,
+    workers: int = 0,
     min_coverage: float = 0.0,
     dry_run: bool = False,
 ) -> CoverageReport:
@@ -436,7 +436,7 @@ def test_video_is_prepared_from_one_file_for_both_modalities(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"min_coverage": 2}, "min_coverage=2 must be from 0 to 1"), ({"workers": 0}, "workers=0")],
+    [({"min_coverage": 2}, "min_coverage=2 must be from 0 to 1"), ({"workers": -1}, "workers=-1")],
 )
 def test_wrong_arguments_are_named(
     tmp_path: Path, samples: list[Sample], arguments: dict[str, int], message: str
