@@ -70,7 +70,7 @@ def prepare(
         check_range("workers", workers, 0)
     check_choice("compare", compare, get_args(Compare))
     media = {name: recipe for name, recipe in recipes.items() if isinstance(recipe, MediaRecipe)}
-    survey = Survey(samples, folder, media, SourceFiles(root, compare))
+    survey = Survey(samples, folder, media, SourceFiles(root, compare), progress)
     new_failures: dict[str, MediaError] = {}
     if dry_run:
         new_failures = _check(survey, progress)
@@ -103,7 +103,7 @@ def _check(survey: Survey, progress: bool) -> dict[str, MediaError]:
     """Return compact form -> fault of the files that can be found without decoding, each once."""
     seen: dict[str, MediaError | None] = {}
     faults = {}
-    pending = tqdm(survey.pending.items(), "Checking", unit="file", disable=not progress)
+    pending = tqdm(survey.pending.items(), "Checking", unit="file", delay=1, disable=not progress)
     for form, (modality, position) in pending:
         source = survey.samples[position].sources[modality]
         if source not in seen:
@@ -126,12 +126,12 @@ def _row(
     if sample.fault:
         return Row(sample.id, sample.split, sample.label, {}, "refused", sample.fault)
     sources, reasons, faults, absent = {}, [], [], False
-    for modality, recipe in recipes.items():
+    for modality in recipes:
         source = sample.sources.get(modality)
         if source is None:
             absent = True
             reasons.append(f"{modality}: absent")
-        elif not isinstance(recipe, MediaRecipe):
+        elif modality not in forms:
             sources[modality] = source
         else:
             failure = failures.get(forms[modality])

@@ -4,7 +4,9 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NoReturn, overload
+
+from tqdm import tqdm
 
 from fdkd_lightning.data.preparation.job import Job, note_path, read_note
 from fdkd_lightning.data.preparation.media_error import MediaError
@@ -28,6 +30,7 @@ class Survey:
         folder: The prepared folder.
         media: Modality -> recipe, the modalities to decode.
         files: The source files.
+        progress: Show a progress bar.
 
     Raises:
         ValueError: If a source is a link to outside of the root.
@@ -39,21 +42,27 @@ class Survey:
         folder: Path,
         media: Mapping[str, MediaRecipe],
         files: SourceFiles,
+        progress: bool = False,
     ) -> None:
         self.samples = samples
         self.folder = folder
         self.media = media
         self.root = Path(files.root)
         self.forms: dict[str, list[str]] = {modality: [] for modality in media}
-        """Modality -> path of each sample's compact form, relative to the folder; empty: none."""
+        """Modality -> path of each sample's compact form, relative to the folder; empty: none.
+
+        If there is neither a source nor a compact form, it is the fault.
+        """
         self.failures: dict[str, MediaError] = {}
         """Compact form -> fault of its source."""
         self.pending: dict[str, tuple[str, int]] = {}
         """Compact form -> modality and position of the first sample that needs it to be decoded."""
         self.superseded: dict[str, list[str]] = {}
         """Compact form -> names of earlier versions."""
-        for modality, recipe in media.items():
-            self._compare(modality, recipe, files)
+        total = len(samples) * len(media)
+        with tqdm(total=total, desc="Looking", unit="file", delay=1, disable=not progress) as bar:
+            for modality, recipe in media.items():
+                self._compare(modality, recipe, files, bar)
 
     @property
     def jobs(self) -> "Jobs":
@@ -65,17 +74,28 @@ class Survey:
         sample = self.samples[position]
         return Part(sample.start, sample.duration, sample.members.get(modality, ""))
 
-    def _compare(self, modality: str, recipe: MediaRecipe, files: SourceFiles) -> None:
+    def _compare(
+        self, modality: str, recipe: MediaRecipe, files: SourceFiles, bar: "tqdm[NoReturn]"
+    ) -> None:
         name = recipe_folder(recipe)
         existing = _existing(self.folder / name)
         forms = self.forms[modality]
         for position, sample in enumerate(self.samples):
+            if position % 1024 == 0:
+                bar.update(min(1024, len(self.samples) - position))
             source = sample.sources.get(modality)
             if source is None or sample.fault:
                 forms.append("")
                 continue
             found = files.find(source)
-            key = _key(source, self.part(modality, position))
+            if found.fault is not None and not existing and not found.outside:
+                # Hashing names is most of the work for a long list of absent files.
+                form = str(found.fault)
+                forms.append(form)
+                self.failures[form] = found.fault
+                continue
+            member = sample.members.get(modality, "")
+            key = _key(source, sample.start, sample.duration, member)
             others = existing.get(key, ())
             stem = f"{key}-{found.version}" if found.version else _newest(others, recipe, key)
             form = f"{name}/{key[:2]}/{stem}{recipe.suffix}"
@@ -140,8 +160,8 @@ def recipe_folder(recipe: MediaRecipe) -> str:
     return f"{kind}-{recipe.fingerprint}"
 
 
-def _key(source: str, part: Part) -> str:
-    return hashlib.sha256(repr((source, *part)).encode()).hexdigest()[:KEY]
+def _key(*source_and_part: str | float | None) -> str:
+    return hashlib.sha256(repr(source_and_part).encode()).hexdigest()[:KEY]
 
 
 def _existing(folder: Path) -> dict[str, list[str]]:

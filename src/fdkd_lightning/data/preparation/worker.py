@@ -9,6 +9,8 @@ import threading
 import traceback
 from typing import Any
 
+import cloudpickle
+
 from fdkd_lightning.data.preparation.job import Job, fail, run_job
 from fdkd_lightning.data.preparation.media_error import MediaError
 
@@ -46,9 +48,6 @@ class Worker:
             RuntimeError: If no process can be started.
             OSError: If the prepared folder cannot be written.
         """
-        # joblib's pickler also sends recipes of a notebook or of the main module.
-        from joblib.externals import cloudpickle
-
         if self.process is None:
             self.process = _start()
         process = self.process
@@ -61,6 +60,7 @@ class Worker:
         timer.daemon = True
         timer.start()
         try:
+            # Unlike pickle it sends the recipes of a notebook or of the main module, too.
             process.stdin.write(cloudpickle.dumps(job))
             process.stdin.flush()
             outcome = pickle.load(process.stdout)

@@ -1,6 +1,7 @@
 """VGGSound: ten-second clips from YouTube with a visible source of the sound."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 
 from torch import nn
@@ -102,6 +103,7 @@ class VGGSound(PairedDataModule):
         faults = faults_of(clips)
         wav = (self.root / "audio").is_dir()
         samples: dict[str, Sample] = {}
+        lists = f"{self.root / ''}{os.sep}"
         for clip in clips:
             video = f"video/{clip.name}.mp4"
             sample = Sample(
@@ -110,7 +112,7 @@ class VGGSound(PairedDataModule):
                 clip.label,
                 {"audio": f"audio/{clip.name}.wav" if wav else video, "visual": video},
                 group=clip.video,
-                where=f"{self.root / clip.place}",
+                where=f"{lists}{clip.place}",
                 fault=faults.get(clip.place, ""),
             )
             if sample.id in samples:  # a repeated clip, which has a fault
