@@ -1,5 +1,6 @@
 """Show an image as its file means it: upright, and in front of a background."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,8 +55,14 @@ def turn_upright(image: Image.Image) -> Image.Image:
         >>> turn_upright(image).size
         (2, 3)
     """
-    step = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     # ImageOps.exif_transpose would also write all other tags anew, and fail at damaged ones.
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        # Pillow reports damaged tags by errors of any class; viewers show such images as stored.
+        orientation = 1
+    step = UPRIGHT.get(orientation)
     return image if step is None else image.transpose(step)
 
 

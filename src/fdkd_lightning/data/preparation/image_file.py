@@ -35,11 +35,11 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
     path = Path(path)
     check_file(path)
     try:
-        with warnings.catch_warnings():
-            # The limit is our own; it lies below the number at which Pillow warns.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path, formats=IMAGES)
-        with opened as image:
+        # Pillow warns of damaged tags, and of large images, for which there is a limit here.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=IMAGES) as image,
+        ):
             if image.width * image.height > most_pixels:
                 raise MediaError(
                     "too-large",
