@@ -63,15 +63,15 @@ def clip_bytes(kind: str, degrees: int = 0, size: tuple[int, int] = (64, 48)) ->
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         if degrees and hasattr(stream, "set_display_rotation"):
             stream.set_display_rotation(degrees)
-        sound = file.add_stream("libmp3lame", rate=16_000)
+        sound = file.add_stream("libmp3lame", rate=22_050)
         sound.layout = "mono"
         packets = []
         for _ in range(5):
             gray = np.full((size[1], size[0], 3), 128, np.uint8)
             packets += stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24"))
         packets += stream.encode()
-        block = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), np.float32), "fltp", "mono")
-        block.rate, block.pts = 16_000, 0
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 11_025), np.float32), "fltp", "mono")
+        block.rate, block.pts = 22_050, 0
         packets += [*sound.encode(block), *sound.encode()]
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             file.mux(packet)

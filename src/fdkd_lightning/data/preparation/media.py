@@ -13,7 +13,7 @@ from fdkd_lightning.data.preparation.container import decoded_frames
 from fdkd_lightning.data.preparation.display import WHITE
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.mono_resampler import MonoResampler
-from fdkd_lightning.data.preparation.video_frame import to_image
+from fdkd_lightning.data.preparation.video_frame import to_image, upright_step
 from fdkd_lightning.ops.checks import check_range
 
 CLOCK = 2e-3
@@ -156,17 +156,19 @@ def read_frames(
     first, last = _segment(start, duration)
     path = Path(path)
     size: tuple[int, int] | None = None
+    step: Image.Transpose | None = None
 
     def keep(time: float, frame: Any) -> Kept:
-        nonlocal size
-        if size not in (None, (frame.width, frame.height)):
+        nonlocal size, step
+        if size is None:
+            size, step = (frame.width, frame.height), upright_step(frame)
+        if size != (frame.width, frame.height):
             raise MediaError(
                 "undecodable",
                 f"the size of the frames changes at {time:.2f} s from {size[0]} x {size[1]} "
                 f"to {frame.width} x {frame.height}: cut or scale the video",
             )
-        size = frame.width, frame.height
-        return convert(to_image(frame, bound, background))
+        return convert(to_image(frame, bound, background, step))
 
     images: list[Kept] = []
     total, due = 0, 0.0
