@@ -53,7 +53,7 @@ class PairedDataModule(MultimodalDataModule):
             None: the validation split of the data set, or else its ``own_val_fraction``.
         split_seed: Seed of this split.
         prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
-        prepare_workers: Number of decoding processes; None: the number of CPUs.
+        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples of each split that must be usable.
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and
@@ -124,7 +124,7 @@ class PairedDataModule(MultimodalDataModule):
             check_range("val_fraction", val_fraction, above=0, below=1)
         check_range("split_seed", split_seed, 0)
         if prepare_workers is not None:
-            check_range("prepare_workers", prepare_workers, 1)
+            check_range("prepare_workers", prepare_workers, 0)
         check_range("min_coverage", min_coverage, 0, 1)
         self.recipes = {name: available[name] for name in self.modalities}
         if balance and self.label_recipe() is not None:

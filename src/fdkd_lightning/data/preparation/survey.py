@@ -177,7 +177,8 @@ def _existing(folder: Path) -> dict[str, list[str]]:
             continue
     for key, several in names.items():
         if len(several) > 1:
-            several.sort(key=lambda name, key=key: _age(folder / key[:2] / name))
+            ages = {name: _age(folder / key[:2] / name) for name in several}
+            several.sort(key=ages.__getitem__)
     return names
 
 

@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from fdkd_lightning.data.preparation.job import Job, fail, run_job
 from fdkd_lightning.data.preparation.media_error import MediaError
@@ -56,7 +56,12 @@ class Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
-        timer = threading.Timer(self.time_limit, lambda: (late.set(), process.kill()))
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self.time_limit, end)
         timer.daemon = True
         timer.start()
         try:
