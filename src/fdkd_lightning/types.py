@@ -14,9 +14,12 @@ F, T   mel bins and time frames of a spectrogram
 ====== =====================================================
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:  # decoding processes need the constant, and no torch
+    from torch import Tensor
 
 IGNORE_INDEX = -100
 """Target of an unlabelled sample: left out of every cross-entropy, kept in every distance."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
+from fdkd_lightning.data.preparation import prepare
 from fdkd_lightning.data.sets.nyu_classes import NYU_40, SAME_NAME
 
 FPS = 10
@@ -94,6 +95,12 @@ def write_clip() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def decode_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data modules decode in the process of the test, which saves the start of another."""
+    monkeypatch.setattr(prepare.joblib, "cpu_count", lambda: 0)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def check_arguments(
         labelled: Number of training samples that keep their label; None: all.
         val_fraction: Fraction of the training samples for validation; None: none.
         split_seed: Seed of the validation split.
-        prepare_workers: Number of decoding processes; None: the number of CPUs.
+        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples that must be usable.
 
     Raises:
@@ -31,5 +31,5 @@ def check_arguments(
         check_range("val_fraction", val_fraction, above=0, below=1)
     check_range("split_seed", split_seed, 0)
     if prepare_workers is not None:
-        check_range("prepare_workers", prepare_workers, 1)
+        check_range("prepare_workers", prepare_workers, 0)
     check_range("min_coverage", min_coverage, 0, 1)

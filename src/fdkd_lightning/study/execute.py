@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
 from fdkd_lightning.ops.optional import require
@@ -83,7 +83,7 @@ def _run_cell(run: Run, folder: Path, metric: str, parent: int | None) -> str | 
 @contextmanager
 def _engine(workers: int, scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, cpu_count() // workers)
         with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
             yield
         return

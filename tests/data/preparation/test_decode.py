@@ -1,18 +1,14 @@
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fdkd_lightning.data.preparation.decode import (
-    Job,
-    decode,
-    known_failure,
-    make_folders,
-    note_path,
-)
+from fdkd_lightning.data.preparation.decode import decode, make_folders
+from fdkd_lightning.data.preparation.job import Job
 from fdkd_lightning.data.preparation.recipe import AudioRecipe, Part
 
 Write = Callable[..., Path]
@@ -87,41 +83,39 @@ def test_processes_decode_the_same_and_end_with_a_killed_run(
     assert found.items() <= by_two.items()
     for path in prepared.iterdir():
         path.unlink()
-    assert repr(decode(jobs, workers=1, progress=False)) == failures
+    assert repr(decode(jobs, workers=0, progress=False)) == failures
     assert contents(prepared) == by_two
 
 
-def test_a_failure_is_noted_until_the_file_changes(jobs: list[Job]) -> None:
-    job = jobs[0]
-    job.source.write_bytes(b"")
-    failures = decode([job], workers=1, progress=False)
-    assert failures[job.target].status == "empty"
-    known = known_failure(job.source, job.target, noted=True)
-    assert known is not None
-    assert (known.status, known.reason) == ("empty", "the file has no bytes")
-    assert known_failure(job.source, job.target, noted=False) is None
-    os.utime(job.source, ns=(1, 1))
-    assert known_failure(job.source, job.target, noted=True) is None
-    job.source.unlink()
-    missing = known_failure(job.source, job.target, noted=False)
-    assert missing is not None
-    assert missing.status == "missing"
+def test_a_crash_costs_only_its_file(jobs: list[Job]) -> None:
+    class Odd(AudioRecipe):
+        def encode(self, path: Path, *arguments: Part) -> bytes:
+            if path.stem == "1":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if path.stem == "2":
+                time.sleep(60)
+            if path.stem == "3":
+                os._exit(7)
+            print("a codec may print")
+            return super().encode(path, *arguments)
+
+    few = [job._replace(recipe=Odd(8000)) for job in jobs[:8]]
+    failures = decode(few, workers=1, progress=False, time_limit=3)
+    assert {target.stem: str(error) for target, error in failures.items()} == {
+        "1": "crashed: the decoding process ended with SIGSEGV",
+        "2": "timed-out: decoding took longer than 3 s",
+        "3": "crashed: the decoding process ended with exit status 7",
+        "5": "missing: there is no such file",
+    }
+    found = {path.name for path in jobs[0].target.parent.iterdir()}
+    assert found == {"0.npy", "4.npy", "6.npy", "7.npy", "1.failed", "2.failed", "3.failed"}
 
 
-def test_a_missing_or_unreadable_file_is_not_noted(jobs: list[Job]) -> None:
-    folder = jobs[1].source
-    folder.unlink()
-    folder.mkdir()
-    failures = decode([jobs[5], jobs[1]], workers=1, progress=False)
-    assert [failures[job.target].status for job in (jobs[5], jobs[1])] == ["missing", "unreadable"]
-    assert not list(jobs[0].target.parent.iterdir())
-
-
-def test_a_decoded_file_loses_its_note(jobs: list[Job]) -> None:
-    note = note_path(jobs[0].target)
-    note.write_text("{}")
-    assert decode(jobs[:1], workers=1, progress=False) == {}
-    assert not note.exists()
+def test_an_error_in_writing_stops_the_run(jobs: list[Job], tmp_path: Path) -> None:
+    lost = [job._replace(target=tmp_path / "gone" / job.target.name) for job in jobs]
+    for workers in (0, 1):
+        with pytest.raises(FileNotFoundError, match="gone"):
+            decode(lost, workers, progress=False)
 
 
 def test_folders_are_made_and_partial_files_removed(tmp_path: Path) -> None:

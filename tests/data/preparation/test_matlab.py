@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,69 @@ def test_arrays_that_lie_in_another_file_are_not_read(tmp_path: Path) -> None:
         with pytest.raises(MediaError, match=f"'{name}' is not an array stored in this file"):
             read_member(path, f"{name}/0")
     assert read_member(path, "own/1").tolist() == [1, 1, 1]
+
+
+def test_cells_that_lie_in_another_file_are_not_read(tmp_path: Path) -> None:
+    raw = tmp_path / "secret.raw"
+    raw.write_bytes(b"s\0e\0")
+    secret = tmp_path / "secret.mat"
+    with h5py.File(secret, "w") as file:
+        file["text"] = np.array([115, 101], np.uint16)
+        file["group/text"] = np.ones((2, 3))
+    path = tmp_path / "cells.mat"
+    with h5py.File(path, "w") as file:
+        own = file.create_dataset("own", data=np.array([111, 107], np.uint16))
+        external = file.create_dataset("e", (2,), np.uint16, external=[(str(raw), 0, 4)])
+        layout = h5py.VirtualLayout((2,), np.uint16)
+        layout[:] = h5py.VirtualSource(str(secret), "text", (2,))
+        virtual = file.create_virtual_dataset("v", layout)
+        folder = file.create_group("folder")
+        file["outer"] = h5py.ExternalLink(str(secret), "group")
+        file["soft"] = h5py.SoftLink("/outer/text")
+        for name, target in (
+            ("good", own),
+            ("external", external),
+            ("virtual", virtual),
+            ("group", folder),
+        ):
+            cells = file.create_dataset(f"cells_{name}", (1, 1), h5py.ref_dtype)
+            cells[0] = [target.ref]
+        file.create_dataset("cells_null", (1, 1), h5py.ref_dtype)
+        file["cells_number"] = np.ones((1, 2))
+    assert read_texts(path, "cells_good") == ["ok"]
+    for name in ("external", "virtual", "group", "null"):
+        with pytest.raises(MediaError, match=r"cells.mat: .* not an array stored in this file"):
+            read_texts(path, f"cells_{name}")
+    with pytest.raises(MediaError, match="'cells_number' is not a cell array"):
+        read_texts(path, "cells_number")
+    for name in ("outer/text", "soft"):
+        with pytest.raises(MediaError, match="not an array stored in this file"):
+            read_member(path, f"{name}/0")
+
+
+def test_an_array_of_any_declared_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.mat"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", (2, 1 << 20, 1 << 20), np.uint8, chunks=(1, 1024, 1024))
+        file.create_dataset("trainNdxs", (1 << 40,), np.uint8, chunks=(1024,))
+    with pytest.raises(MediaError, match=r"'images' takes 1,099,511,627,776 bytes: the limit"):
+        read_member(path, "images/1")
+    with pytest.raises(MediaError, match=r"bomb.mat: 'trainNdxs' takes"):
+        read_numbers(path, ("trainNdxs",))
+
+
+def test_damaged_lists_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "splits.mat"
+    savemat(path, {"trainNdxs": np.array([1, 2]), "testNdxs": np.array([1.5])})
+    content = path.read_bytes()
+    with pytest.raises(MediaError, match=r"splits.mat: .testNdxs. holds other values"):
+        read_numbers(path, ("trainNdxs", "testNdxs"))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content[: rng.integers(1, len(content) + 1)])
+        for i in rng.integers(len(damaged), size=4):
+            damaged[i] = rng.integers(256)
+        path.write_bytes(damaged)
+        with suppress(MediaError):
+            numbers = read_numbers(path, ("trainNdxs",))
+            assert all(isinstance(number, int) for number in numbers["trainNdxs"])

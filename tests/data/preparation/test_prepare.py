@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdkd_lightning.data.preparation import decode, manifest_file, prepare as prepare_module
+from fdkd_lightning.data.preparation import job, manifest_file, prepare as prepare_module
 from fdkd_lightning.data.preparation.coverage import CoverageError, CoverageReport
 from fdkd_lightning.data.preparation.manifest_file import manifest_name, read_manifest
 from fdkd_lightning.data.preparation.prepare import prepare
@@ -47,7 +47,7 @@ def run(
     folder: Path,
     samples: list[Sample],
     recipes: dict[str, Recipe] = RECIPES,
-    workers: int = 1,
+    workers: int = 0,
     min_coverage: float = 0.0,
     dry_run: bool = False,
 ) -> CoverageReport:
@@ -119,7 +119,7 @@ def test_a_finished_folder_may_be_read_only(
 
     # Permissions would not stop a test that runs as root.
     for module, name in (
-        (decode, "whole_file"),
+        (job, "whole_file"),
         (manifest_file, "whole_file"),
         (manifest_file, "require_folder"),
         (prepare_module, "require_folder"),
@@ -369,7 +369,7 @@ def killed(folder: Path, samples: list[Sample], at: int, where: str) -> None:
     if where == "decoding":
         die(at, AudioRecipe, "encode")
     elif where == "writing":
-        real, calls = decode.whole_file, []
+        real, calls = job.whole_file, []
 
         def half_written(path: Path) -> object:
             calls.append(None)
@@ -378,7 +378,7 @@ def killed(folder: Path, samples: list[Sample], at: int, where: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(path)
 
-        decode.whole_file = half_written  # type: ignore[assignment]
+        job.whole_file = half_written  # type: ignore[assignment]
     else:
         die(at, os, "replace")  # type: ignore[arg-type]
     run(folder, samples)
@@ -409,16 +409,119 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert contents(prepared) == whole
 
 
-def test_an_error_that_is_no_media_fault_stops_the_run(
+def test_an_error_of_any_class_costs_only_its_file(
+    tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ImageRecipe.encode
+
+    def broken(self: ImageRecipe, path: Path, part: Part) -> bytes:
+        if path.name == "2.jpg":
+            raise ZeroDivisionError("no pixels")
+        return real(self, path, part)
+
+    monkeypatch.setattr(ImageRecipe, "encode", broken)
+    rows = read_manifest(run(tmp_path, samples).manifest, RECIPES)
+    assert [row.status for row in rows] == ["ok", "ok", "undecodable"] + 9 * ["ok"]
+    reason = "visual pictures/2.jpg: undecodable: ZeroDivisionError: no pixels"
+    assert rows[2].reason == reason
+    # It may have been the recipe's fault: without a note the file is decoded again.
+    monkeypatch.undo()
+    assert set(statuses(run(tmp_path, samples))) == {"ok"}
+
+
+def test_a_missing_package_stops_the_run(
     tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> bytes:
-        raise ZeroDivisionError
+        raise ImportError("decoding needs the package av")
 
-    monkeypatch.setattr(ImageRecipe, "encode", broken)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(AudioRecipe, "encode", broken)
+    with pytest.raises(ImportError, match="needs the package av"):
         run(tmp_path, samples)
-    assert not list((tmp_path / "prepared").glob("manifest*"))
+
+
+def test_an_overwritten_source_is_decoded_anew(
+    tmp_path: Path, samples: list[Sample], write_wav: Write
+) -> None:
+    source = tmp_path / "root" / "0.wav"
+
+    def first() -> np.ndarray:  # type: ignore[type-arg]
+        rows = read_manifest(run(tmp_path, samples).manifest, RECIPES)
+        return np.load(tmp_path / "prepared" / rows[0].sources["audio"])
+
+    old = first()
+    content = bytearray(source.read_bytes())
+    content[44:] = content[44:][::-1]  # another sound, of the same length
+    source.write_bytes(content)
+    before = len(contents(tmp_path / "prepared"))
+    report = run(tmp_path, samples, dry_run=True)
+    assert report.decoded == 1
+    assert not np.array_equal(first(), old)
+    assert len(contents(tmp_path / "prepared")) == before
+    # The same content under another date is the same sound.
+    new = first()
+    os.utime(source, ns=(1, 1))
+    np.testing.assert_array_equal(first(), new)
+    # A file that can no longer be decoded does not stay what it was.
+    source.write_bytes(b"no sound")
+    assert statuses(run(tmp_path, samples))[0] == "undecodable"
+    source.unlink()
+    assert statuses(run(tmp_path, samples))[0] == "undecodable"
+
+
+def test_versions_are_compared_by_content_where_asked(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    source = tmp_path / "root" / "0.wav"
+
+    def again() -> int:
+        folders = tmp_path / "root", tmp_path / "prepared"
+        return prepare(samples, *folders, RECIPES, 0, 0, progress=False, compare="content").decoded
+
+    assert again() == 24
+    os.utime(source, ns=(1, 1))
+    assert again() == 0
+    status = source.stat()
+    content = bytearray(source.read_bytes())
+    content[50] ^= 1
+    source.write_bytes(content)
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert again() == 1
+    with pytest.raises(ValueError, match="compare='name' is unknown: choose 'time' or 'content'"):
+        prepare(samples, tmp_path, tmp_path, RECIPES, compare="name")  # type: ignore[arg-type]
+
+
+def test_a_damaged_note_is_no_note(tmp_path: Path, samples: list[Sample]) -> None:
+    samples = spoil(tmp_path / "root", samples)
+    expected = contents_of(run(tmp_path, samples))
+    notes = sorted((tmp_path / "prepared").rglob("*.failed"))
+    for note, content in zip(notes, (b"", b"{", b"[1]", b'{"status": 1}', b"\xff"), strict=False):
+        note.write_bytes(content)
+    assert contents_of(run(tmp_path, samples)) == expected
+
+
+def test_names_that_cannot_be_opened_cost_only_themselves(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    root = tmp_path / "root"
+    (root / "loop.wav").symlink_to("loop.wav")
+    (root / "ring").symlink_to("ring")
+    os.mkfifo(root / "pipe.wav")
+    (root / "folder.wav").mkdir()
+    names = ["loop.wav", "ring/a.wav", "pipe.wav", "folder.wav", 300 * "a" + ".wav", "0.wav/a.wav"]
+    odd = [
+        Sample(f"odd{i}", "train", "a", {"audio": name}, where=f"t.csv, line {i}")
+        for i, name in enumerate(names)
+    ]
+    recipes: dict[str, Recipe] = {"audio": AudioRecipe(8000)}
+    for dry_run in (True, False):
+        report = run(tmp_path, [*odd, samples[0]], recipes, dry_run=dry_run)
+        assert report.statuses["train"] == {"unreadable": 5, "missing": 1, "ok": 1}
+    rows = read_manifest(report.manifest, recipes)
+    assert "pipe.wav: unreadable: it is not a regular file" in rows[2].reason
+    assert "File name too long" in rows[4].reason
+    for row, name in zip(rows, names, strict=False):
+        assert f"audio {name}: " in row.reason
 
 
 def test_video_is_prepared_from_one_file_for_both_modalities(
@@ -437,7 +540,7 @@ def test_video_is_prepared_from_one_file_for_both_modalities(
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"min_coverage": 2}, "min_coverage=2 must be from 0 to 1"), ({"workers": 0}, "workers=0")],
+    [({"min_coverage": 2}, "min_coverage=2 must be from 0 to 1"), ({"workers": -1}, "workers=-1")],
 )
 def test_wrong_arguments_are_named(
     tmp_path: Path, samples: list[Sample], arguments: dict[str, int], message: str

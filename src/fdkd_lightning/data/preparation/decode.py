@@ -1,57 +1,50 @@
 """Decode files in parallel, such that an interrupted run can be continued."""
 
-import json
-import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from queue import SimpleQueue
 
-from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
+from fdkd_lightning.data.preparation.job import Job, run_job
 from fdkd_lightning.data.preparation.media_error import MediaError
-from fdkd_lightning.data.preparation.recipe import MediaRecipe, Part
-from fdkd_lightning.data.preparation.store import whole_file
+from fdkd_lightning.data.preparation.worker import Worker
 from fdkd_lightning.ops.atomic_write import remove_partial_files
 
 FILES_PER_PROCESS = 16
-"""Decoding this many files takes less time than starting one more process, which imports torch."""
+"""Decoding this many files takes less time than starting one more process."""
+
+TIME_LIMIT = 1800.0
+"""Longest time to decode a file, seconds."""
+
+Outcome = tuple[Path, MediaError | None]
 
 
-class Job(NamedTuple):
-    """A file to decode.
-
-    Args:
-        recipe: Recipe that encodes the compact form.
-        source: File to decode.
-        part: Part of the file to decode.
-        target: Path of the compact form.
-    """
-
-    recipe: MediaRecipe
-    source: Path
-    part: Part
-    target: Path
-
-
-def decode(jobs: Sequence[Job], workers: int, progress: bool) -> dict[Path, MediaError]:
+def decode(
+    jobs: Sequence[Job], workers: int, progress: bool, time_limit: float = TIME_LIMIT
+) -> dict[Path, MediaError]:
     """Decode files and write their compact forms.
 
     Args:
         jobs: The files.
-        workers: Largest number of processes.
+        workers: Largest number of processes. 0: the main process decodes, and a decoder that
+            crashes ends it.
         progress: Show a progress bar.
+        time_limit: Longest time for a file in a process, seconds.
 
     Returns:
         Target -> fault, for the files that cannot be decoded.
+
+    Raises:
+        OSError: If a compact form cannot be written.
+        RuntimeError: If no process can be started.
     """
     failures = {}
     processes = min(workers, 1 + len(jobs) // FILES_PER_PROCESS)
-    with (
-        parallel_config("loky", n_jobs=processes, inner_max_num_threads=1),
-        tqdm(total=len(jobs), desc="Decoding", unit="file", disable=not progress) as bar,
-    ):
-        for target, failure in _results(jobs, os.getpid()):
+    outcomes = _parallel(jobs, processes, time_limit) if workers else _serial(jobs)
+    with tqdm(total=len(jobs), desc="Decoding", unit="file", disable=not progress) as bar:
+        for target, failure in outcomes:
             bar.update()
             if failure is not None:
                 failures[target] = failure
@@ -65,59 +58,48 @@ def make_folders(folder: Path) -> None:
         remove_partial_files(folder / f"{i:02x}")
 
 
-def note_path(target: Path) -> Path:
-    """Return the path of the note which records that the source of a target cannot be decoded."""
-    return target.with_suffix(".failed")
+def _serial(jobs: Sequence[Job]) -> Iterator[Outcome]:
+    for job in jobs:
+        yield job.target, run_job(job)
 
 
-def known_failure(source: Path, target: Path, noted: bool) -> MediaError | None:
-    """Return the fault of a file that is missing, or that failed before and has not changed since.
+def _parallel(jobs: Sequence[Job], processes: int, time_limit: float) -> Iterator[Outcome]:
+    """Decode with a thread for each process, which hands it one file after the other."""
+    waiting, lock = iter(jobs), threading.Lock()
+    outcomes: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+    crew = [Worker(time_limit) for _ in range(processes)]
 
-    Args:
-        source: The file.
-        target: Path of its compact form.
-        noted: Whether there is a note of an earlier failure.
-    """
-    version = _version(source)
-    if noted:
-        note = json.loads(note_path(target).read_text())
-        if version in (None, note["version"]):
-            return MediaError(note["status"], note["reason"])
-    return MediaError("missing", "there is no such file") if version is None else None
+    def attend(worker: Worker) -> None:
+        try:
+            while True:
+                with lock:
+                    job = next(waiting, None)
+                if job is None:
+                    break
+                outcomes.put((job.target, worker.run(job)))
+        except BaseException as error:
+            outcomes.put(error)
+        finally:
+            worker.close()
+            outcomes.put(None)
 
-
-def _version(source: Path) -> list[int] | None:
-    """Return size and modification time, None if there is no such file."""
+    threads = [threading.Thread(target=attend, args=(worker,), daemon=True) for worker in crew]
+    for thread in threads:
+        thread.start()
+    running = processes
     try:
-        stat = source.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _results(jobs: Sequence[Job], parent: int) -> Iterator[tuple[Path, MediaError | None]]:
-    calls = (delayed(_decode_one)(job, parent) for job in jobs)
-    results: Iterator[tuple[Path, MediaError | None]] = Parallel(return_as="generator_unordered")(
-        calls
-    )
-    return results
-
-
-def _decode_one(job: Job, parent: int) -> tuple[Path, MediaError | None]:
-    if parent not in (os.getpid(), os.getppid()):
-        # The main process was killed; its workers would otherwise work through their queue.
-        raise SystemExit
-    try:
-        content = job.recipe.encode(job.source, job.part)
-    except MediaError as error:
-        version = _version(job.source)
-        # A file that the system does not let us read may be readable in the next run.
-        if version is not None and error.status != "unreadable":
-            note = {"status": error.status, "reason": error.reason, "version": version}
-            with whole_file(note_path(job.target)) as file:
-                file.write(json.dumps(note).encode())
-        return job.target, error
-    with whole_file(job.target) as file:
-        file.write(content)
-    note_path(job.target).unlink(missing_ok=True)
-    return job.target, None
+        while running:
+            outcome = outcomes.get()
+            if outcome is None:
+                running -= 1
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                yield outcome
+    finally:
+        with lock:
+            waiting = iter(())
+        for worker in crew:
+            worker.stop()
+        for thread in threads:
+            thread.join()

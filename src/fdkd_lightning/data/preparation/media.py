@@ -1,39 +1,52 @@
-"""Decode audio and video frames with FFmpeg; no other module imports PyAV."""
+"""Read sound and video frames as a stream, keeping no more than what is asked for."""
 
-import errno
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdkd_lightning.data.preparation.media_error import COMPLETE, MediaError, check_file
+from fdkd_lightning.data.preparation.container import decoded_frames
+from fdkd_lightning.data.preparation.display import WHITE
+from fdkd_lightning.data.preparation.media_error import MediaError
+from fdkd_lightning.data.preparation.mono_resampler import MonoResampler
+from fdkd_lightning.data.preparation.video_frame import to_image, upright_step
 from fdkd_lightning.ops.checks import check_range
-from fdkd_lightning.ops.optional import require
-
-DECLARING = ("flv", "mov", "matroska", "avi")
-"""Formats that store their duration; for others, such as MP3, FFmpeg estimates it."""
-
-CONTAINERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
-"""Formats that FFmpeg may detect: no playlists, which would make it read other files."""
 
 CLOCK = 2e-3
 """Seconds by which the time of a frame may be off: streams round it, often to milliseconds."""
 
+LONGEST = 3600.0
+"""Longest sound to read, seconds: at 16 kHz it takes 230 MB."""
+
+MOST_FRAMES = 7200
+"""Largest number of frames to read, two hours at one frame per second."""
+
+Kept = TypeVar("Kept")
+
 
 def read_audio(
-    path: str | Path, rate: int, start: float | None = None, duration: float | None = None
+    path: str | Path,
+    rate: int,
+    start: float | None = None,
+    duration: float | None = None,
+    longest: float = LONGEST,
 ) -> NDArray[np.float32]:
     """Decode the first audio stream of a file, resampled, as the mean of its channels.
+
+    Time counts as in :func:`~fdkd_lightning.data.preparation.container.decoded_frames`: before a
+    sound that begins later than the video there is silence.
 
     Args:
         path: Any audio or video file that FFmpeg can read.
         rate: Sampling rate of the output, Hz.
-        start: Start of the segment, seconds after the first sample; None: 0.
+        start: Start of the segment, seconds; None: 0.
         duration: Length of the segment, seconds; a file that ends before yields a shorter output.
             None: to the end of the file.
+        longest: Longer sounds are refused, seconds.
 
     Shape:
         - output: [S] float32, full scale is 1
@@ -47,29 +60,42 @@ def read_audio(
         fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     first, last = _segment(start, duration)
-    begin = round(first * rate)
-    end = None if last is None else round(last * rate)
-    parts: list[NDArray[np.float32]] = []
-    decoded, resampler = 0, None
-    for frame in _frames(Path(path), "audio"):
-        if resampler is None:
-            # Keep the layout: FFmpeg's own downmix would be louder than the mean of the channels.
-            resampler = _pyav().AudioResampler("fltp", frame.layout, rate)
-        for resampled in resampler.resample(frame):
-            parts.append(resampled.to_ndarray().mean(0, dtype=np.float32))
-            decoded += len(parts[-1])
-        if end is not None and decoded >= end:
+    begin = round(min(first, 1e9) * rate)
+    end = None if last is None else round(min(last, 1e9) * rate)
+    # It grows in place; joining arrays in the end would take twice the memory.
+    sound = bytearray()
+    position: int | None = None
+
+    def keep(parts: Sequence[NDArray[np.float32]]) -> None:
+        nonlocal position
+        assert position is not None
+        for part in parts:
+            kept = part[max(0, begin - position) : None if end is None else max(0, end - position)]
+            lead = position - begin if len(kept) and not sound else 0
+            if len(sound) / 4 + max(0, lead) + len(kept) > longest * rate:
+                raise MediaError(
+                    "too-large",
+                    f"more than {longest:g} s of sound: give the sample a start and a duration, or "
+                    "raise longest of the recipe",
+                )
+            sound.extend(bytes(4 * max(0, lead)))
+            sound.extend(kept.tobytes())
+            position += len(part)
+
+    resampler = MonoResampler(rate)
+    for time, frame in decoded_frames(Path(path), "audio"):
+        if position is None:
+            position = round(min(time, 1e9) * rate)
+        keep(resampler.resample(frame))
+        if end is not None and position >= end:
             break
     else:
-        if resampler is not None:
-            rest = resampler.resample(None)
-            parts += [part.to_ndarray().mean(0, dtype=np.float32) for part in rest]
-    sound = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    segment = sound[begin:end]
+        if position is not None:
+            keep(resampler.flush())
+    segment = np.frombuffer(sound, np.float32)
     if not len(segment):
-        raise MediaError(
-            "zero-length", f"no audio after {first:g} s: the file has {len(sound) / rate:.2f} s"
-        )
+        heard = (position or 0) / rate
+        raise MediaError("zero-length", f"no audio after {first:g} s: the file has {heard:.2f} s")
     if not np.isfinite(segment).all():
         raise MediaError("undecodable", "some samples are NaN or infinite")
     return segment
@@ -82,10 +108,16 @@ def read_frames(
     least: int = 1,
     start: float | None = None,
     duration: float | None = None,
-) -> list[Image.Image]:
-    """Decode a video and return some of its frames.
+    *,
+    bound: int | None = None,
+    background: Sequence[int] = WHITE,
+    convert: Callable[[Image.Image], Kept] = lambda image: image,  # type: ignore[assignment,return-value]
+) -> list[Kept]:
+    """Decode a video and return some of its frames, upright.
 
     The video is decoded from its beginning: seeking in FLV is not reliable, and clips are short.
+    Time counts as in :func:`~fdkd_lightning.data.preparation.container.decoded_frames`: before a
+    video that begins later than the sound there are no frames.
 
     Args:
         path: Any video that FFmpeg can read.
@@ -94,14 +126,20 @@ def read_frames(
             video has fewer.
         least: Smallest number of frames with ``fps``: where there would be fewer, this number is
             chosen as with ``count``, but no frame twice.
-        start: Start of the segment, seconds after the first frame; None: 0.
+        start: Start of the segment, seconds; None: 0.
         duration: Length of the segment, seconds; None: to the end of the file.
+        bound: Shorter side to which frames above 4K are scaled while they are converted; None: no
+            frame is scaled.
+        background: Colour behind transparent frames.
+        convert: Function that makes what is to be kept from each RGB image at once, so that no
+            more than one whole frame is in memory; default: the images.
 
     Returns:
-        RGB images in temporal order.
+        The converted frames in temporal order.
 
     Raises:
-        MediaError: If no frame can be decoded from the file.
+        MediaError: If no frame can be decoded from the file, the size of its frames changes, or
+            there are more than ``MOST_FRAMES``.
         ValueError: If both or neither of ``fps`` and ``count`` are given, or one is out of range.
 
     Example:
@@ -114,15 +152,38 @@ def read_frames(
     if fps is not None:
         check_range("fps", fps, above=0)
     if count is not None:
-        check_range("count", count, 1)
+        check_range("count", count, 1, MOST_FRAMES)
     first, last = _segment(start, duration)
     path = Path(path)
-    images: list[Image.Image] = []
+    size: tuple[int, int] | None = None
+    step: Image.Transpose | None = None
+
+    def keep(time: float, frame: Any) -> Kept:
+        nonlocal size, step
+        if size is None:
+            size, step = (frame.width, frame.height), upright_step(frame)
+        if size != (frame.width, frame.height):
+            raise MediaError(
+                "undecodable",
+                f"the size of the frames changes at {time:.2f} s from {size[0]} x {size[1]} "
+                f"to {frame.width} x {frame.height}: cut or scale the video",
+            )
+        return convert(to_image(frame, bound, background, step))
+
+    images: list[Kept] = []
     total, due = 0, 0.0
-    for time, frame in _timed(path, first, last):
+    for time, frame in _within(path, first, last):
         total += 1
         if fps is not None and time - first >= due - CLOCK:
-            images.append(frame.to_image())
+            if len(images) == MOST_FRAMES:
+                raise MediaError(
+                    "too-large",
+                    f"more than {MOST_FRAMES} frames at fps={fps:g}: lower fps, or give the sample "
+                    "a start and a duration",
+                )
+            images.append(keep(time, frame))
+            if time - first - due > 1000 / fps:  # a leap of the clock
+                due = math.floor((time - first) * fps) / fps
             while due <= time - first + CLOCK:
                 due += 1 / fps
     if not total:
@@ -133,83 +194,16 @@ def read_frames(
             return images
     # The number of frames is known only now: decode again rather than keep all in memory.
     wanted = [(2 * i + 1) * total // (2 * count) for i in range(count)]
-    kept = {}
-    for number, (_, frame) in enumerate(_timed(path, first, last)):
-        if number in wanted:
-            kept[number] = frame.to_image()
+    numbers, kept = {*wanted}, {}
+    for number, (time, frame) in enumerate(_within(path, first, last)):
+        if number in numbers:
+            kept[number] = keep(time, frame)
     return [kept[number] for number in wanted]
 
 
-def _pyav() -> Any:
-    return require("av", extra="media", purpose="decoding audio and video")
-
-
-def _frames(path: Path, kind: str) -> Iterator[Any]:
-    """Decode the first stream of a kind; check for truncation when the end is reached."""
-    check_file(path)
-    av = _pyav()
-    try:
-        container = av.open(str(path), options={"format_whitelist": CONTAINERS})
-    except av.FFmpegError as error:
-        with path.open("rb") as file:
-            mp4 = file.read(8)[4:] == b"ftyp"
-        if mp4:
-            raise MediaError("truncated", "the index at the end of the file is missing") from error
-        if error.errno == errno.EINVAL:
-            reason = f"the file has none of the formats {CONTAINERS.replace(',', ', ')}"
-            raise MediaError("undecodable", reason) from error
-        raise MediaError("undecodable", f"FFmpeg: {error.strerror}") from error
-    with container:
-        stream = next((stream for stream in container.streams if stream.type == kind), None)
-        if stream is None:
-            kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-            raise MediaError("no-stream", f"the file has no {kind} stream, only: {kinds}")
-        stream.codec_context.thread_count = 1  # prepare runs one process per CPU
-        end, decoded = 0.0, 0
-        failure: Any = None
-        packets = container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                failure = error
-                break
-            if packet is None:
-                break
-            if packet.pts is not None and packet.time_base is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream.index != stream.index:
-                continue
-            try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                # A bad packet does not make a bad file: clips may begin between two key frames.
-                failure = error
-                continue
-            decoded += len(frames)
-            yield from frames
-        _check_end(container, end)
-        if failure is not None and not decoded:
-            raise MediaError("undecodable", f"FFmpeg: {failure.strerror}") from failure
-
-
-def _check_end(container: Any, end: float) -> None:
-    if not container.format.name.startswith(DECLARING) or container.duration is None:
-        return
-    time_base = _pyav().time_base
-    declared = container.duration / time_base
-    end -= (container.start_time or 0) / time_base
-    if end < COMPLETE * declared:
-        raise MediaError("truncated", f"the file ends after {end:.2f} of {declared:.2f} s")
-
-
-def _timed(path: Path, first: float, last: float | None) -> Iterator[tuple[float, Any]]:
-    """Yield the frames of a segment, each with its time in seconds after the first frame."""
-    origin: float | None = None
-    for number, frame in enumerate(_frames(path, "video")):
-        time: float = number / 25 if frame.time is None else frame.time
-        origin = time if origin is None else origin
-        time -= origin
+def _within(path: Path, first: float, last: float | None) -> Any:
+    """Yield the frames of a segment, each with its time in seconds."""
+    for time, frame in decoded_frames(path, "video"):
         if last is not None and time >= last - CLOCK:
             return
         if time >= first - CLOCK:
@@ -220,6 +214,8 @@ def _segment(start: float | None, duration: float | None) -> tuple[float, float 
     first = 0.0 if start is None else float(start)
     if first < 0:
         raise MediaError("zero-length", f"the segment starts at {first:g} s, before the file")
+    if not math.isfinite(first):
+        raise MediaError("zero-length", f"start={first:g} is not a number of seconds")
     if duration is None:
         return first, None
     if not duration > 0:

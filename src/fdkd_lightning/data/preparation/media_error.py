@@ -1,5 +1,6 @@
 """Error of a file that cannot become a sample, and a check that needs no decoder."""
 
+import stat
 from pathlib import Path
 
 COMPLETE = 0.8
@@ -16,7 +17,9 @@ class MediaError(ValueError):
 
     Args:
         status: ``missing``, ``unreadable``, ``lfs-stub``, ``empty``, ``truncated``,
-            ``zero-length``, ``no-stream`` or ``undecodable``.
+            ``zero-length``, ``no-stream``, ``undecodable``, ``too-large`` (beyond a limit that the
+            reason names), ``crashed`` or ``timed-out`` (the decoding process ended, or had to be
+            ended).
         reason: Description of the fault for the user.
 
     Example:
@@ -40,8 +43,8 @@ def check_file(path: Path) -> None:
         path: Any file.
 
     Raises:
-        MediaError: If the file is missing, unreadable, empty, a git-LFS pointer, or a WAV file
-            shorter than its header declares.
+        MediaError: If the file is missing, unreadable, no regular file (a folder, pipe or device),
+            empty, a git-LFS pointer, or a WAV file shorter than its header declares.
 
     Example:
         >>> check_file(Path("absent.wav"))
@@ -49,6 +52,9 @@ def check_file(path: Path) -> None:
         fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     try:
+        # Opening a pipe would wait for its writer.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MediaError("unreadable", "it is not a regular file: a folder, pipe or device")
         with path.open("rb") as file:
             head = file.read(64)
             size = file.seek(0, 2)

@@ -134,6 +134,8 @@ def leaves_folder(path: str) -> bool:
         >>> leaves_folder("a/b.wav"), leaves_folder("../b.wav"), leaves_folder("/b.wav")
         (False, True, True)
     """
+    if not any(mark in path for mark in ("..", ":", "\\", "\0")) and path[:1] != "/":
+        return False  # nearly all; the rest takes a hundred times as long
     windows = PureWindowsPath(path)
     absolute = PurePosixPath(path).is_absolute() or bool(windows.anchor)
     return absolute or ".." in windows.parts or "\0" in path

@@ -1,25 +1,19 @@
 """Prepare a data set: decode its files once and write its manifest."""
 
-import functools
-import hashlib
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
+import joblib
 from filelock import FileLock
+from tqdm import tqdm
 
 from fdkd_lightning.data.preparation.coverage import (
     CoverageReport,
     check_coverage,
     make_report,
 )
-from fdkd_lightning.data.preparation.decode import (
-    Job,
-    decode,
-    known_failure,
-    make_folders,
-    note_path,
-)
+from fdkd_lightning.data.preparation.decode import decode, make_folders
 from fdkd_lightning.data.preparation.frame_folder import list_frames
 from fdkd_lightning.data.preparation.manifest_file import (
     Row,
@@ -29,10 +23,12 @@ from fdkd_lightning.data.preparation.manifest_file import (
 )
 from fdkd_lightning.data.preparation.media_error import MediaError, check_file
 from fdkd_lightning.data.preparation.paths import level_hint
-from fdkd_lightning.data.preparation.recipe import MediaRecipe, Part, Recipe
+from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
 from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.source_files import Compare, SourceFiles
 from fdkd_lightning.data.preparation.store import require_folder
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.data.preparation.survey import Survey, recipe_folder
+from fdkd_lightning.ops.checks import check_choice, check_range
 
 
 def prepare(
@@ -46,26 +42,30 @@ def prepare(
     progress: bool = True,
     optional: Collection[str] = (),
     follow_links: bool = False,
+    compare: Compare = "time",
 ) -> CoverageReport:
     """Decode the files that are not decoded yet, and write the manifest.
 
     A compact form is stored in a folder named after its recipe, under a name computed from its
-    source and part. Another recipe or table therefore reuses what it has in common and cannot be
-    confused with the rest. Files are written atomically: after an interruption, the next run
-    continues. A file that failed is decoded again once it has changed. To decode other files again
-    after a change, delete the folder.
+    source, part and version. Another recipe or table therefore reuses what it has in common and
+    cannot be confused with the rest, and a file that has changed is decoded again, whether it
+    failed or not; its earlier compact form is removed. Files are written atomically: after an
+    interruption, the next run continues. A file at which a decoder crashes costs only itself.
 
     Args:
         samples: All samples of the data set, checked.
         root: Folder of the source files.
         folder: Prepared folder; it is created.
         recipes: Modality -> recipe; other modalities of the samples are ignored.
-        workers: Largest number of processes; None: the number of CPUs.
+        workers: Largest number of processes; None: the number of CPUs that this process may use;
+            0: decode in this process, which a decoder that crashes would end.
         min_coverage: Smallest fraction of the samples of each split that must be usable.
         dry_run: Write nothing, and only check whether the files exist and are complete.
         progress: Show a progress bar.
         optional: Modalities that a sample may lack.
         follow_links: Allow links to files outside of the root.
+        compare: What distinguishes versions of a source file: ``"time"`` (size and modification
+            time) or ``"content"`` (a hash, for which all files are read each time).
 
     Returns:
         Coverage of the splits. Its ``manifest`` has a row for each sample, in their order: id,
@@ -78,34 +78,37 @@ def prepare(
     """
     check_range("min_coverage", min_coverage, 0, 1)
     if workers is not None:
-        check_range("workers", workers, 1)
+        check_range("workers", workers, 0)
+    check_choice("compare", compare, get_args(Compare))
     media = {name: recipe for name, recipe in recipes.items() if isinstance(recipe, MediaRecipe)}
-    jobs, failures = _survey(samples, root, folder, media, follow_links)
-    new_failures: dict[Path, MediaError] = {}
-    if jobs:
+    files = SourceFiles(root, compare, follow_links)
+    survey = Survey(samples, folder, media, files, progress)
+    new_failures: dict[str, MediaError] = {}
+    if survey.pending:
         require_folder(folder, "prepared", write=not dry_run)
     if dry_run:
-        new_failures = {job.target: error for job in jobs if (error := _check(job)) is not None}
-    elif jobs:
+        new_failures = _check(survey, progress)
+    elif survey.pending:
         # Another run may be preparing the same folder: make_folders removes partial files.
         with FileLock(folder / ".lock"):
-            jobs, failures = _survey(samples, root, folder, media, follow_links)
+            survey = Survey(samples, folder, media, SourceFiles(root, compare, follow_links))
             for recipe in media.values():
-                make_folders(folder / _folder(recipe))
-            new_failures = decode(jobs, workers or os.cpu_count() or 1, progress)
-    failures |= new_failures
-    rows = [_row(sample, folder, recipes, failures) for sample in samples]
+                make_folders(folder / recipe_folder(recipe))
+            count = joblib.cpu_count() if workers is None else workers
+            faults = decode(survey.jobs, count, progress)
+            targets = {folder / form: form for form in survey.pending}
+            new_failures = {targets[target]: error for target, error in faults.items()}
+    rows = _rows(survey, recipes, survey.failures | new_failures)
     manifest = folder / manifest_name(samples, recipes)
     if not dry_run:
         try:
             write_manifest(manifest, rows, list(recipes))
         except OSError:
             # A shared read-only folder serves any part of what it holds: see read_rows.
-            if jobs or not any(row.sources for row in rows):
+            if survey.pending or not any(row.sources for row in rows):
                 raise
-    report = make_report(
-        manifest, samples, rows, len(jobs) - len(new_failures), recipes, optional, dry_run
-    )
+    decoded = len(survey.pending) - len(new_failures)
+    report = make_report(manifest, samples, rows, decoded, recipes, optional, dry_run)
     if not any(row.sources for row in rows):
         first = next((path for s in samples for m in media if (path := s.sources.get(m))), None)
         hint = level_hint(root, [first]) if first is not None else ""
@@ -140,9 +143,9 @@ def read_rows(
     manifest = folder / manifest_name(samples, recipes)
     if folder.is_dir() and not manifest.exists():
         media = {name: r for name, r in recipes.items() if isinstance(r, MediaRecipe)}
-        jobs, failures = _survey(samples, root, folder, media, follow_links)
-        rows = [_row(sample, folder, recipes, failures) for sample in samples]
-        if not jobs and any(row.sources for row in rows):
+        survey = Survey(samples, folder, media, SourceFiles(root, follow_links=follow_links))
+        rows = _rows(survey, recipes, survey.failures)
+        if not survey.pending and any(row.sources for row in rows):
             return rows
     rows = read_manifest(manifest, recipes)
     if [row.id for row in rows] != [sample.id for sample in samples]:
@@ -150,94 +153,60 @@ def read_rows(
     return rows
 
 
-def _folder(recipe: MediaRecipe) -> str:
-    kind = type(recipe).__name__.removesuffix("Recipe").lower()
-    return f"{kind}-{recipe.fingerprint}"
+def _check(survey: Survey, progress: bool) -> dict[str, MediaError]:
+    """Return compact form -> fault of the files that can be found without decoding, each once."""
+    seen: dict[str, MediaError | None] = {}
+    faults = {}
+    pending = tqdm(survey.pending.items(), "Checking", unit="file", delay=1, disable=not progress)
+    for form, (modality, position) in pending:
+        source = survey.samples[position].sources[modality]
+        if source not in seen:
+            try:
+                _check_source(survey.root / source)
+                seen[source] = None
+            except MediaError as error:
+                seen[source] = error
+        if (fault := seen[source]) is not None:
+            faults[form] = fault
+    return faults
 
 
-def _compact_form(modality: str, recipe: MediaRecipe, sample: Sample) -> str:
-    """Return the path of a compact form, relative to the prepared folder."""
-    source = (sample.sources[modality], *_part(modality, sample))
-    name = hashlib.sha256(repr(source).encode()).hexdigest()[:24]
-    # Hundreds of thousands of files in one folder are slow on many file systems.
-    return f"{_folder(recipe)}/{name[:2]}/{name}{recipe.suffix}"
+def _check_source(source: Path) -> None:
+    if source.is_dir():
+        list_frames(source)
+    else:
+        check_file(source)
 
 
-def _part(modality: str, sample: Sample) -> Part:
-    if modality in sample.cut:
-        return Part(member=sample.members.get(modality, ""))
-    return Part(sample.start, sample.duration, sample.members.get(modality, ""))
-
-
-def _survey(
-    samples: Sequence[Sample],
-    root: Path,
-    folder: Path,
-    media: Mapping[str, MediaRecipe],
-    follow_links: bool,
-) -> tuple[list[Job], dict[Path, MediaError]]:
-    """List the files to decode, each once, in the order of the samples, and the known failures."""
-    resolve = functools.lru_cache(4096)(Path.resolve)
-    resolved_root = root.resolve()
-    jobs: dict[Path, Job] = {}
-    failures: dict[Path, MediaError] = {}
-    for modality, recipe in media.items():
-        existing = {path.name for path in (folder / _folder(recipe)).glob("??/*")}
-        for sample in samples:
-            if modality not in sample.sources or sample.fault:
-                continue
-            target = folder / _compact_form(modality, recipe, sample)
-            if target.name in existing or target in jobs or target in failures:
-                continue
-            source = root / sample.sources[modality]
-            if not follow_links:
-                resolved = resolve(source.parent) / source.name
-                resolved = resolved.resolve() if resolved.is_symlink() else resolved
-                if not resolved.is_relative_to(resolved_root):
-                    raise ValueError(
-                        f"{sample.where}: {modality} {sample.sources[modality]!r} is a link to "
-                        f"{resolved}, outside of root={root}: set follow_links=true to allow it"
-                    )
-            failure = known_failure(source, target, note_path(target).name in existing)
-            if failure is None:
-                jobs[target] = Job(recipe, source, _part(modality, sample), target)
-            else:
-                failures[target] = failure
-    return list(jobs.values()), failures
-
-
-def _check(job: Job) -> MediaError | None:
-    try:
-        if job.source.is_dir():
-            list_frames(job.source)
-        else:
-            check_file(job.source)
-    except MediaError as error:
-        return error
-    return None
+def _rows(
+    survey: Survey, recipes: Mapping[str, Recipe], failures: Mapping[str, MediaError]
+) -> list[Row]:
+    return [
+        _row(sample, {m: forms[i] for m, forms in survey.forms.items()}, recipes, failures)
+        for i, sample in enumerate(survey.samples)
+    ]
 
 
 def _row(
     sample: Sample,
-    folder: Path,
+    forms: Mapping[str, str],
     recipes: Mapping[str, Recipe],
-    failures: Mapping[Path, MediaError],
+    failures: Mapping[str, MediaError],
 ) -> Row:
     if sample.fault:
         return Row(sample.id, sample.split, sample.label, {}, "refused", sample.fault)
     sources, reasons, faults, absent = {}, [], [], False
-    for modality, recipe in recipes.items():
+    for modality in recipes:
         source = sample.sources.get(modality)
         if source is None:
             absent = True
             reasons.append(f"{modality}: absent")
-        elif not isinstance(recipe, MediaRecipe):
+        elif modality not in forms:
             sources[modality] = source
         else:
-            compact_form = _compact_form(modality, recipe, sample)
-            failure = failures.get(folder / compact_form)
+            failure = failures.get(forms[modality])
             if failure is None:
-                sources[modality] = compact_form
+                sources[modality] = forms[modality]
             else:
                 faults.append(failure.status)
                 reasons.append(f"{modality} {source}: {failure}")

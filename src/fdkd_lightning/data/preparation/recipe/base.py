@@ -4,12 +4,14 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 2
 """Version of all compact forms; increase it when a recipe with the same arguments changes them."""
 
 Generator = np.random.Generator | None
@@ -77,6 +79,9 @@ class MediaRecipe(Recipe):
     :meth:`encode`, :meth:`load` and :meth:`blank`. Arguments that :meth:`stored` does not return
     only affect loading: recipes that differ in nothing else share their compact forms.
 
+    :meth:`encode` runs in decoding processes. A recipe whose module does not import torch at its
+    top, but only in :meth:`load` and :meth:`blank`, keeps them small.
+
     Example:
         >>> import torch
         >>> class Bytes(MediaRecipe):
@@ -112,7 +117,7 @@ class MediaRecipe(Recipe):
         """
 
     @abstractmethod
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a compact form as a tensor.
 
         Args:

@@ -2,13 +2,11 @@
 
 import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from fdkd_lightning.data.preparation.array_file import read_array
 from fdkd_lightning.data.preparation.image_file import read_image
@@ -17,6 +15,9 @@ from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
 from fdkd_lightning.ops.checks import check_range
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FARTHEST = 65.535
 """Largest distance in metres that 16-bit millimetres hold."""
@@ -80,14 +81,18 @@ class DepthRecipe(SceneRecipe):
         Image.fromarray(np.rint(metres * 1000).astype(np.uint16)).save(content, "PNG")
         return content.getvalue()
 
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a view of the map."""
+        import torch
+
         with Image.open(source) as image:
             millimetres = self.draw(rng).nearest(np.asarray(image), 0)
         return torch.from_numpy(millimetres.astype(np.float32) / 1000)[None]
 
-    def blank(self, rng: Generator = None) -> Tensor:
+    def blank(self, rng: Generator = None) -> "Tensor":
         """Return a map without any measurement."""
+        import torch
+
         return torch.zeros(1, *self.view_size(rng))
 
     def _metres(self, path: Path, member: str) -> NDArray[np.float64]:

@@ -4,18 +4,19 @@ import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
 
+from fdkd_lightning.data.preparation.display import WHITE, check_background
 from fdkd_lightning.data.preparation.frame_folder import read_frame_folder
 from fdkd_lightning.data.preparation.media import read_frames
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.data.preparation.recipe.image import load_views, to_jpeg
+from fdkd_lightning.data.preparation.recipe.image import flat_jpeg, load_views, to_jpeg
 from fdkd_lightning.ops.checks import check_count, check_flags, check_range
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FramesRecipe(MediaRecipe):
@@ -40,6 +41,7 @@ class FramesRecipe(MediaRecipe):
             FD-CMKD do; otherwise once for all frames of a clip.
         bound: Length of the shorter side of a stored frame, pixels; smaller frames keep their size.
         quality: Quality of the JPEG files, from 1 to 95.
+        background: Colour behind transparent frames: red, green and blue from 0 to 255.
 
     Shape:
         - output: [T, 3, H, W] float32 from 0 to 1, H = W = size
@@ -65,6 +67,7 @@ class FramesRecipe(MediaRecipe):
         per_frame: bool = False,
         bound: int = 256,
         quality: int = 95,
+        background: tuple[int, int, int] = WHITE,
     ) -> None:
         if fps is not None:
             check_range("fps", fps, above=0)
@@ -82,30 +85,42 @@ class FramesRecipe(MediaRecipe):
         self.per_frame = per_frame
         self.bound = bound
         self.quality = quality
+        self.background = check_background(background)
 
     def stored(self) -> dict[str, Any]:
-        """Return which frames are stored, and their size and quality."""
+        """Return which frames are stored, and their size, quality and background."""
         frames = {"fps": self.fps, "least": self.least}
-        return frames | {"bound": self.bound, "quality": self.quality}
+        look = {"bound": self.bound, "quality": self.quality, "background": self.background}
+        return frames | look
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
         """Decode frames of the segment, stored under their numbers."""
-        frames: Iterable[Image.Image]
         if path.is_dir():
-            frames = read_frame_folder(path, self.fps, self.least, part.start, part.duration)
-        elif self.fps is None:
-            frames = read_frames(path, None, self.least, 1, part.start, part.duration)
+            images = read_frame_folder(path, self.fps, self.least, part.start, part.duration)
+            frames: Iterable[bytes] = (
+                flat_jpeg(image, self.background, self.bound, self.quality) for image in images
+            )
         else:
-            frames = read_frames(path, self.fps, None, self.least, part.start, part.duration)
+            frames = read_frames(
+                path,
+                self.fps,
+                self.least if self.fps is None else None,
+                1 if self.fps is None else self.least,
+                part.start,
+                part.duration,
+                bound=self.bound,
+                background=self.background,
+                convert=lambda image: to_jpeg(image, self.bound, self.quality),
+            )
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for number, frame in enumerate(frames, 1):
                 # A ZipInfo is dated 1980 by default: the bytes do not depend on the time.
                 name = zipfile.ZipInfo(f"{number:05d}.jpg")
-                archive.writestr(name, to_jpeg(frame, self.bound, self.quality))
+                archive.writestr(name, frame)
         return content.getvalue()
 
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load one frame of each segment."""
         with zipfile.ZipFile(io.BytesIO(source.read_bytes())) as archive:
             names = archive.namelist()
@@ -113,8 +128,10 @@ class FramesRecipe(MediaRecipe):
             images = [archive.read(name) for name in chosen]
         return load_views(images, self.size, rng if self.augment else None, self.per_frame)
 
-    def blank(self, rng: Generator = None) -> Tensor:
+    def blank(self, rng: Generator = None) -> "Tensor":
         """Return black frames."""
+        import torch
+
         return torch.zeros(self.count, 3, self.size, self.size)
 
 

@@ -4,23 +4,28 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
+from fdkd_lightning.data.preparation.display import WHITE, check_background, flatten
 from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
 from fdkd_lightning.ops.checks import check_count, check_flags
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of each channel over ImageNet, where white is 1, for the normalization of images."""
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of each channel over ImageNet, where white is 1."""
+
+LONGEST_SIDE = 65_500
+"""Longest side of a JPEG, pixels."""
 
 
 class ImageRecipe(MediaRecipe):
@@ -35,6 +40,7 @@ class ImageRecipe(MediaRecipe):
         augment: Crop and flip at random in training.
         bound: Length of the shorter side of a stored image, pixels; smaller images keep their size.
         quality: Quality of the JPEG, from 1 to 95.
+        background: Colour behind transparent images: red, green and blue from 0 to 255.
 
     Shape:
         - output: [3, H, W] float32 from 0 to 1, H = W = size
@@ -51,7 +57,12 @@ class ImageRecipe(MediaRecipe):
     suffix: ClassVar[str] = ".jpg"
 
     def __init__(
-        self, size: int = 224, augment: bool = True, bound: int = 256, quality: int = 95
+        self,
+        size: int = 224,
+        augment: bool = True,
+        bound: int = 256,
+        quality: int = 95,
+        background: tuple[int, int, int] = WHITE,
     ) -> None:
         check_count("size", size, example=224)
         check_flags(augment=augment)
@@ -61,41 +72,68 @@ class ImageRecipe(MediaRecipe):
         self.augment = augment
         self.bound = bound
         self.quality = quality
+        self.background = check_background(background)
 
     def stored(self) -> dict[str, Any]:
-        """Return size and quality of the stored images."""
-        return {"bound": self.bound, "quality": self.quality}
+        """Return size, quality and background of the stored images."""
+        return {"bound": self.bound, "quality": self.quality, "background": self.background}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
         """Decode the whole image; ``part`` is ignored."""
-        image = read_image(path)
-        if image.mode.startswith(("I", "F")):
-            # Pillow would clip these values at 255.
-            raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
-        return to_jpeg(image, self.bound, self.quality)
+        return flat_jpeg(read_image(path), self.background, self.bound, self.quality)
 
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a view of the image."""
         return load_views([source.read_bytes()], self.size, rng if self.augment else None)[0]
 
-    def blank(self, rng: Generator = None) -> Tensor:
+    def blank(self, rng: Generator = None) -> "Tensor":
         """Return a black image."""
+        import torch
+
         return torch.zeros(3, self.size, self.size)
+
+
+def flat_jpeg(
+    image: Image.Image, background: tuple[int, int, int], bound: int, quality: int
+) -> bytes:
+    """Encode an image of any 8-bit mode as JPEG, transparent parts on a colour.
+
+    Args:
+        image: The image.
+        background: Red, green and blue of the colour, from 0 to 255.
+        bound: As of :func:`to_jpeg`.
+        quality: As of :func:`to_jpeg`.
+
+    Raises:
+        MediaError: If it has more than 8 bits per channel, or is too long for a JPEG.
+    """
+    if image.mode.startswith(("I", "F")):
+        # Pillow would clip these values at 255.
+        raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
+    return to_jpeg(flatten(image, background), bound, quality)
 
 
 def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
     """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels.
 
     Args:
-        image: Image of any mode.
+        image: RGB image.
         bound: Largest length of the shorter side, pixels.
         quality: Quality of the JPEG, from 1 to 95.
+
+    Raises:
+        MediaError: If a side of the scaled image is longer than a JPEG can hold.
     """
-    image = image.convert("RGB")
     scale = bound / min(image.size)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
+    if max(image.size) > LONGEST_SIDE:
+        raise MediaError(
+            "too-large",
+            f"{image.width} x {image.height} pixels after scaling: a JPEG has sides of at most "
+            f"{LONGEST_SIDE:,}; cut the image",
+        )
     content = io.BytesIO()
     image.save(content, "JPEG", quality=quality)
     return content.getvalue()
@@ -103,7 +141,7 @@ def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
 
 def load_views(
     images: Sequence[bytes], size: int, rng: Generator, per_image: bool = False
-) -> Tensor:
+) -> "Tensor":
     """Decode JPEG images of equal size and load a view of each.
 
     Args:
@@ -115,6 +153,8 @@ def load_views(
     Shape:
         - output: [len(images), 3, size, size] float32 from 0 to 1
     """
+    import torch
+
     views = np.empty((len(images), size, size, 3), np.uint8)
     box, mirror = None, False
     for view, content in zip(views, images, strict=True):

@@ -2,12 +2,10 @@
 
 import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
@@ -16,6 +14,9 @@ from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VOID = 255
 """Value of unlabelled (void) pixels in the compact form."""
@@ -95,15 +96,19 @@ class LabelMapRecipe(SceneRecipe):
         Image.fromarray(self._centred(table[values])).save(content, "PNG")
         return content.getvalue()
 
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a view of the map."""
+        import torch
+
         with Image.open(source) as image:
             numbers = self.draw(rng).nearest(np.asarray(image), VOID).astype(np.int64)
         numbers[numbers == VOID] = IGNORE_INDEX
         return torch.from_numpy(numbers)
 
-    def blank(self, rng: Generator = None) -> Tensor:
+    def blank(self, rng: Generator = None) -> "Tensor":
         """Return a map of void."""
+        import torch
+
         return torch.full(self.view_size(rng), IGNORE_INDEX)
 
     def _centred(self, numbers: Any) -> Any:

@@ -2,13 +2,12 @@
 
 import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
+from fdkd_lightning.data.preparation.display import WHITE, check_background, flatten
 from fdkd_lightning.data.preparation.image_file import read_image
 from fdkd_lightning.data.preparation.matlab import read_member
 from fdkd_lightning.data.preparation.media_error import MediaError
@@ -16,6 +15,9 @@ from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, Part
 from fdkd_lightning.data.preparation.recipe.image import IMAGENET_MEAN
 from fdkd_lightning.data.preparation.recipe.scene import SceneRecipe
 from fdkd_lightning.ops.checks import check_count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SceneImageRecipe(SceneRecipe):
@@ -31,6 +33,7 @@ class SceneImageRecipe(SceneRecipe):
         crop: H and W of the training views, pixels; None: ``size``, as in CMX.
         mirror: Flip half of the training views horizontally.
         quality: Quality of the JPEG, from 1 to 95; without chroma subsampling.
+        background: Colour behind transparent images: red, green and blue from 0 to 255.
 
     Shape:
         - output: [3, H, W] float32 from 0 to 1
@@ -57,14 +60,16 @@ class SceneImageRecipe(SceneRecipe):
         crop: tuple[int, int] | None = None,
         mirror: bool = True,
         quality: int = 95,
+        background: tuple[int, int, int] = WHITE,
     ) -> None:
         super().__init__(size, scales, crop, mirror)
         check_count("quality", quality, 1, 95, example=95)
         self.quality = quality
+        self.background = check_background(background)
 
     def stored(self) -> dict[str, Any]:
-        """Return size and quality of the stored images."""
-        return {"size": self.size, "quality": self.quality}
+        """Return size, quality and background of the stored images."""
+        return {"size": self.size, "quality": self.quality, "background": self.background}
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
         """Decode the image of an image file, or of an array in a MATLAB file."""
@@ -83,16 +88,20 @@ class SceneImageRecipe(SceneRecipe):
                 raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits each")
         self.check_size((image.height, image.width))
         content = io.BytesIO()
-        image.convert("RGB").save(content, "JPEG", quality=self.quality, subsampling=0)
+        flatten(image, self.background).save(content, "JPEG", quality=self.quality, subsampling=0)
         return content.getvalue()
 
-    def load(self, source: Path, rng: Generator) -> Tensor:
+    def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a view of the image."""
+        import torch
+
         with Image.open(source) as image:
             pixels = self.draw(rng).bilinear(image, IMAGENET_MEAN)
         channels_first = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         return channels_first.float() / 255
 
-    def blank(self, rng: Generator = None) -> Tensor:
+    def blank(self, rng: Generator = None) -> "Tensor":
         """Return an image of the mean colour of ImageNet."""
+        import torch
+
         return torch.tensor(IMAGENET_MEAN).view(3, 1, 1).repeat(1, *self.view_size(rng))

@@ -1,0 +1,101 @@
+"""The source files of a data set: where they lie, and which version of them lies there."""
+
+import errno
+import hashlib
+import os
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from fdkd_lightning.data.preparation.media_error import MediaError
+
+Compare = Literal["time", "content"]
+"""What distinguishes versions of a file: its size and modification time, or a hash of it."""
+
+ABSENT = MediaError("missing", "there is no such file")
+
+
+class SourceFile(NamedTuple):
+    """What is known of a source file without decoding it.
+
+    Args:
+        version: Hash of what distinguishes the versions of the file; empty if it is not known.
+        fault: Why the file cannot be read; None if it can.
+        outside: Where the file really is, if that is outside of the root; else empty.
+    """
+
+    version: str
+    fault: MediaError | None = None
+    outside: str = ""
+
+
+class SourceFiles:
+    """The files below a root, each looked at once.
+
+    Args:
+        root: Folder of the source files.
+        compare: What distinguishes versions of a file.
+        follow_links: Allow links to files outside of the root.
+
+    Example:
+        >>> SourceFiles(Path("absent"), "time").find("owl.wav").fault.status
+        'missing'
+    """
+
+    def __init__(self, root: Path, compare: Compare = "time", follow_links: bool = False) -> None:
+        self.root = str(root)
+        self.compare = compare
+        self.follow_links = follow_links
+        self.found: dict[str, SourceFile] = {}
+        self.real_root = os.path.realpath(root)
+        self.real_folder = lru_cache(4096)(os.path.realpath)
+
+    def find(self, name: str) -> SourceFile:
+        """Look at a file.
+
+        Args:
+            name: Path relative to the root.
+        """
+        if name not in self.found:
+            self.found[name] = self._look(f"{self.root}/{name}")
+        return self.found[name]
+
+    def _look(self, path: str) -> SourceFile:
+        folder, _, name = path.rpartition("/")
+        real = f"{self.real_folder(folder)}/{name}"
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                real = os.path.realpath(path)
+                status = os.stat(path)
+        except OSError as error:
+            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            fault = ABSENT if missing else MediaError("unreadable", f"{error.strerror}")
+            return SourceFile("", fault, self._outside(real))
+        version: object = (status.st_size, status.st_mtime_ns)
+        outside = self._outside(real)
+        if stat.S_ISDIR(status.st_mode) and not outside:
+            try:
+                version = _frames(path)
+            except OSError as error:
+                return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
+        if self.compare == "content" and stat.S_ISREG(status.st_mode) and not outside:
+            try:
+                with open(path, "rb") as file:
+                    version = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
+        return SourceFile(hashlib.sha256(repr(version).encode()).hexdigest()[:12], None, outside)
+
+    def _outside(self, real: str) -> str:
+        if self.follow_links:
+            return ""
+        return "" if real.startswith(self.real_root.rstrip("/") + "/") else real
+
+
+def _frames(folder: str) -> list[tuple[str, int, int]]:
+    """Return name, size and modification time of each file of a folder of frames."""
+    with os.scandir(folder) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries]
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in files)
