@@ -18,6 +18,7 @@ CROSS_CUTTING = {
     "test_sweep.py",
     "decoupler/test_ladder.py",
     "losses/test_ladder.py",
+    "fuzz/test_configs.py",
 }
 
 

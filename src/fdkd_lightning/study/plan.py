@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from fdkd_lightning.training.parser import RunParser
 
 
 @dataclass
@@ -189,9 +189,9 @@ def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     return Study(**values)
 
 
-def study_parser() -> ArgumentParser:
+def study_parser() -> RunParser:
     """Build the parser of a study's file and of its overrides on the command line."""
-    parser = ArgumentParser(
+    parser = RunParser(
         prog="fdkd study FILE",
         description="Compare methods over directions, regimes and seeds, with controls.",
     )

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
@@ -56,11 +57,11 @@ class FDKDCLI(LightningCLI):
     """The class whose methods are the commands."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        # The console script and a cluster's workers find a user's modules where
-        # `python -m fdkd_lightning` does.
+        # The console script, `python -m fdkd_lightning` and a cluster's workers find a user's
+        # modules in the current folder. Last: a file attr.py there must not replace a library.
         here = str(Path.cwd())
         if here not in sys.path:
-            sys.path.insert(0, here)
+            sys.path.append(here)
         given = self._command = sys.argv[1:] if args is None else list(args)
         if any("help" in argument for argument in given):
             import_public_classes()
@@ -97,6 +98,14 @@ class FDKDCLI(LightningCLI):
         parser = super().init_parser(**kwargs)
         parser.add_argument("--help-all", action="help", help="Show all arguments and exit.")
         return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Let the parsers find in which file, or where else, a refused value was given."""
+        below = self._subcommand_parsers.values()
+        names = [action.dest for each in below for action in each._actions]
+        for each in (parser, *below):
+            each.given, each.names = self._command, names
+        super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the arguments of checkpoints, predictions and ``--overwrite``."""
@@ -151,12 +160,8 @@ class FDKDCLI(LightningCLI):
         """Build trainer, model and data; report a failure by its cause alone."""
         try:
             super().instantiate_classes()
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            cause: BaseException = error
-            # The parser wraps what a constructor raises, with the whole configuration.
-            while str(cause).startswith("Problem with given class_path") and cause.__cause__:
-                cause = cause.__cause__
-            message = cause.args[0] if isinstance(cause, KeyError) else cause
+        except (ValueError, TypeError, KeyError, OSError, MisconfigurationException) as error:
+            message = error.args[0] if isinstance(error, KeyError) else error
             # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
             self.parser.error(f"{message}", error)
 
