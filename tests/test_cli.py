@@ -111,7 +111,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     got: list[Any] = []
     for module, name in PARTS:
         monkeypatch.setattr(module, name, lambda args, *_, to=name: got.append((to, args)))
-    monkeypatch.setattr(report_command, "report", lambda folder: "")
+    monkeypatch.setattr(report_command, "print_report", lambda folder: None)
     return got
 
 

@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:  # reported here; nothing goes on after it
         if os.environ.get(DEBUG):
             raise
-        from fdkd_lightning.training.errors import explain_exception
+        from fdkd_lightning.training.exception_text import explain_exception
 
         print(f"error: {explain_exception(error, given)}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -53,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         if os.environ.get(DEBUG) and end.__cause__ is not None:
             raise end.__cause__ from None
-        from fdkd_lightning.training.errors import clip, with_place
+        from fdkd_lightning.training.exception_text import clip, with_place
 
         print(clip(with_place(end.code, given)), file=sys.stderr)
         raise SystemExit(1) from end
@@ -98,10 +98,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_news)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
-        from fdkd_lightning.report.command import report
+        from fdkd_lightning.report.command import print_report
         from fdkd_lightning.study.command import study
 
-        print(report(study(rest)))
+        print_report(study(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
         from fdkd_lightning.training.parser import RunParser

@@ -1,7 +1,7 @@
-import fdkd_lightning.data
 import pytest
 import torch.optim.lr_scheduler  # noqa: F401  # only what is imported is proposed
 
+import fdkd_lightning.data
 from fdkd_lightning import KDLoss
 from fdkd_lightning.training.near_names import argument_names, near, near_class
 

@@ -31,9 +31,7 @@ With --dry-run nothing is written: the command reports which files exist and wou
 fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...)."""
 
 
-def prepare_set(
-    args: Sequence[str], parser_class: type[ArgumentParser] = ArgumentParser
-) -> None:
+def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = ArgumentParser) -> None:
     """Run ``fdkd prepare``.
 
     Args:

@@ -17,7 +17,8 @@ from fdkd_lightning.export.student import FORMATS, check_formats, export_student
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.probe import modality_input, two_samples
+from fdkd_lightning.training.first_batch import FirstBatch
+from fdkd_lightning.training.probe import modality_input
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 
@@ -60,7 +61,9 @@ class Exporter(Trainer):
                 "fdkd_lightning.export_student with its network instead"
             )
         assert ckpt_path is not None  # the command line sets it
-        checked = check_formats([name.strip() for name in formats.split(",")])
+        # A list as in YAML, [safetensors], is a text here.
+        names = [name.strip(" '\"") for name in formats.strip().strip("[]").split(",")]
+        checked = check_formats(names)
         checkpoint, root = Path(ckpt_path), Path(self.default_root_dir)
         PretrainedModel(model.model, checkpoint).load()
         loading = getattr(datamodule, "loading_arguments", ())
@@ -133,7 +136,7 @@ def _example(
     with isolate_rng():
         data.prepare_data()
         data.setup("test")
-        batch = data.on_before_batch_transfer(two_samples(data.test_dataloader()), 0)
+        batch = data.on_before_batch_transfer(FirstBatch(data.test_dataloader()).batch, 0)
         meaning = f"modality {modality!r} of {class_path(data)}"
         transforms: dict[str, nn.Module] = {}
         if isinstance(data, MultimodalDataModule):

@@ -34,7 +34,7 @@ def paired_difference(
     .. math:: \bar d \pm t_{n-1,\,(1 + c) / 2} \; s_d / \sqrt n
 
     Args:
-        method: Scores of the method, one per seed.
+        method: Scores of the method, one per seed; a seed with a NaN, a failed run, is left out.
         reference: Scores of the reference, in the same order of seeds.
         confidence: Confidence level c, between 0 and 1.
 
@@ -55,12 +55,17 @@ def paired_difference(
         >>> difference.mean, round(difference.low, 3), round(difference.high, 3)
         (3.0, 0.516, 5.484)
     """
-    differences = [a - b for a, b in zip(method, reference, strict=True)]
+    pairs = zip(method, reference, strict=True)
+    differences = [a - b for a, b in pairs if not (math.isnan(a) or math.isnan(b))]
     n = len(differences)
+    if n == 0:
+        return Difference(math.nan, math.nan, math.nan, 0)
     mean = math.fsum(differences) / n
     if n < 2:
         return Difference(mean, math.nan, math.nan, n)
-    if max(differences) - min(differences) < 1e-12 * max(map(abs, (*method, *reference))):
+    if max(differences) - min(differences) < 1e-12 * max(
+        abs(x) for x in (*method, *reference) if not math.isnan(x)
+    ):
         # All equal up to rounding errors, which scipy would amplify.
         return Difference(mean, mean, mean, n)
     low, high = stats.ttest_1samp(differences, 0).confidence_interval(confidence)
@@ -76,10 +81,11 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     wrong winner is named in at most 5 % of studies.
 
     Args:
-        scores: Method -> one score per seed, all in the same order of seeds.
+        scores: Method -> one score per seed, all in the same order of seeds. A method with a NaN, a
+            failed run, takes no part.
 
     Raises:
-        ValueError: If ``scores`` is empty or the numbers of seeds differ.
+        ValueError: If no method has all its scores or the numbers of seeds differ.
 
     Example:
         >>> leader({"a": [1.0, 1.1, 0.9, 1.0], "b": [0.1, 0.2, 0.1, 0.2]})
@@ -87,6 +93,9 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
         >>> leader({"a": [1.0, 2.0], "b": [0.5, 2.1]})
         ('a', False)
     """
+    scores = {name: x for name, x in scores.items() if not any(map(math.isnan, x))}
+    if not scores:
+        raise ValueError("scores: no method has one of each seed: run the study again")
     best = max(scores, key=lambda name: math.fsum(scores[name]))
     others = [name for name in scores if name != best]
     # The lower end of a two-sided interval is a one-sided bound at half the error.

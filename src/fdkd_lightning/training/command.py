@@ -20,6 +20,7 @@ from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.run import RunRecord
+from fdkd_lightning.training.summary import summary_lines
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -173,16 +174,35 @@ class FDKDCLI(LightningCLI):
         self.config = self._given
         if self.subcommand == "fit":
             given.overwrite, given.ckpt_path = False, None
-        if "logger" not in kwargs and self._get(self.config_init, "trainer").logger is None:
+        chosen = self._get(self.config_init, "trainer").logger
+        if "logger" not in kwargs and not isinstance(chosen, bool):
             csv = CSVLogger(self._root, name="logs")
             board = TensorBoardLogger(self._root, name="logs", version=csv.version)
             loggers: list[Logger] = [csv, board]
+            if chosen is not None:
+                # Beside W&B too: the card and the report read the CSV log.
+                loggers = [*chosen] if isinstance(chosen, list) else [chosen]
+                if not any(isinstance(logger, CSVLogger) for logger in loggers):
+                    loggers.append(csv)
             kwargs["logger"] = loggers
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
         callbacks = self._get(self.config_init, "trainer").callbacks or []
         record = RunRecord(self._parser(self.subcommand), given, self._command)
         kwargs["callbacks"] = [record, *(callbacks if isinstance(callbacks, list) else [callbacks])]
         return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Print the best value, its epoch, its checkpoint and the next command."""
+        self._print_summary("test")
+
+    def after_test(self) -> None:
+        """Print the evaluated checkpoint and the next command."""
+        self._print_summary("predict")
+
+    def _print_summary(self, following: str) -> None:
+        monitor = self.config_init[self.subcommand].checkpoint.monitor
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            print("\n".join(summary_lines(self._root, monitor, self._command, following)))
 
     @property
     def _root(self) -> str:

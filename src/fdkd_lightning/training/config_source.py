@@ -1,5 +1,6 @@
 """Where a value of the configuration was given: on the command line, or in which line of a file."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -116,7 +117,7 @@ def shorten(text: str) -> str:
 
 
 def _options(given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for argument, following in zip(given, [*given[1:], ""], strict=True):
+    for argument, following in itertools.zip_longest(given, given[1:], fillvalue=""):
         key, equals, value = argument.partition("=")
         if key.startswith("-"):
             yield key, value if equals else following

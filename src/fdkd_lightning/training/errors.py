@@ -1,24 +1,19 @@
-"""Errors of the command line in at most five lines: key, value, remedy, and where it was given."""
+"""Errors of the parser in at most five lines: key, value, remedy, and where it was given."""
 
 import re
-import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fdkd_lightning.training.config_source import (
     Setting,
-    find_number,
     find_setting,
     find_value,
     shorten,
     syntax_error,
 )
+from fdkd_lightning.training.exception_text import clip, with_place
 from fdkd_lightning.training.near_names import argument_names, near, near_class
 from fdkd_lightning.training.parser_message import Problem, find_problem
-
-MOST_LINES = 5
-WIDEST = 400
-"""Longer lines are cut."""
 
 CLASS_KEYS = ("class_path", "init_args")
 
@@ -43,13 +38,6 @@ PLAIN = {
     "Iterable": "a list",
 }
 """Words for the types of values in YAML."""
-
-ASSIGNED = re.compile(
-    r"\b(?P<name>[A-Za-z_][\w.]*)=(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[^\s,:;]+)"
-)
-TICKED = re.compile(r"`(?P<name>[a-z]\w+)`")
-NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)")
-QUOTED = re.compile(r"'(?P<value>[^']+)'")
 
 
 def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> str:
@@ -94,56 +82,7 @@ def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> 
     return clip("\n".join([f"{head}: {_what(problem)}", *_place(setting)]))
 
 
-def explain_exception(error: BaseException, given: Sequence[str]) -> str:
-    """Return an exception in at most four lines, the last of which says how to see its traceback.
-
-    An exception that another package raised is given with its type and the line of code.
-
-    Args:
-        error: The exception.
-        given: The arguments of the command line.
-    """
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = with_place(message, given).splitlines()
-    if not message or (frames and not _is_ours(frames[-1].filename)):
-        lines[:1] = [f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")]
-        if frames:
-            last = frames[-1]
-            lines.append(f"  raised in {last.filename}, line {last.lineno}, in {last.name}")
-    return clip("\n".join(lines), most=MOST_LINES - 2) + "\n  add --debug for the traceback"
-
-
-def with_place(message: str, given: Sequence[str]) -> str:
-    """Append where the value that a message names was given, if it was."""
-    found = [
-        find_setting(given, match["name"].split("."), match["value"].strip("'\""))
-        for match in ASSIGNED.finditer(message)
-    ]
-    found += [find_value(given, match["value"]) for match in QUOTED.finditer(message)]
-    names = [match["name"] for pattern in (ASSIGNED, TICKED) for match in pattern.finditer(message)]
-    found += [find_setting(given, name.split(".")) for name in names]
-    found += [find_number(given, match[0]) for match in NUMBER.finditer(message)]
-    for setting in found:
-        if setting is not None:
-            return f"{message.rstrip()}\n  {setting.text} is given {setting.where}"
-    return message
-
-
-def clip(text: str, most: int = MOST_LINES) -> str:
-    """Cut a text to a number of lines, of which the last may give a place."""
-    lines = [line if len(line) <= WIDEST else f"{line[: WIDEST - 4]} ..." for line in text.split("\n")]
-    lines = [line for line in lines if line.strip()]
-    if len(lines) <= most:
-        return "\n".join(lines)
-    last = lines[-1:] if " given " in lines[-1] or "raised in" in lines[-1] else []
-    kept = lines[: most - 1 - len(last)]
-    return "\n".join([*kept, f"  ... ({len(lines) - len(kept) - len(last)} more lines)", *last])
-
-
-def _unknown(
-    problem: Problem, option: str, given: Sequence[str], names: Collection[str]
-) -> str:
+def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collection[str]) -> str:
     first = option.partition("=")[0].lstrip("-")
     if problem.class_path is None:
         return clip(_unknown_key(option, first, given, names))
@@ -252,7 +191,3 @@ def _types(problem: Problem) -> str:
     meant = near(str(problem.value), [kind for kind in kinds if " " not in kind])
     text = f"must be {' or '.join(kinds)}"
     return f"{text}: {meant}" if meant.startswith("did") else text
-
-
-def _is_ours(filename: str) -> bool:
-    return Path(filename).is_relative_to(Path(__file__).parents[1])

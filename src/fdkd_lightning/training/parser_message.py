@@ -17,7 +17,12 @@ NOISE = (
     "a dict with",
 )
 PATH = re.compile(r"Expected a path but .* either not accessible or invalid")
-VAGUE = ("Expected a dot import path string", "Expected a", "Not a valid subclass of", "Expected an instantiatable class")
+VAGUE = (
+    "Expected a dot import path string",
+    "Expected a",
+    "Not a valid subclass of",
+    "Expected an instantiatable class",
+)
 
 
 class Problem(NamedTuple):
