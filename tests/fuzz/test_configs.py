@@ -73,7 +73,7 @@ def rename_key(draw: random.Random, config: Any) -> list[tuple[str, ...]]:
 
 
 def wrong_type(draw: random.Random, config: Any) -> list[tuple[str, ...]]:
-    found = [p for p, x in leaves(config) if isinstance(x, int | float) or isinstance(x, dict)]
+    found = [p for p, x in leaves(config) if isinstance(x, int | float | dict)]
     path = draw.choice([p for p in found if p[-1] != "init_args"])
     value = draw.choice(["qux", {"zork": 1}])
     parent(config, path)[path[-1]] = value

@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.optim import SGD
 
-from fdkd_lightning.training.lr_scheduler import PolyLR
+from fdkd_lightning.training.lr_scheduler import PolyLR, scheduler_config
 
 
 def optimizer(*rates: float) -> SGD:

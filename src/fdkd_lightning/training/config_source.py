@@ -106,10 +106,10 @@ def syntax_error(given: Sequence[str]) -> str | None:
 
 
 def shorten(text: str) -> str:
-    """Return a text on one line, shortened.
+    r"""Return a text on one line, shortened.
 
     Example:
-        >>> shorten("a\\n  b"), len(shorten("x" * 200))
+        >>> shorten("a\n  b"), len(shorten("x" * 200))
         ('a b', 80)
     """
     line = " ".join(text.split())

@@ -41,7 +41,7 @@ PLAIN = {
 
 
 def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> str:
-    """Return an error of the parser in at most five lines.
+    r"""Return an error of the parser in at most five lines.
 
     Args:
         message: What the parser reports.
@@ -49,15 +49,17 @@ def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> 
         names: The keys of the parser.
 
     Example:
-        >>> text = "Option 'lamda' is not accepted"
-        >>> message = f"Problem with given class_path 'fdkd_lightning.KDLoss':\\n  {text}"
-        >>> print(explain(message, ["--model.criterion.lamda=3"]))
-        model.criterion.lamda=3: KDLoss has no argument 'lamda': did you mean ...?
+        >>> import fdkd_lightning
+        >>> kind = fdkd_lightning.KDLoss  # which the parser has imported
+        >>> text = "Option 'temprature' is not accepted"
+        >>> message = f"Problem with given class_path 'fdkd_lightning.KDLoss':\n  {text}"
+        >>> print(explain(message, ["--model.criterion.temprature=3"]))
+        model.criterion.temprature=3: KDLoss has no argument 'temprature': did you mean temperature?
           given on the command line
     """
-    if message.startswith("Problems parsing config") or "Unable to load config" in message:
-        if fault := syntax_error(given):
-            return clip(fault)
+    is_of_file = message.startswith("Problems parsing config") or "Unable to load config" in message
+    if is_of_file and (fault := syntax_error(given)):
+        return clip(fault)
     problem = find_problem(message)
     reason = problem.reasons[0]
     if unknown := UNKNOWN.search(reason):
@@ -102,9 +104,9 @@ def _place(setting: Setting | None) -> list[str]:
 
 
 def _unknown_key(option: str, key: str, given: Sequence[str], names: Collection[str]) -> str:
-    if "=" not in option and not option.startswith("-") and find_setting(given, [key]) is None:
-        if "." not in key:
-            return f"{option!r} is not an argument: write --KEY=VALUE"
+    is_word = not option.startswith("-") and "=" not in option and "." not in key
+    if is_word and find_setting(given, [key]) is None:
+        return f"{option!r} is not an argument: write --KEY=VALUE"
     parts = key.split(".")
     tops = dict.fromkeys(name.split(".")[0] for name in names)
     if parts[0] in tops:

@@ -57,11 +57,12 @@ def find_problem(message: str) -> Problem:
         message: A message of jsonargparse, or any other, which is its own cause.
 
     Example:
-        >>> find_problem('''Parser key "model":
+        >>> problem = find_problem('''Parser key "model":
         ...   Problem with given class_path 'mine.Net':
         ...     Parser key "width":
         ...       Expected a <class 'int'>. Got value: wide''')
-        Problem(keys=('model', 'width'), class_path='mine.Net', reasons=("Expected a <class 'int'>",), value='wide')
+        >>> problem.keys, problem.class_path, problem.reasons, problem.value
+        (('model', 'width'), 'mine.Net', ("Expected a <class 'int'>",), 'wide')
     """
     leaves, values = _leaves(message)
     if not leaves:

@@ -23,9 +23,9 @@ class PredictionTable(BasePredictionWriter):
     """Write the predictions of ``predict`` as a CSV table: index, class, probability per class.
 
     A column ``id`` has the samples' ids if the data set has an attribute ``ids``, and ``label`` the
-    true classes where they are known. The rows are sorted by index; those of all ranks are gathered,
-    each sample once. Without an ``index`` in the batch, samples are numbered as the loader gives
-    them, which needs one rank.
+    true classes where they are known. The rows are sorted by index; those of all ranks are
+    gathered, each sample once. Without an ``index`` in the batch, samples are numbered as the
+    loader gives them, which needs one rank.
 
     For segmentation, each sample's class numbers are also written as the pixel values of an image,
     ``predictions/<index>.png`` beside the table: 8 bits, or 16 bits with more than 256 classes. The

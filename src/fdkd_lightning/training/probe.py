@@ -135,9 +135,10 @@ def check_mapping(batch: Any) -> None:
     """
     if not isinstance(batch, Mapping):
         raise TypeError(
-            f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule read "
-            "dicts, such as {'audio': ..., 'label': ...}: let the data's collate_fn return one, or "
-            "use DistillationCallback, whose keys (target=1, student_input=0) name entries of tuples"
+            f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule "
+            "read dicts, such as {'audio': ..., 'label': ...}: let the data's collate_fn return "
+            "one, or use DistillationCallback, whose keys (target=1, student_input=0) name entries "
+            "of tuples"
         )
 
 

@@ -1,5 +1,6 @@
 """What the command line prints after ``fit`` and ``test``: the checkpoint and the next command."""
 
+import itertools
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def summary_lines(
         lines.append(f"best: {value}epoch {best['epoch']} (counted from 0): {path}")
     kept = [
         argument
-        for before, argument in zip(command, command[1:], strict=False)
+        for before, argument in itertools.pairwise(command)
         if argument.partition("=")[0] not in OF_FIT and before not in ("--overwrite", "--ckpt_path")
     ]
     return [*lines, f"next: fdkd {shlex.join([following, *kept])}"]
