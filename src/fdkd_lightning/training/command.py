@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -20,6 +20,7 @@ from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.run import RunRecord
+from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
 from fdkd_lightning.training.summary import summary_lines
 
 
@@ -144,7 +145,7 @@ class FDKDCLI(LightningCLI):
         config = self.config[self.subcommand]
         self._expand_root(config)
         self._given = self.config.clone()
-        self._redirect_loggers(config)
+        redirect_loggers(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
         if self.subcommand != "fit":
@@ -176,15 +177,7 @@ class FDKDCLI(LightningCLI):
             given.overwrite, given.ckpt_path = False, None
         chosen = self._get(self.config_init, "trainer").logger
         if "logger" not in kwargs and not isinstance(chosen, bool):
-            csv = CSVLogger(self._root, name="logs")
-            board = TensorBoardLogger(self._root, name="logs", version=csv.version)
-            loggers: list[Logger] = [csv, board]
-            if chosen is not None:
-                # Beside W&B too: the card and the report read the CSV log.
-                loggers = [*chosen] if isinstance(chosen, list) else [chosen]
-                if not any(isinstance(logger, CSVLogger) for logger in loggers):
-                    loggers.append(csv)
-            kwargs["logger"] = loggers
+            kwargs["logger"] = run_loggers(chosen, self._root)
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
         callbacks = self._get(self.config_init, "trainer").callbacks or []
         record = RunRecord(self._parser(self.subcommand), given, self._command)
@@ -219,14 +212,6 @@ class FDKDCLI(LightningCLI):
                 f"trainer.default_root_dir={root!r} names {unset[0]}, which is not set: set that "
                 "environment variable, or name the folder"
             )
-
-    def _redirect_loggers(self, config: Namespace) -> None:
-        """Let loggers whose save_dir is the current folder write into the run's folder."""
-        loggers = config.trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            # The default of WandbLogger.
-            if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
-                logger.init_args.save_dir = config.trainer.default_root_dir
 
     def _require_root(self, config: Namespace) -> None:
         root = Path(config.trainer.default_root_dir).absolute()

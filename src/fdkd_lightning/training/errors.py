@@ -32,6 +32,7 @@ PLAIN = {
     "bool": "true or false",
     "str": "a text",
     "dict": "a mapping",
+    "Mapping": "a mapping",
     "list": "a list",
     "tuple": "a list",
     "Sequence": "a list",

@@ -1,6 +1,7 @@
 """The first batch of a loader, taken before training without losing it."""
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ from torch.utils.data import (
     default_collate,
 )
 from torch.utils.data.dataloader import _DatasetKind
+
+from fdkd_lightning.data.base import collate
+
+OF_SAMPLES = (default_collate, collate)
+"""Collate functions of which any samples make a batch."""
 
 OF_POSITIONS = (SequentialSampler, RandomSampler, DistributedSampler, WeightedRandomSampler)
 """Samplers of positions, of which 0 is always one."""
@@ -49,14 +55,12 @@ class KeptLoader:
 
     def __iter__(self) -> Iterator[Any]:
         if self._rest is None:
-            yield from self.loader
-            return
+            return iter(self.loader)
         if isinstance(self.loader, DataLoader):
-            # A new pass draws the seed of its workers.
+            # A new pass draws the seed of its workers, at once.
             torch.empty((), dtype=torch.int64).random_(generator=self.loader.generator)
         rest, self._rest = self._rest, None
-        yield self.first
-        yield from rest
+        return itertools.chain([self.first], rest)
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -120,7 +124,7 @@ def _of_samples(loader: DataLoader[Any]) -> Any:
     """Return two samples, or the loader's own first batch where two would be no batch."""
     size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
     if (
-        loader.collate_fn is default_collate
+        loader.collate_fn in OF_SAMPLES
         and type(loader.batch_sampler) is BatchSampler
         and isinstance(loader.sampler, OF_POSITIONS)
     ):
