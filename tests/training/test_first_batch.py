@@ -49,6 +49,7 @@ def test_a_stream_that_can_be_read_once_loses_nothing(workers: int) -> None:
     loader = DataLoader(Once(7), batch_size=2, num_workers=workers)
     first = FirstBatch(loader, together=True)
     assert first.batch.tolist() == [0, 1]
+    iter(first.loaders)  # as Lightning does, to see whether it can
     assert torch.cat([*first.loaders]).tolist() == [*range(7)]
     assert first.loaders.dataset is loader.dataset
 

@@ -1,7 +1,6 @@
 """The first batch of a loader, taken before training without losing it."""
 
 import copy
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,8 +58,16 @@ class KeptLoader:
         if isinstance(self.loader, DataLoader):
             # A new pass draws the seed of its workers, at once.
             torch.empty((), dtype=torch.int64).random_(generator=self.loader.generator)
+        return self._resume()
+
+    def _resume(self) -> Iterator[Any]:
+        # Lightning begins a pass that it does not read, to see whether it can.
+        if self._rest is None:
+            yield from self.loader
+            return
         rest, self._rest = self._rest, None
-        return itertools.chain([self.first], rest)
+        yield self.first
+        yield from rest
 
     def __len__(self) -> int:
         return len(self.loader)
