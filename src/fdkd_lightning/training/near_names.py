@@ -50,8 +50,9 @@ def near_class(class_path: str) -> str:
     """Return the remedy for a class path that does not exist.
 
     Example:
-        >>> near_class("fdkd_lightning.KDLos")
-        'did you mean fdkd_lightning.KDLoss?'
+        >>> import fdkd_lightning  # only what is imported is proposed
+        >>> near_class("fdkd_lightning.RsNet")
+        'did you mean fdkd_lightning.ResNet?'
     """
     module, _, name = class_path.rpartition(".")
     if not module:

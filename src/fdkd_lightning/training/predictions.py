@@ -156,7 +156,7 @@ def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
     Example:
         >>> batch = {"audio": torch.zeros(2, 3), "label": torch.tensor([1, -100])}
         >>> sample_facts(batch, "audio", 2)
-        {'position': tensor([0, 1]), 'size': tensor(2), 'label': tensor([1, -100])}
+        {'position': tensor([0, 1]), 'label': tensor([   1, -100]), 'size': tensor(2)}
     """
     present = present_mask(batch, modality)
     facts: dict[str, Tensor] = {}
