@@ -59,7 +59,8 @@ def find_setting(
         and (value is None or value in (setting.value, setting.value.strip("'\"")))
     ]
     exact = [setting for setting in found if setting.name.split(".") == [*keys]]
-    return (exact or found or [None])[-1]
+    best = exact or found
+    return best[-1] if best else None
 
 
 def find_value(given: Sequence[str], value: str) -> Setting | None:
@@ -153,7 +154,7 @@ def _of_text(text: str) -> Iterator[Setting]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:  # the parser reports it
         return
-    waiting = [((), root, None)] if root is not None else []
+    waiting: list[tuple[tuple[str, ...], yaml.Node, int]] = [((), root, 1)] if root else []
     for _ in range(LARGEST):
         if not waiting:
             return
