@@ -164,8 +164,10 @@ def _class(problem: Problem, setting: Setting | None, given: Sequence[str]) -> s
         path = problem.class_path
     if absent := re.search(r"^No (?P<module>[\w.]+) attribute (?P<name>\w+)", reason):
         path = f"{absent['module']}.{absent['name']}"
-    elif wrong := re.search(r"Import path (\S+) does not correspond", reason):
-        path = wrong[1]
+    elif wrong := re.search(
+        r"Import path (\S+) does not correspond|dot import path string: (\S+)", reason
+    ):
+        path = wrong[1] or wrong[2]
     setting = (
         find_setting(given, [*problem.keys, "class_path"], path)
         or find_setting(given, problem.keys, path)

@@ -121,5 +121,7 @@ def _leaves(message: str) -> tuple[list[_Leaf], dict[tuple[str, ...], str]]:
         elif text and not text.startswith(NOISE) and not PATH.fullmatch(text):
             got = GOT.search(text)
             reason = text[: got.start()] if got else text
-            leaves.append(_Leaf(keys, class_path, reason, got and got["value"], is_callable))
+            leaves.append(
+                _Leaf(keys, class_path, reason, got and GOT.sub("", got["value"]), is_callable)
+            )
     return leaves, values
