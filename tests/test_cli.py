@@ -110,8 +110,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What main hands on, and to whom."""
     got: list[Any] = []
     for module, name in PARTS:
-        monkeypatch.setattr(module, name, lambda args, to=name: got.append((to, args)))
-    monkeypatch.setattr(report_command, "report", lambda folder: "")
+        monkeypatch.setattr(module, name, lambda args, *_, to=name: got.append((to, args)))
+    monkeypatch.setattr(report_command, "print_report", lambda folder: None)
     return got
 
 
@@ -245,3 +245,46 @@ def test_lightnings_tips_are_not_printed(
     assert not [message for message in said_by_lightning if "Tip:" in message]
     assert "Tip:" not in fitted[1]
     assert "GPU" in fitted[1]
+
+
+def test_files_in_the_current_folder_do_not_replace_libraries(tmp_path: Path) -> None:
+    for name in ("attr", "tensorboard", "yaml", "jsonargparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run instead of the package')")
+    for program in ([str(SCRIPT)], [sys.executable, "-m", "fdkd_lightning"]):
+        # A command that has imported everything when it fails.
+        done = call([*program, "fit", "--config=missing.yaml"], tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "missing.yaml" in done.stderr
+        assert "instead" not in done.stderr + done.stdout
+
+
+def test_an_error_is_short_and_debug_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: Any) -> None:
+        raise RuntimeError("the user's own code")
+
+    monkeypatch.setattr(training_command, "FDKDCLI", fail)
+    monkeypatch.setenv("JSONARGPARSE_DEBUG", "")
+    with pytest.raises(SystemExit) as error:
+        main(["fit"])
+    assert error.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: RuntimeError: the user's own code"
+    assert lines[-1] == "  add --debug for the traceback"
+    assert len(lines) <= 5
+    with pytest.raises(RuntimeError, match="own code"):
+        main(["fit", "--debug"])
+
+
+def test_a_message_at_the_end_is_short_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(args: Any, *_: Any) -> None:
+        raise SystemExit("\n".join(map(str, range(50))))
+
+    monkeypatch.setattr(data_command, "prepare_set", end)
+    with pytest.raises(SystemExit) as error:
+        main(["prepare", "AVE"])
+    assert error.value.code == 1
+    assert len(capsys.readouterr().err.splitlines()) == 5

@@ -17,7 +17,6 @@ CROSS_CUTTING = {
     "test_structure.py",
     "test_sweep.py",
     "decoupler/test_ladder.py",
-    "fuzz/test_media.py",
     "losses/test_ladder.py",
     "export/test_published.py",
 }

@@ -15,7 +15,7 @@ import wandb
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
@@ -134,7 +134,8 @@ def test_a_run_of_the_sweep_builds_the_criterion_it_names(
     found = {name: getattr(criterion, name) for name in ("lambda_low", "lambda_high")}
     assert {"threshold": criterion.decoupler.threshold, **found} == last_names(parameters)
     assert cli.trainer.default_root_dir == "runs/sweep/seven"
-    [logger] = cli.trainer.loggers
+    logger, csv = cli.trainer.loggers
+    assert isinstance(csv, CSVLogger)
     assert isinstance(logger, WandbLogger)
     assert (logger.name, logger.save_dir) == (SWEEP["project"], cli.trainer.default_root_dir)
     # Nothing began.

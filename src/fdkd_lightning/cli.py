@@ -2,12 +2,16 @@
 
 import difflib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from fdkd_lightning.training.help_text import COMMANDS, run_help
+
+DEBUG = "JSONARGPARSE_DEBUG"
+"""Name of the environment variable that asks for tracebacks."""
 
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
@@ -18,10 +22,44 @@ OTHERS = {
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
+    An error is reported in at most five lines; with ``--debug`` by its traceback.
+
     Args:
         args: The arguments; None: those of the process.
+
+    Raises:
+        SystemExit: With status 2 if an argument is wrong, else 1, if the command fails.
     """
     given = list(sys.argv[1:] if args is None else args)
+    if "--debug" in given:
+        given = [argument for argument in given if argument != "--debug"]
+        # The parsers raise with it, and so do the other ranks, which inherit it.
+        os.environ[DEBUG] = "true"
+        if args is None:
+            sys.argv[1:] = given
+        else:
+            args = given
+    try:
+        _choose(given, args)
+    except Exception as error:  # reported here; nothing goes on after it
+        if os.environ.get(DEBUG):
+            raise
+        from fdkd_lightning.training.exception_text import explain_exception
+
+        print(f"error: {explain_exception(error, given)}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            raise
+        if os.environ.get(DEBUG) and end.__cause__ is not None:
+            raise end.__cause__ from None
+        from fdkd_lightning.training.exception_text import clip, with_place
+
+        print(clip(with_place(end.code, given)), file=sys.stderr)
+        raise SystemExit(1) from end
+
+
+def _choose(given: list[str], args: Sequence[str] | None) -> None:
     command, rest = (given[0], given[1:]) if given else ("", [])
     if command in ("-h", "--help"):
         print(_overview())
@@ -53,19 +91,22 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning uses a name that torch deprecates.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    # Lightning's advertisements. The package that was imported last logs for both.
-    for package in ("lightning.pytorch", "pytorch_lightning"):
-        logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_tip)
+    # Lightning's advertisements and what is not there. The package that was imported last logs for
+    # both.
+    packages = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")
+    for package in packages:
+        logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_news)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
-        from fdkd_lightning.report.command import report
+        from fdkd_lightning.report.command import print_report
         from fdkd_lightning.study.command import study
 
-        print(report(study(rest)))
+        print_report(study(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
+        from fdkd_lightning.training.parser import RunParser
 
-        prepare_set(rest)
+        prepare_set(rest, RunParser)
     elif command == "export":
         from fdkd_lightning.export.command import export
 
@@ -76,5 +117,6 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         FDKDCLI(args)
 
 
-def _is_no_tip(record: logging.LogRecord) -> bool:
-    return "Tip:" not in record.getMessage()
+def _is_news(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(part in message for part in ("Tip:", "TPU available: False", "Seed set to"))

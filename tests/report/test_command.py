@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,35 @@ def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"{(results / 'table.md').read_text()}\n"
 
 
-def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(SystemExit) as error:
         main(["study", "--report", str(missing)])
-    assert str(error.value) == (
+    assert error.value.code == 1
+    assert capsys.readouterr().err.startswith(
         f"fdkd study: {missing / 'results.csv'} does not exist: give the folder of a finished study"
     )
     assert not missing.exists()
+
+
+@pytest.mark.parametrize("results", ["digits"], indirect=True)
+def test_failed_runs_are_named_and_the_others_reported(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((results / "results.json").read_text())
+    content["failures"] = {"KD-seed0": "KD-seed0: it failed (see run.log)"}
+    (results / "results.json").write_text(json.dumps(content))
+    lines = (results / "results.csv").read_text().splitlines(keepends=True)
+    lost = next(line for line in lines if line.startswith("KD,"))
+    (results / "results.csv").write_text("".join(line for line in lines if line != lost))
+    with pytest.raises(SystemExit) as error:
+        main(["study", f"--report={results}"])
+    assert error.value.code == 1
+    shown = capsys.readouterr()
+    assert "1 runs failed" in shown.err
+    assert "KD-seed0: it failed" in shown.err
+    assert "runs failed)" in shown.out
+    assert "- KD-seed0: it failed (see run.log)" in (results / "table.md").read_text()
+    assert "nan" not in shown.out

@@ -177,3 +177,12 @@ def test_a_large_effect_is_found() -> None:
     # for all seven others 4.97.
     assert found > 0.99 * len(some)
     assert won > 0.9 * len(some)
+
+
+def test_a_seed_that_failed_is_left_out_of_the_pairs() -> None:
+    nan = math.nan
+    assert paired_difference([1, 2, 4, nan], [0, 0, 0, 5]) == paired_difference([1, 2, 4], [0] * 3)
+    assert paired_difference([nan, 1], [1, nan]).n == 0
+    assert leader({"a": [1.0, 2.0], "b": [9.0, nan], "c": [0.5, 2.1]}) == ("a", False)
+    with pytest.raises(ValueError, match="no method has"):
+        leader({"a": [nan]})

@@ -325,3 +325,18 @@ def test_two_settings_of_one_grid_are_two_runs(write: Callable[..., Path]) -> No
     study = read_study(write(methods=methods, teacher=["--y=1"], tune={"lr": [0.1, 1, "1.0"]}))
     runs = method_runs(study)
     assert len({run.name for run in runs}) == len(runs)
+
+
+def test_a_method_has_its_own_grid_beside_the_studys(make_study: Callable[..., Study]) -> None:
+    study = make_study(tune={"lr": [1, 2]})
+    study.methods["fdkd"].tune = {"threshold": [0.3, 0.5]}
+    study.methods["free"].tune = {"lr": []}
+    tuned = {
+        name: sorted(run.tuned for run in method_runs(study) if run.method == name)
+        for name in study.methods
+    }
+    assert tuned["fdkd"] == [f"lr={lr} threshold={x}" for lr in (1, 2) for x in (0.3, 0.5)]
+    assert tuned["free"] == [""]
+    assert tuned["alone"] == ["lr=1", "lr=2"]
+    with pytest.raises(ValueError, match=r"tune\.lr=\[\] has no values"):
+        make_study(tune={"lr": []})

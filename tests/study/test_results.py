@@ -1,6 +1,7 @@
 import csv
 import importlib.metadata
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,15 +69,35 @@ def test_a_teacher_that_regimes_share_is_one_row(
     assert len(rows) == 1 + 2 * 3
 
 
-def test_a_run_without_a_result_is_named(
+def test_a_run_without_a_result_is_missing_and_no_other(
     make_study: Callable[..., Study], pretend: Pretend
 ) -> None:
-    study = make_study()
+    study = make_study(seeds=[0, 1])
     pretend(study, result)
-    run = method_runs(study)[1]
-    (study.folder / "runs" / run.name / "result.json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"{run.name} has no result.*run the study first"):
-        collect(study)
+    lost = method_runs(study)[1]
+    (study.folder / "runs" / lost.name / "result.json").unlink()
+    rows = collect(study)
+    assert len(rows) == 2 + 2 * 3 - 1
+    write_results(study, rows, study.folder, {lost.name: "it failed"})
+    settings, read = read_results(study.folder)
+    assert settings["failures"] == {lost.name: "it failed"}
+    column = scores(settings, read)["to visual", "full"]
+    # The seeds stay paired.
+    assert [math.isnan(x) for x in column[lost.method]] == [seed == lost.seed for seed in (0, 1)]
+    others = [x for name, values in column.items() if name != lost.method for x in values]
+    assert len(others) == 4
+    assert not any(map(math.isnan, others))
+
+
+def test_a_setting_that_failed_with_a_seed_is_not_chosen(
+    make_study: Callable[..., Study], pretend: Pretend
+) -> None:
+    study = make_study(tune={"lr": [1, 2]}, seeds=[0, 1])
+    pretend(study, lambda run: Result("accuracy", 0.9 if "2" in run.tuned else 0.5, 0, 0, 0, 0))
+    (lost,) = [r for r in method_runs(study) if (r.method, r.tuned, r.seed) == ("fdkd", "lr=2", 1)]
+    (study.folder / "runs" / lost.name / "result.json").unlink()
+    rows = of(collect(study), method="fdkd", chosen=True)
+    assert {row.tuned for row in rows} == {"lr=1"}
 
 
 # Tuning.
@@ -169,6 +190,7 @@ def test_what_is_written_is_read_again(make_study: Callable[..., Study], pretend
         "args": ["distill_$student.yaml"],
         "controls": ["free"],
         "references": [],
+        "tune": {},
     }
 
 
@@ -268,10 +290,9 @@ def test_scores_are_in_one_order_of_seeds_for_all_methods() -> None:
     rows += [row("b", 1, 9.0, chosen=False), row("a", 1, 8.0, regime="s"), row("teacher", 1, 7.0)]
     settings = {"regimes": ["r", "s"], "directions": ["d"], "methods": ["b", "a"], "epoch": "last"}
     found = scores(settings, rows)
-    assert found == {
-        ("d", "r"): {"b": [0.2, 0.4], "a": [0.1, 0.3]},
-        ("d", "s"): {"b": [], "a": [8.0]},
-    }
+    assert found["d", "r"] == {"b": [0.2, 0.4], "a": [0.1, 0.3]}
+    # What is missing keeps its place among the seeds.
+    assert str(found["d", "s"]) == "{'b': [nan, nan], 'a': [8.0, nan]}"
     assert list(found["d", "r"]) == ["b", "a"]
     best = scores(settings | {"epoch": "best"}, rows)
     assert best["d", "r"] == {"b": [-0.2, -0.4], "a": [-0.1, -0.3]}

@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.optim import SGD
 
-from fdkd_lightning.training.lr_scheduler import PolyLR
+from fdkd_lightning.training.lr_scheduler import PolyLR, scheduler_config
 
 
 def optimizer(*rates: float) -> SGD:
@@ -87,3 +88,26 @@ def test_an_unknown_length_is_an_error_at_the_first_step() -> None:
 def test_a_length_below_one_is_an_error(max_epochs: int) -> None:
     with pytest.raises(ValueError, match=f"max_epochs={max_epochs} must be at least 1"):
         PolyLR(optimizer(1e-2), max_epochs)
+
+
+class Length:
+    """A trainer, as far as schedulers look at it."""
+
+    estimated_stepping_batches, max_epochs = 12, 3
+
+
+@pytest.mark.parametrize(("total", "interval"), [(12, "step"), (3, "epoch")])
+def test_one_cycle_is_stepped_as_often_as_it_is_long(total: int, interval: str) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=total)
+    config = scheduler_config(scheduler, Length())  # type: ignore[arg-type]
+    assert config == {"scheduler": scheduler, "interval": interval, "monitor": None}
+
+
+def test_one_cycle_of_another_length_is_refused() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=7)
+    with pytest.raises(ValueError, match=r"total_steps=7, but training has 12 steps in 3 epochs"):
+        scheduler_config(scheduler, Length())  # type: ignore[arg-type]
+    constant = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    assert scheduler_config(constant, Length())["interval"] == "epoch"  # type: ignore[arg-type]

@@ -156,3 +156,37 @@ def test_pictures_are_not_kept_in_memory(tmp_path: Path) -> None:
     kept = trainer.predict(UnimodalModule(Echo(), "audio"), loader([dense(3, [[0, 1]], 1)]))
     assert kept is not None
     assert {*kept[0]} == {"index", "probabilities"}
+
+
+class Named(list[Any]):
+    """Samples with ids."""
+
+    ids = ("d", "b", "c", "a")
+    index = (30, 4, 17, 5)
+
+
+def test_ids_and_true_labels_are_columns_where_they_are_known(tmp_path: Path) -> None:
+    samples = Named([sample | {"label": i - 1} for i, sample in enumerate(SAMPLES)])
+    predict(tmp_path, loader(samples))
+    rows = read(tmp_path / "predictions.csv")
+    assert [(row["id"], row["label"], row["class"]) for row in rows] == [
+        ("b", "0", "0"),
+        ("a", "2", "1"),
+        ("c", "1", "2"),
+        ("d", "", "1"),
+    ]
+
+
+def test_without_an_index_samples_are_numbered_as_they_come(tmp_path: Path) -> None:
+    samples = [{"audio": sample["audio"]} for sample in SAMPLES]
+    predict(tmp_path, loader(samples))
+    rows = read(tmp_path / "predictions.csv")
+    assert [(row["index"], row["class"]) for row in rows] == [
+        ("0", "1"),
+        ("1", "0"),
+        ("2", "2"),
+        ("3", "1"),
+    ]
+    present = [{"audio": True}, {"audio": False}, {"audio": True}, {"audio": True}]
+    predict(tmp_path, loader([s | {"present": p} for s, p in zip(samples, present, strict=True)]))
+    assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["0", "2", "3"]

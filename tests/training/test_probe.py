@@ -1,5 +1,6 @@
 import os
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.training.probe import (
     as_output,
+    check_class_names,
     check_output,
     check_target,
     example_batch,
@@ -184,8 +186,34 @@ def test_training_draws_and_sees_what_it_would_without_the_example(
     with_it, without = Probing(), Probing(takes=False)
     for module in (with_it, without):
         trainer(tmp_path).fit(module, DataLoader(source, batch_size=3))
-    assert with_it.drawn == without.drawn
-    assert torch.equal(torch.cat(with_it.steps), torch.cat(without.steps))
+    seen, expected = torch.cat(with_it.steps), torch.cat(without.steps)
+    assert torch.equal(seen[:, 0], expected[:, 0])
+    if not isinstance(source, Stream):
+        # What a stream draws for the batch that was taken, it does not draw again.
+        assert torch.equal(seen, expected)
+        assert with_it.drawn == without.drawn
+
+
+class Once(IterableDataset[Batch]):
+    """A stream that can be read only once."""
+
+    def __init__(self) -> None:
+        self.samples = (Noise(9)[i] for i in range(9))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.samples
+
+
+@pytest.mark.parametrize("examples", [0, 1, 2])
+def test_training_sees_all_of_a_stream_that_can_be_read_once(tmp_path: Path, examples: int) -> None:
+    class Repeating(Probing):
+        def setup(self, stage: str) -> None:
+            batches = [example_batch(self.trainer)["index"].tolist() for _ in range(examples)]
+            assert batches == [[0, 1, 2]] * examples
+
+    module = Repeating()
+    trainer(tmp_path).fit(module, DataLoader(Once(), batch_size=3))
+    assert torch.cat(module.steps)[:, 0].tolist() == [float(i) for i in range(9)]
 
 
 def test_the_example_starts_no_worker(tmp_path: Path) -> None:
@@ -374,3 +402,39 @@ def test_shapes_are_kept_in_plain_numbers_and_give_an_output_of_them() -> None:
     again = output_from_shapes(shapes)
     assert again is not None
     assert output_shapes(again) == shapes
+
+
+def test_a_batch_that_is_no_dict_is_refused_in_a_sentence() -> None:
+    for batch in ((torch.zeros(2), torch.zeros(2)), [torch.zeros(2)], torch.zeros(2)):
+        kind = type(batch).__name__
+        with pytest.raises(TypeError, match=f"the batch is a {kind}.*collate_fn.*Callback"):
+            modality_input(batch, "audio")  # type: ignore[arg-type]
+
+
+def test_clips_of_several_lengths_are_refused_by_networks_that_take_none() -> None:
+    clips = [torch.zeros(3, 4), torch.zeros(5, 4)]
+    with pytest.raises(
+        TypeError, match=r"Net does not take a list of 2 tensors, .*\[3, 4\], \[5, 4\]"
+    ):
+        probe(Net(), clips)
+    # The network's own error is not replaced.
+    with pytest.raises(AttributeError, match="'str' object"):
+        probe(Net(), "text")
+
+
+class Named:
+    """A trainer with a data module that names four classes."""
+
+    class datamodule:  # noqa: N801
+        class_names = ("a", "b", "c", "d")
+
+
+def test_another_number_of_classes_than_the_datas_brings_a_warning() -> None:
+    with pytest.warns(
+        UserWarning, match=r"num_classes=9, but the data names 4 classes \(a, b, c, d\)"
+    ):
+        check_class_names(Named(), 9)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_class_names(Named(), 4)  # type: ignore[arg-type]
+        check_class_names(object(), 9)  # type: ignore[arg-type]

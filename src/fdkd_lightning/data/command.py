@@ -35,11 +35,12 @@ fails where the run itself would, as far as this can be known without decoding.
 fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...)."""
 
 
-def prepare_set(args: Sequence[str]) -> None:
+def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = ArgumentParser) -> None:
     """Run ``fdkd prepare``.
 
     Args:
         args: Arguments after ``fdkd prepare``.
+        parser_class: Class of the parser, which reports wrong arguments.
 
     Raises:
         SystemExit: If the arguments are invalid or the data set cannot be prepared; also after the
@@ -49,12 +50,13 @@ def prepare_set(args: Sequence[str]) -> None:
         print(HELP)
         raise SystemExit(0 if args else 2)
     name, *rest = args
-    # Modules in the current folder can be imported, as in the other commands.
-    sys.path.insert(0, str(Path.cwd()))
+    # Modules in the current folder can be imported, as in the other commands, after all others: a
+    # file there must not replace a library's.
+    sys.path.append(str(Path.cwd()))
     try:
         path, defaults = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
         data_class = _class_of(path)
-        parser = ArgumentParser(f"fdkd prepare {name}")
+        parser = parser_class(f"fdkd prepare {name}")
         parser.add_argument("--dry-run", action="store_true", help="only report what is to be done")
         parser.add_argument("--arguments", action="config", help="a YAML file of arguments")
         names = parser.add_class_arguments(data_class)

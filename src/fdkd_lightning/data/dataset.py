@@ -116,6 +116,7 @@ class PairedDataset(Dataset[Batch]):
         self.sources = {name: _Texts(row.sources.get(name, "") for row in rows) for name in names}
         self.label = torch.from_numpy(label)
         self.index = torch.from_numpy(index)
+        self.ids: Sequence[str] = _Texts(row.id for row in rows)
         self.optional = tuple(optional)
         self.seed = seed
         self.aligned = aligned

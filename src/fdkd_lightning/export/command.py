@@ -17,7 +17,8 @@ from fdkd_lightning.export.student import FILES, FORMATS, check_formats, export_
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.probe import modality_input, two_samples
+from fdkd_lightning.training.first_batch import FirstBatch
+from fdkd_lightning.training.probe import modality_input
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 ALL = ",".join(FORMATS)
@@ -139,7 +140,7 @@ def _example(
     with isolate_rng():
         data.prepare_data()
         data.setup("test")
-        batch = data.on_before_batch_transfer(two_samples(data.test_dataloader()), 0)
+        batch = data.on_before_batch_transfer(FirstBatch(data.test_dataloader()).batch, 0)
         meaning = f"modality {modality!r} of {class_path(data)}"
         transforms: dict[str, nn.Module] = {}
         if isinstance(data, MultimodalDataModule):

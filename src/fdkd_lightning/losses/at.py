@@ -71,7 +71,7 @@ def at_loss(
         raise ValueError(
             f"the student has {len(student)} maps, the teacher {len(teacher)}: both must have the "
             "same number, at least one. Choose `stages` that both have, or let the models return "
-            "their stages' maps"
+            "their stages' maps: FeatureModel(model, Layers(maps=['layer*']))"
         )
     check_range("p", p, 1, example=2)
     check_choice("distance", distance, get_args(Distance))

@@ -125,7 +125,8 @@ def stage_map(role: str, output: Output, stage: int) -> Tensor:
     except IndexError:
         raise ValueError(
             f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
-            "choose another stage, or let the model return its stages' maps"
+            "choose another stage, or let the model return its stages' maps: "
+            "FeatureModel(model, Layers(maps=['layer*']))"
         ) from None
     if found.ndim != 4:
         raise ValueError(

@@ -75,7 +75,7 @@ def classifier_name(model: nn.Module) -> str:
     """Return the name of the classifier.
 
     It is the layer that timm's ``pretrained_cfg`` names (the first of two), or else the last
-    ``nn.Linear``.
+    ``nn.Linear`` outside of auxiliary heads (``aux...``).
 
     Raises:
         ValueError: If the network has no classifier.
@@ -90,6 +90,9 @@ def classifier_name(model: nn.Module) -> str:
     name = name[0] if isinstance(name, list | tuple) else name
     part = _part(model, name) if isinstance(name, str) else None
     linear = [name for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    # Auxiliary classifiers, as of torchvision's networks, help training and are not what is used.
+    main = [x for x in linear if not any(step.lower().startswith("aux") for step in x.split("."))]
+    linear = main or linear
     if isinstance(part, nn.Identity) or (part is None and not linear):
         raise ValueError(
             f"{type(model).__name__} has no classifier whose input would be the features: name "

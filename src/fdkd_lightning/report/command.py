@@ -9,6 +9,26 @@ from fdkd_lightning.report.score_table import score_tables
 from fdkd_lightning.study.results import read_results, scores
 
 
+def print_report(folder: Path) -> None:
+    """Write and print the report; end with an error that names the runs that failed.
+
+    Args:
+        folder: Folder of a study, with ``results.csv`` and ``results.json``.
+
+    Raises:
+        SystemExit: With a message, if the folder holds no results or runs failed.
+    """
+    print(report(folder))
+    failures = read_results(folder)[0]["failures"]
+    if failures:
+        first = next(iter(failures.values()))
+        raise SystemExit(
+            f"fdkd study: {len(failures)} runs failed, and are missing in {folder / 'table.md'}, "
+            f"the first: {first}. Fix the cause and start the study again: it executes only the "
+            "missing runs"
+        )
+
+
 def report(folder: Path) -> str:
     """Write ``table.md`` and ``table.png`` from a study's results, and return the text.
 
@@ -23,6 +43,9 @@ def report(folder: Path) -> str:
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
     lines = ["# Results", "", *score_tables(settings, rows), "", *comparison_lines(settings, rows)]
+    if settings["failures"]:
+        lines += ["", "## Failed runs", ""]
+        lines += [f"- {' '.join(failure.split())}" for failure in settings["failures"].values()]
     text = "\n".join([*lines, ""])
     with atomic_write(folder / "table.md", "w") as file:
         file.write(text)

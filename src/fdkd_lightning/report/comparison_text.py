@@ -1,5 +1,6 @@
 """Sentences on which differences of a study are significant."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,9 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
             if method != settings["baseline"]:
                 lines.append(f"- {_sentence(settings, column, method)}")
                 intervals += len({settings["baseline"], *compared_with(settings, method)})
-        if len(column) > 1:
-            lines += [f"- {_highest(column)}", ""]
+        whole = {name: x for name, x in column.items() if not any(map(math.isnan, x))}
+        if len(whole) > 1:
+            lines += [f"- {_highest(whole)}", ""]
     lines += [f"Warning: {warning}." for warning in settings["warnings"]]
     lines.append(
         "The intervals are not corrected for multiple comparisons: each misses the true difference "
@@ -77,6 +79,8 @@ def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: 
 
 
 def _relation(difference: Difference, reference: str) -> str:
+    if not difference.n:
+        return f"cannot be compared with {reference} (failed runs)"
     relation = {
         1: "is significantly higher than",
         -1: "is significantly lower than",

@@ -1,5 +1,7 @@
 """Figure of a study's scores: a panel per regime and direction."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -40,14 +42,17 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
     for row, regime in zip(panels, regimes, strict=True):
         for panel, direction in zip(row, directions, strict=True):
             column = scores[direction, regime]
-            baseline = 100 * mean(column[settings["baseline"]])
-            panel.axvline(baseline, color="0.6", linewidth=1, linestyle="--")
+            baseline = _percent(column[settings["baseline"]])
+            if baseline:
+                panel.axvline(mean(baseline), color="0.6", linewidth=1, linestyle="--")
             for position, method in enumerate(methods):
                 entry = settings["methods"][method]
                 # Baseline and controls are grey.
                 compared = entry["controls"] or entry.get("references")
                 color = "C0" if compared else "0.45"
-                values = [100 * value for value in column[method]]
+                values = _percent(column[method])
+                if not values:
+                    continue
                 spread = stdev(values) if len(values) > 1 else 0
                 panel.plot(values, [position] * len(values), ".", color=color, alpha=0.35, zorder=1)
                 panel.errorbar(
@@ -65,3 +70,8 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
     # A title may be wider than its panel.
     with atomic_write(path) as file:
         figure.savefig(file, format=path.suffix[1:] or "png", dpi=150, bbox_inches="tight")
+
+
+def _percent(values: Sequence[float]) -> list[float]:
+    """Scores in percent, without those of failed runs."""
+    return [100 * value for value in values if not math.isnan(value)]

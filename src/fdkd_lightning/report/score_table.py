@@ -1,5 +1,6 @@
 """Markdown tables of a study's scores, with paired differences between methods."""
 
+import math
 from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -123,6 +124,8 @@ def difference_text(difference: Difference) -> str:
         >>> difference_text(Difference(0.1, 0.05, 0.15, n=3))
         '+10.0 [+5.0, +15.0]'
     """
+    if not difference.n:
+        return "failed"
     values = (100 * value for value in difference[:3])
     if difference.n < 2:
         return f"{next(values):+.1f}"
@@ -136,8 +139,13 @@ def _difference_cell(column: dict[str, list[float]], method: str, reference: str
 
 
 def _score_cell(values: Sequence[float]) -> str:
-    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{spread}"
+    found = [value for value in values if not math.isnan(value)]
+    if not found:
+        return "failed"
+    spread = f" ± {100 * stdev(found):.1f}" if len(found) > 1 else ""
+    lost = len(values) - len(found)
+    note = f" ({lost} of {len(values)} runs failed)" if lost else ""
+    return f"{100 * mean(found):.1f}{spread}{note}"
 
 
 def _teachers(rows: Sequence[Row]) -> str:

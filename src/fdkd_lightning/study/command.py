@@ -33,7 +33,8 @@ def study(args: Sequence[str]) -> Path:
         args: The arguments after ``fdkd study``.
 
     Raises:
-        SystemExit: With a message, if an argument or the study's file is invalid or a run failed.
+        SystemExit: With a message, if an argument or the study's file is invalid, or no run has a
+            result. Runs that failed beside others are listed in the results, and by the report.
     """
     parser = ArgumentParser(
         "fdkd study", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
@@ -50,12 +51,19 @@ def study(args: Sequence[str]) -> Path:
     parsed, overrides = parser.parse_known_args(args)
     if (parsed.file is None) == (parsed.report is None):
         parser.error("give the file of a study, or --report and the folder of a finished study")
+    failures: dict[str, str] = {}
     try:
         if parsed.report is not None:
             return Path(parsed.report)
         plan = read_study(parsed.file, overrides)
         run_study(plan, parsed.scheduler)
-    except (StudyError, ValueError, FileNotFoundError) as error:
+    except StudyError as error:
+        failures = error.failures
+        if not (rows := collect(plan)):
+            raise SystemExit(f"fdkd study: {error}") from error
+    except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
-    write_results(plan, collect(plan), plan.folder)
+    else:
+        rows = collect(plan)
+    write_results(plan, rows, plan.folder, failures)
     return plan.folder

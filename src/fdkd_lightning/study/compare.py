@@ -36,7 +36,7 @@ def paired_difference(
     .. math:: \bar d \pm t_{n-1,\,(1 + c) / 2} \; s_d / \sqrt n
 
     Args:
-        method: Scores of the method, one per seed.
+        method: Scores of the method, one per seed; a seed with a NaN, a failed run, is left out.
         reference: Scores of the reference, in the same order of seeds.
         confidence: Confidence level c, between 0 and 1.
 
@@ -65,12 +65,17 @@ def paired_difference(
             f"method has {len(method)} scores, reference {len(reference)}: give one score of each "
             "for every seed, at least one seed"
         )
-    differences = [a - b for a, b in zip(method, reference, strict=True)]
+    pairs = zip(method, reference, strict=True)
+    differences = [a - b for a, b in pairs if not (math.isnan(a) or math.isnan(b))]
     n = len(differences)
+    if n == 0:
+        return Difference(math.nan, math.nan, math.nan, 0)
     mean = math.fsum(differences) / n
     if n < 2 or not math.isfinite(mean):
         return Difference(mean, math.nan, math.nan, n)
-    if max(differences) - min(differences) < 1e-12 * max(map(abs, (*method, *reference))):
+    if max(differences) - min(differences) < 1e-12 * max(
+        abs(x) for x in (*method, *reference) if not math.isnan(x)
+    ):
         # All equal up to rounding errors, which scipy would amplify.
         return Difference(mean, mean, mean, n)
     low, high = stats.ttest_1samp(differences, 0).confidence_interval(confidence)
@@ -87,7 +92,8 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     ranked; no lead over it is significant.
 
     Args:
-        scores: Method -> one score per seed, all in the same order of seeds.
+        scores: Method -> one score per seed, all in the same order of seeds. A method with a NaN, a
+            failed run, takes no part.
 
     Raises:
         ValueError: If no method has finite scores, or the numbers of seeds differ.
@@ -104,7 +110,8 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
         raise ValueError(
             f"scores={dict(scores)} must hold at least one method with finite scores, one per seed"
         )
-    best = max(ranked, key=lambda name: math.fsum(scores[name]))
+    scores = {name: scores[name] for name in ranked}
+    best = max(scores, key=lambda name: math.fsum(scores[name]))
     others = [name for name in scores if name != best]
     # The lower end of a two-sided interval is a one-sided bound at half the error.
     confidence = 1 - 2 * 0.05 / max(len(others), 1)

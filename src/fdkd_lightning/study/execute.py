@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,22 @@ from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
 
 
 class StudyError(RuntimeError):
-    """Some runs failed; the results of the others are kept."""
+    """Some runs failed; the results of the others are kept.
+
+    Args:
+        message: What failed first.
+        failures: Name of each failed run -> its error.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.failures = dict(failures)
 
 
 def run_study(study: Study, scheduler: str | None = None) -> None:
     """Execute the runs that have no result yet: first the teachers, then the methods.
+
+    A method's run whose teacher failed is left out.
 
     Args:
         study: The study.
@@ -35,6 +46,7 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
     stages = (list(dict.fromkeys(teacher_runs(study).values())), method_runs(study))
     _forget_damaged_teachers(stages[1], study, folder)
     total = sum(map(len, stages))
+    failures: dict[str, str] = {}
     with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
         for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
             bar.set_description(name)
@@ -42,17 +54,24 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             # Runs finished earlier must not enter the bar's estimate of the speed.
             bar.initial += len(stage) - len(waiting)
             bar.update(len(stage) - len(waiting))
-            failures = []
-            for failure in _results(waiting, study, os.getpid() if scheduler is None else None):
+            for run in waiting:
+                lost = [teacher.name for _, teacher in run.teachers if teacher.name in failures]
+                if lost:
+                    failures[run.name] = f"{run.name}: its teacher {lost[0]} failed"
+            able = [run for run in waiting if run.name not in failures]
+            bar.update(len(waiting) - len(able))
+            parent = os.getpid() if scheduler is None else None
+            for run_name, failure in _results(able, study, parent):
                 bar.update()
                 if failure is not None:
-                    failures.append(failure)
+                    failures[run_name] = failure
                     bar.write(failure)
-            if failures:
-                raise StudyError(
-                    f"{len(failures)} of {len(stage)} runs failed, the first: {failures[0]}. "
-                    "Fix the cause and start the study again: it executes only the missing runs"
-                )
+    if failures:
+        raise StudyError(
+            f"{len(failures)} of {total} runs failed, the first: {next(iter(failures.values()))}. "
+            "Fix the cause and start the study again: it executes only the missing runs",
+            failures,
+        )
 
 
 def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path) -> None:
@@ -65,19 +84,20 @@ def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path)
                 tqdm.write(f"{teacher.name}: {damage}", file=sys.stderr)
 
 
-def _results(runs: Sequence[Run], study: Study, parent: int | None) -> Iterator[str | None]:
+def _results(
+    runs: Sequence[Run], study: Study, parent: int | None
+) -> Iterator[tuple[str, str | None]]:
     jobs = (delayed(_run_cell)(run, study.folder / "runs", study.metric, parent) for run in runs)
-    results: Iterator[str | None] = Parallel(return_as="generator_unordered", pre_dispatch="all")(
-        jobs
-    )
+    parallel = Parallel(return_as="generator_unordered", pre_dispatch="all")
+    results: Iterator[tuple[str, str | None]] = parallel(jobs)
     return results
 
 
-def _run_cell(run: Run, folder: Path, metric: str, parent: int | None) -> str | None:
+def _run_cell(run: Run, folder: Path, metric: str, parent: int | None) -> tuple[str, str | None]:
     if parent not in (None, os.getpid(), os.getppid()):
         # The study was killed, and this worker would go on with its queue.
         raise SystemExit
-    return run_cell(run, folder, metric)
+    return run.name, run_cell(run, folder, metric)
 
 
 @contextmanager

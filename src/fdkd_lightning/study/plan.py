@@ -8,9 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
-
 from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.training.parser import RunParser
 
 
 @dataclass
@@ -49,11 +48,14 @@ class Method:
         controls: Methods with the same batches, steps and heads that learn nothing from a
             teacher; empty for a method that is a control itself.
         references: Other methods to compare with, such as the one that this one varies.
+        tune: Argument -> values, added to the study's ``tune`` for this method alone; ``[]`` leaves
+            out an argument of the study's.
     """
 
     args: list[str]
     controls: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
+    tune: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,7 +71,8 @@ class Study:
         baseline: Name of the method without distillation.
         seeds: One run each. A seed draws the data, the weights and the order of the samples.
         tune: Argument -> values, such as learning rates. The setting with the best mean validation
-            metric is reported, per method, direction and regime. Teachers are not tuned.
+            metric is reported, per method, direction and regime. Teachers are not tuned. An
+            argument that not every method has, such as a threshold, belongs into its ``tune``.
         metric: Name of the compared metric among the module's metrics; higher is better.
         epoch: Whether the weights of the last epoch or of the best validation epoch are reported.
         workers: Number of parallel runs; they share the CPU cores.
@@ -92,24 +95,19 @@ class Study:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("directions", self.directions),
-            ("regimes", self.regimes),
-            ("methods", self.methods),
-            ("seeds", self.seeds),
-        ):
-            if not value:
+        for name in ("directions", "regimes", "methods", "seeds"):
+            if not getattr(self, name):
                 raise ValueError(f"{name} is empty: give at least one")
+        for key, values in self.tune.items():
+            if not values:
+                raise ValueError(f"tune.{key}=[] has no values: give one or more, or remove it")
         if self.workers < 1:
             raise ValueError(f"workers={self.workers} must be at least 1")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={self.seeds} names a seed twice: give each seed once")
         references = [("baseline", self.baseline)]
         for name, method in self.methods.items():
-            for kind, others in (
-                ("controls", method.controls),
-                ("references", method.references),
-            ):
+            for kind, others in (("controls", method.controls), ("references", method.references)):
                 references += [(f"methods.{name}.{kind}", other) for other in others]
                 if name in others:
                     raise ValueError(f"methods.{name}.{kind} names {name!r} itself: remove it")
@@ -191,9 +189,9 @@ def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     return Study(**values)
 
 
-def study_parser() -> ArgumentParser:
+def study_parser() -> RunParser:
     """Build the parser of a study's file and of its overrides on the command line."""
-    parser = ArgumentParser(
+    parser = RunParser(
         prog="fdkd study FILE",
         description="Compare methods over directions, regimes and seeds, with controls.",
     )
@@ -227,7 +225,8 @@ def method_runs(study: Study) -> list[Run]:
         given = [*study.methods[name].args, *study.regimes[regime].student]
         args = [_fill(arg, student=modalities.student) for arg in given]
         pairs = tuple((m, teachers[m, regime, seed]) for m in modalities.teachers)
-        for tuned in _grid(study.tune):
+        tune = study.tune | study.methods[name].tune
+        for tuned in _grid({key: values for key, values in tune.items() if values}):
             tuned_args = (*args, *(f"--{setting}" for setting in tuned))
             runs.append(Run(name, direction, regime, seed, " ".join(tuned), tuned_args, pairs))
     return runs

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,7 @@ class Row:
 
 
 def collect(study: Study) -> list[Row]:
-    """Collect the rows of a finished study, the teachers' first.
-
-    Raises:
-        FileNotFoundError: If a run has no result.
-    """
+    """Collect the rows of the runs that have a result, the teachers' first."""
     folder = study.folder / "runs"
     runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
     # Method and column -> tuning setting -> validation metric of each seed.
@@ -62,11 +58,12 @@ def collect(study: Study) -> list[Row]:
     for run in runs:
         result = read_result(run, folder, study.metric)
         if result is None:
-            raise FileNotFoundError(f"{run.name} has no result in {folder}: run the study first")
-        results.append(result)
+            continue
+        results.append((run, result))
         validation[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
     best = {
-        key: max(settings, key=lambda tuned: math.fsum(settings[tuned]))
+        # A setting that failed with some seeds comes after those that did not.
+        key: max(settings, key=lambda tuned: (len(settings[tuned]), math.fsum(settings[tuned])))
         for key, settings in validation.items()
     }
     return [
@@ -80,12 +77,21 @@ def collect(study: Study) -> list[Row]:
             {name: getattr(result, name) for name in VALUES}
             | {f"test_{name}": value for name, value in result.heads.items()},
         )
-        for run, result in zip(runs, results, strict=True)
+        for run, result in results
     ]
 
 
-def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
-    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
+def write_results(
+    study: Study, rows: Sequence[Row], folder: Path, failures: Mapping[str, str] | None = None
+) -> None:
+    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted).
+
+    Args:
+        study: The study.
+        rows: Rows of the runs that have a result.
+        folder: Folder to write into.
+        failures: Name of each run without a result -> its error.
+    """
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -95,12 +101,15 @@ def write_results(study: Study, rows: Sequence[Row], folder: Path) -> None:
                 [getattr(row, key) for key in KEYS]
                 + [row.values.get(name, "") for name in (*VALUES, *heads)]
             )
+    provenance = _provenance(study) | {"failures": redact(dict(failures or {}))}
     with atomic_write(folder / "results.json", "w") as file:
-        json.dump(_provenance(study), file, indent=1, default=str)
+        json.dump(provenance, file, indent=1, default=str)
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """Read the files of :func:`write_results`: the study's settings with its warnings, the rows.
+    """Read the files of :func:`write_results`: the study's settings, and the rows.
+
+    The settings also hold ``warnings`` and ``failures`` (run -> error).
 
     Args:
         folder: Folder with ``results.csv`` and ``results.json``.
@@ -128,10 +137,13 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
                 f"{path}, line {line}: {len(cells)} cells for {len(header)} columns: {REPEAT}"
             )
         rows.append(row)
-    if not rows or "study" not in provenance or "warnings" not in provenance:
+    # Results written before failures were kept lack the key.
+    failures = provenance.get("failures", {})
+    if not (rows or failures) or "study" not in provenance or "warnings" not in provenance:
         damaged = folder / "results.json" if rows else path
         raise ValueError(f"{damaged} is empty or not complete: {REPEAT}")
-    return provenance["study"] | {"warnings": provenance["warnings"]}, rows
+    added = {"warnings": provenance["warnings"], "failures": failures}
+    return provenance["study"] | added, rows
 
 
 def _row(record: dict[str, str]) -> Row:
@@ -149,24 +161,27 @@ def _row(record: dict[str, str]) -> Row:
 def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
     """Return the reported test metric per column and method, in the order of the study's file.
 
+    The scores of a method are those of all seeds, in ascending order; a failed run's is NaN.
+
     Args:
         settings: The study's settings, see :func:`read_results`.
         rows: Rows of all runs.
     """
     value = f"test_{settings['epoch']}"
-    found: Scores = {}
-    for regime in settings["regimes"]:
-        for direction in settings["directions"]:
-            found[direction, regime] = {
-                method: [
-                    row.values[value]
-                    for row in sorted(rows, key=lambda row: row.seed)
-                    if row.chosen
-                    and (row.method, row.direction, row.regime) == (method, direction, regime)
-                ]
-                for method in settings["methods"]
-            }
-    return found
+    chosen = {
+        (row.method, row.direction, row.regime, row.seed): row.values[value]
+        for row in rows
+        if row.chosen and row.method != "teacher"
+    }
+    seeds = sorted({*settings.get("seeds", ()), *(key[-1] for key in chosen)})
+    return {
+        (direction, regime): {
+            method: [chosen.get((method, direction, regime, seed), math.nan) for seed in seeds]
+            for method in settings["methods"]
+        }
+        for regime in settings["regimes"]
+        for direction in settings["directions"]
+    }
 
 
 def _configs(paths: Iterable[str]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
@@ -23,7 +23,9 @@ from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
+from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
 from fdkd_lightning.training.save_run_config import SaveRunConfig
+from fdkd_lightning.training.summary import summary_lines
 
 
 class FDKDCLI(LightningCLI):
@@ -43,11 +45,11 @@ class FDKDCLI(LightningCLI):
     """The class whose methods are the commands."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        # The console script and a cluster's workers find a user's modules where
-        # `python -m fdkd_lightning` does.
+        # The console script, `python -m fdkd_lightning` and a cluster's workers find a user's
+        # modules in the current folder. Last: a file attr.py there must not replace a library.
         here = str(Path.cwd())
         if here not in sys.path:
-            sys.path.insert(0, here)
+            sys.path.append(here)
         given = self._command = sys.argv[1:] if args is None else list(args)
         if any("help" in argument for argument in given):
             import_public_classes()
@@ -94,6 +96,15 @@ class FDKDCLI(LightningCLI):
         parser.add_argument("--help-all", action="help", help="Show all arguments and exit.")
         return parser
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Let the parsers find in which file, or where else, a refused value was given."""
+        below = self._subcommand_parsers.values()
+        names = [action.dest for each in below for action in each._actions]
+        for each in (parser, *below):
+            assert isinstance(each, RunParser)  # parser_class
+            each.given, each.names = self._command, names
+        super().parse_arguments(parser, args)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the arguments of checkpoints, predictions and ``--overwrite``."""
         # Fixed names: other commands and configurations find the files. The last epoch has its own
@@ -130,7 +141,7 @@ class FDKDCLI(LightningCLI):
         config = self.config[self.subcommand]
         self._expand_root(config)
         self._given = self.config.clone()
-        self._redirect_loggers(config)
+        redirect_loggers(config)
         self._require_root(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         self._lock(config, folder)
@@ -148,12 +159,8 @@ class FDKDCLI(LightningCLI):
         """Build trainer, model and data; report a failure by its cause alone."""
         try:
             super().instantiate_classes()
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            cause: BaseException = error
-            # The parser wraps what a constructor raises, with the whole configuration.
-            while str(cause).startswith("Problem with given class_path") and cause.__cause__:
-                cause = cause.__cause__
-            message = cause.args[0] if isinstance(cause, KeyError) else cause
+        except (ValueError, TypeError, KeyError, OSError, MisconfigurationException) as error:
+            message = error.args[0] if isinstance(error, KeyError) else error
             # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
             self.parser.error(f"{message}", error)
 
@@ -165,11 +172,9 @@ class FDKDCLI(LightningCLI):
         self.config = self._given
         if self.subcommand == "fit":
             given.overwrite, given.ckpt_path = False, None
-        if "logger" not in kwargs and self._get(self.config_init, "trainer").logger is None:
-            csv = CSVLogger(self._root, name="logs")
-            board = TensorBoardLogger(self._root, name="logs", version=csv.version)
-            loggers: list[Logger] = [csv, board]
-            kwargs["logger"] = loggers
+        chosen = self._get(self.config_init, "trainer").logger
+        if "logger" not in kwargs and not isinstance(chosen, bool):
+            kwargs["logger"] = run_loggers(chosen, self._root)
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
         callbacks = self._get(self.config_init, "trainer").callbacks or []
         record = RunRecord(self._parser(self.subcommand), given, self._command)
@@ -180,6 +185,20 @@ class FDKDCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Print the best value, its epoch, its checkpoint and the next command."""
+        self._print_summary("test")
+
+    def after_test(self) -> None:
+        """Print the evaluated checkpoint and the next command."""
+        self._print_summary("predict")
+
+    def _print_summary(self, following: str) -> None:
+        config = self.config[self.subcommand]
+        monitor = config.checkpoint.monitor
+        if self.trainer.is_global_zero and not config.trainer.fast_dev_run:
+            print("\n".join(summary_lines(self._root, monitor, self._command, following)))
 
     @property
     def _root(self) -> str:
@@ -196,14 +215,6 @@ class FDKDCLI(LightningCLI):
                 f"trainer.default_root_dir={root!r} names {unset[0]}, which is not set: set that "
                 "environment variable, or name the folder"
             )
-
-    def _redirect_loggers(self, config: Namespace) -> None:
-        """Let loggers whose save_dir is the current folder write into the run's folder."""
-        loggers = config.trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            # The default of WandbLogger.
-            if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
-                logger.init_args.save_dir = config.trainer.default_root_dir
 
     def _require_root(self, config: Namespace) -> None:
         root = Path(config.trainer.default_root_dir).absolute()

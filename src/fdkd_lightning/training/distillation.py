@@ -1,5 +1,6 @@
 """Distillation from teachers of other modalities into a student of one modality."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ class DistillationModule(UnimodalModule):
     def __init__(
         self,
         student: nn.Module,
-        teachers: dict[str, nn.Module],
+        teachers: Mapping[str, nn.Module],
         criterion: DistillationLoss,
         student_modality: str,
         metrics: dict[str, Metric] | None = None,

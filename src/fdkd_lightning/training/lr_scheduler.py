@@ -1,12 +1,56 @@
-"""The learning-rate schedule of the published code."""
+"""The learning-rate schedule of the published code, and when schedulers are stepped."""
 
-from typing import Any
+from typing import Any, Literal
 
+from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from fdkd_lightning.ops.checks import check_count, check_range
+
+
+def scheduler_config(scheduler: Any, trainer: Trainer) -> dict[str, Any]:
+    """Return a scheduler as Lightning takes it: when it is stepped, and by which metric.
+
+    Args:
+        scheduler: The scheduler; a :class:`PolyLR` without an end gets the trainer's.
+        trainer: The trainer of the fit that begins.
+
+    Raises:
+        ValueError: If a ``PolyLR`` and the trainer have no ``max_epochs``, or as
+            :func:`stepping_interval`.
+    """
+    if isinstance(scheduler, PolyLR):
+        scheduler.default_to(trainer.max_epochs)
+    # Lightning's ReduceLROnPlateau has the attribute; no other scheduler needs a monitor.
+    monitor = getattr(scheduler, "monitor", None)
+    interval = stepping_interval(scheduler, trainer)
+    return {"scheduler": scheduler, "interval": interval, "monitor": monitor}
+
+
+def stepping_interval(scheduler: Any, trainer: Trainer) -> Literal["step", "epoch"]:
+    """Return whether a scheduler is stepped after each batch or after each epoch.
+
+    After each epoch, except for a ``OneCycleLR`` whose cycle is as long as training in steps.
+
+    Args:
+        scheduler: The scheduler.
+        trainer: The trainer of the fit that begins.
+
+    Raises:
+        ValueError: If the cycle is as long as training neither in steps nor in epochs.
+    """
+    if not isinstance(scheduler, OneCycleLR):
+        return "epoch"
+    steps, epochs = trainer.estimated_stepping_batches, trainer.max_epochs
+    if scheduler.total_steps in (steps, epochs):
+        return "step" if scheduler.total_steps == steps else "epoch"
+    raise ValueError(
+        f"OneCycleLR has total_steps={scheduler.total_steps}, but training has {steps} steps in "
+        f"{epochs} epochs: set total_steps={steps} to step after each batch, or {epochs} to step "
+        "after each epoch"
+    )
 
 
 class PolyLR(LRScheduler):

@@ -28,6 +28,8 @@ def present_mask(batch: Batch, modality: str) -> Tensor | None:
         >>> present_mask(batch, "visual") is None
         True
     """
+    if not isinstance(batch, Mapping):
+        return None  # reported where its entries are read
     present: Tensor | None = batch.get("present", {}).get(modality)
     # Integers would index samples instead of masking them.
     return None if present is None or bool(present.all()) else present.bool()

@@ -3,12 +3,15 @@
 import re
 import sys
 from argparse import Action
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from jsonargparse import DefaultHelpFormatter
+from jsonargparse._common import debug_mode_active
 from lightning.pytorch.cli import LightningArgumentParser
 
+from fdkd_lightning.training.errors import explain
 from fdkd_lightning.training.renamed_arguments import explain_renamed
 
 LONGEST = 40
@@ -37,11 +40,25 @@ class RunParser(LightningArgumentParser):
         kwargs.setdefault("formatter_class", RunHelpFormatter)
         super().__init__(*args, **kwargs)
 
+    given: Sequence[str] = ()
+    """The arguments of the command line, in which errors find a value's place."""
+
+    names: Sequence[str] = ()
+    """The keys that errors propose; empty: those of this parser."""
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # passed on
+        """Keep the arguments for errors, unless they are set already."""
+        self.given = self.given or list(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, *rest, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Report a renamed argument by its new name alone."""
+        """Report the cause in at most five lines, a renamed argument by its new name alone."""
         # The parsers of nested classes raise what the outermost one reports.
-        renamed = explain_renamed(message) if self.exit_on_error else None
-        super().error(renamed or message, ex)
+        if not self.exit_on_error or debug_mode_active():
+            super().error(message, ex)
+        names = self.names or [action.dest for action in self._actions]
+        text = explain_renamed(message) or explain(message, self.given, names)
+        self.exit(2, f"error: {text}\n")
 
 
 def import_public_classes() -> None:

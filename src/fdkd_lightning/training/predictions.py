@@ -10,16 +10,23 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from PIL import Image
+from torch import Tensor
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
+from fdkd_lightning.training.missing_modality import present_mask
+from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
 class PredictionTable(BasePredictionWriter):
     """Write the predictions of ``predict`` as a CSV table: index, class, probability per class.
 
-    The rows are sorted by index; those of all ranks are gathered, each sample once.
+    A column ``id`` has the samples' ids if the data set has an attribute ``ids``, and ``label`` the
+    true classes where they are known. The rows are sorted by index; those of all ranks are
+    gathered, each sample once. Without an ``index`` in the batch, samples are numbered as the
+    loader gives them, which needs one rank.
 
     For segmentation, each sample's class numbers are also written as the pixel values of an image,
     ``predictions/<index>.png`` beside the table: 8 bits, or 16 bits with more than 256 classes. The
@@ -36,6 +43,7 @@ class PredictionTable(BasePredictionWriter):
     def __init__(self, path: str | Path | None = None) -> None:
         super().__init__(write_interval="batch_and_epoch")
         self.path = path
+        self._seen = 0
 
     def write_on_batch_end(
         self,
@@ -48,6 +56,8 @@ class PredictionTable(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the batch's class maps as images, and drop them from the predictions."""
+        if "index" not in prediction:
+            self._number(trainer, prediction)
         if "classes" not in prediction:
             return
         folder = self._table(trainer).parent / "predictions"
@@ -67,24 +77,49 @@ class PredictionTable(BasePredictionWriter):
     ) -> None:
         """Gather the predictions of all ranks and write the table on rank 0."""
         rows = {
-            int(index): row.tolist()
+            int(index): (row.tolist(), int(label))
             for batch in predictions
-            for index, row in zip(batch["index"], batch["probabilities"], strict=True)
+            for index, row, label in zip(
+                batch["index"],
+                batch["probabilities"],
+                batch.get("label", torch.full_like(batch["index"], IGNORE_INDEX)),
+                strict=True,
+            )
         }
         rows = {index: row for part in gather_objects(rows) for index, row in part.items()}
+        self._seen = 0
         if not trainer.is_global_zero or not rows:
             return
         path = self._table(trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        classes = len(next(iter(rows.values())))
+        classes = len(next(iter(rows.values()))[0])
         names = _class_names(trainer, classes)
+        ids = _ids(trainer)
+        labelled = any(0 <= label < classes for _, label in rows.values())
         with atomic_write(path, "w", newline="") as file:
             table = csv.writer(file)
-            table.writerow(["index", "class", *names])
+            facts = [*(["id"] if ids else []), *(["label"] if labelled else [])]
+            table.writerow(["index", *facts, "class", *names])
             for index in sorted(rows):
-                best = int(torch.tensor(rows[index]).argmax())
-                table.writerow([index, names[best], *(f"{p:.6f}" for p in rows[index])])
+                probabilities, label = rows[index]
+                best = int(torch.tensor(probabilities).argmax())
+                known = [ids.get(index, "")] if ids else []
+                if labelled:
+                    known.append(names[label] if 0 <= label < classes else "")
+                numbers = (f"{p:.6f}" for p in probabilities)
+                table.writerow([index, *known, names[best], *numbers])
         rank_zero_info(f"{len(rows)} predictions written to {path}")
+
+    def _number(self, trainer: Trainer, prediction: Any) -> None:
+        """Number the samples of a batch without ids, in the order of the loader."""
+        if trainer.world_size > 1:
+            raise ValueError(
+                f"the batch has no 'index', by which the predictions of {trainer.world_size} ranks "
+                "are put in order: add it to the data, or predict on one device"
+            )
+        size = int(prediction.pop("size"))
+        prediction["index"] = prediction.pop("position") + self._seen
+        self._seen += size
 
     def _table(self, trainer: Trainer) -> Path:
         return Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
@@ -94,3 +129,48 @@ def _class_names(trainer: Trainer, classes: int) -> list[str]:
     """Return the data module's class names if their number fits, else the class numbers."""
     names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
     return [str(name) for name in (names if len(names) == classes else range(classes))]
+
+
+def _ids(trainer: Trainer) -> dict[int, str]:
+    """Return the id of each sample by its index, if the data set knows them."""
+    loaders = CombinedLoader(trainer.predict_dataloaders, "sequential").flattened
+    found: dict[int, str] = {}
+    for loader in loaders:
+        dataset = getattr(loader, "dataset", None)
+        ids, index = getattr(dataset, "ids", None), getattr(dataset, "index", None)
+        if ids is not None and index is not None:
+            found |= {int(i): str(name) for i, name in zip(index, ids, strict=True)}
+    return found
+
+
+def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
+    """Return what identifies the samples of a batch that have a modality.
+
+    Args:
+        batch: The batch.
+        modality: The modality.
+        size: Number of samples that have it.
+
+    Returns:
+        ``index``, or without one ``position`` within the batch and its ``size``; and ``label`` if
+        there is one class per sample.
+
+    Example:
+        >>> batch = {"audio": torch.zeros(2, 3), "label": torch.tensor([1, -100])}
+        >>> sample_facts(batch, "audio", 2)
+        {'position': tensor([0, 1]), 'label': tensor([   1, -100]), 'size': tensor(2)}
+    """
+    present = present_mask(batch, modality)
+    facts: dict[str, Tensor] = {}
+    if "index" in batch:
+        facts["index"] = batch["index"]
+    else:
+        facts["position"] = torch.arange(size if present is None else len(present))
+    label = batch.get("label")
+    if isinstance(label, Tensor) and label.ndim == 1:
+        facts["label"] = label
+    if present is not None:
+        facts = {name: x[present.to(x.device)] for name, x in facts.items()}
+    if "position" in facts:
+        facts["size"] = torch.tensor(size if present is None else len(present))
+    return facts

@@ -1,55 +1,54 @@
 """Output sizes measured before training, and checks that models and data fit together."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
+KEPT = "fdkd_first_batch"
+"""Attribute of the trainer's source of data while the first batch is kept."""
 
-def example_batch(trainer: Trainer) -> Batch:
-    """Return two transformed samples of the data that the trainer is about to run on, on the CPU.
 
-    Random generators are left as they were, and no worker is started.
+def example_batch(trainer: Trainer) -> Any:
+    """Return the transformed first batch of the data that the trainer is about to run on.
+
+    It is on the CPU, and has two samples where any samples make a batch. Random generators are left
+    as they were, and training still gets the batch, also from a stream that can be read only once.
     """
     loop = trainer._active_loop
     # Public attributes hold the data only after the modules' setup, which is too late here.
-    source = loop._data_source  # type: ignore[union-attr]  # every running loop has it
+    source: Any = loop._data_source  # type: ignore[union-attr]  # every running loop has it
+    first = source.__dict__.get(KEPT)
+    if first is None:
+        with isolate_rng():
+            loaders = source.dataloader()
+        first = FirstBatch(loaders, together=trainer.state.fn == "fit")
+        if first.loaders is not loaders:
+            _give_back(source, first)
     with isolate_rng():
-        batch = two_samples(source.dataloader(), together=trainer.state.fn == "fit")
-        batch = trainer.lightning_module._on_before_batch_transfer(batch)
-        moved: Batch = trainer.strategy.batch_to_device(batch, torch.device("cpu"))
+        batch = trainer.lightning_module._on_before_batch_transfer(copy.deepcopy(first.batch))
+        moved: Any = trainer.strategy.batch_to_device(batch, torch.device("cpu"))
     return moved
 
 
-def two_samples(loaders: Any, together: bool = False) -> Any:
-    """Return a batch of the first two samples; a data set of one sample gives it twice.
+def _give_back(source: Any, first: FirstBatch) -> None:
+    """Let the next request for the loaders return those that still give the first batch."""
 
-    A loader of an iterable data set gives its first batch.
+    def dataloader() -> Any:
+        del source.dataloader, source.__dict__[KEPT]
+        return first.loaders
 
-    Args:
-        loaders: A loader, or several in a dict, list or ``CombinedLoader``.
-        together: Return the batches of all loaders in the same structure, as in training; else the
-            first loader's batch.
-    """
-    if together:
-        loaders = getattr(loaders, "iterables", loaders)  # of a CombinedLoader
-        if isinstance(loaders, Mapping):
-            return {name: two_samples(loader, together) for name, loader in loaders.items()}
-        if isinstance(loaders, list | tuple):
-            return [two_samples(loader, together) for loader in loaders]
-    loader = CombinedLoader(loaders, "sequential").flattened[0]
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return next(iter(loader))
-    size = len(loader.dataset)  # type: ignore[arg-type]  # has a length if not iterable
-    return loader.collate_fn([loader.dataset[i % size] for i in range(2)])
+    source.dataloader = dataloader
+    source.__dict__[KEPT] = first
 
 
 def probe(model: nn.Module, x: Any) -> Output:
@@ -66,11 +65,31 @@ def probe(model: nn.Module, x: Any) -> Output:
     x = cast_to_model_dtype(model, x)
     try:
         with isolate_rng(), torch.no_grad():
-            return as_output(model.eval()(x))
+            return as_output(run_network(model.eval(), x))
     finally:
         # A submodule created by this first forward pass gets the model's mode.
         for module in model.modules():
             module.training = modes.get(module, modes[model])
+
+
+def run_network(model: nn.Module, x: Any) -> Any:
+    """Return what a network returns for an input.
+
+    Raises:
+        TypeError: If the input is a list of tensors of several sizes, and the network does not take
+            lists.
+    """
+    try:
+        return model(x)
+    except (TypeError, AttributeError) as error:
+        if not isinstance(x, list) or not all(isinstance(part, Tensor) for part in x):
+            raise
+        sizes = ", ".join(str([*part.shape]) for part in x[:3])
+        raise TypeError(
+            f"{type(model).__name__} does not take a list of {len(x)} tensors, of sizes {sizes}: "
+            "let the data cut or pad all samples to one size (a recipe's frames or duration), or "
+            f"use a network that takes lists ({type(error).__name__}: {error})"
+        ) from error
 
 
 def output_shapes(output: Output) -> dict[str, Any]:
@@ -96,7 +115,9 @@ def modality_input(batch: Batch, modality: str) -> Any:
 
     Raises:
         KeyError: If the batch has no such entry; the message lists its modalities.
+        TypeError: If the batch is no dict.
     """
+    check_mapping(batch)
     if modality not in batch:
         have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
         raise KeyError(
@@ -104,6 +125,21 @@ def modality_input(batch: Batch, modality: str) -> Any:
             "Name one of these in the model, or add it to the data's `modalities`"
         )
     return batch[modality]
+
+
+def check_mapping(batch: Any) -> None:
+    """Raise if a batch is not a dict, whose keys name the modalities.
+
+    Raises:
+        TypeError: If it is a tuple, a list or of another type.
+    """
+    if not isinstance(batch, Mapping):
+        raise TypeError(
+            f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule "
+            "read dicts, such as {'audio': ..., 'label': ...}: let the data's collate_fn return "
+            "one, or use DistillationCallback, whose keys (target=1, student_input=0) name entries "
+            "of tuples"
+        )
 
 
 def batch_target(batch: Batch) -> Tensor:
@@ -154,6 +190,17 @@ def check_output(role: str, output: Output, may_mask: bool = False) -> None:
                 f"{bad} of {values.numel()} values of the {role}'s {name} are NaN or infinite "
                 "in the first batch: check its weights, its input's scale and the precision"
             )
+
+
+def check_class_names(trainer: Trainer, classes: int) -> None:
+    """Warn if the model has another number of classes than the data module names."""
+    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
+    if names is not None and len(names) and len(names) != classes:
+        rank_zero_warn(
+            f"the model has num_classes={classes}, but the data names {len(names)} classes "
+            f"({', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}): set "
+            "num_classes to that of the data"
+        )
 
 
 def check_target(target: Any, logits: Tensor) -> None:

@@ -13,9 +13,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.missing_modality import present_mask
 from fdkd_lightning.training.probe import check_output
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
@@ -74,6 +76,30 @@ def check_teachers(
             accuracies[modality] = correct / labelled
             _report(trainer, modality, correct / labelled, most_frequent / labelled, labelled)
     return accuracies
+
+
+def is_readable(trainer: Trainer, read: Callable[[Any], Batch]) -> bool:
+    """Return whether validation data can be read twice, and hold labels and the teachers' inputs.
+
+    Args:
+        trainer: A trainer whose fit has begun.
+        read: Returns the teachers' inputs and the labels of a batch.
+    """
+    if not trainer.enable_validation:
+        return False
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    loaders = CombinedLoader(trainer.val_dataloaders, "sequential").flattened
+    again = (
+        isinstance(x, DataLoader) and not isinstance(x.dataset, IterableDataset) for x in loaders
+    )
+    if not loaders or not all(again):
+        return False
+    try:
+        label = read(FirstBatch(loaders[0]).batch)["label"]
+    except (LookupError, TypeError, AttributeError) as error:  # a key may be a user's function
+        rank_zero_info(f"the teachers are not checked on validation data: {error}")
+        return False
+    return isinstance(label, Tensor) and label.dtype == torch.int64
 
 
 class LabelCounts(Metric):

@@ -10,7 +10,7 @@ from torch import nn
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
-from fdkd_lightning.training.probe import as_output, modality_input
+from fdkd_lightning.training.probe import as_output, modality_input, run_network
 from fdkd_lightning.types import Batch, Output
 
 
@@ -115,7 +115,7 @@ class TrainedTeachers(nn.ModuleDict):
         modality only one of several samples has, since batch norm cannot learn from one sample.
         """
         return {
-            modality: as_output(self[modality](x))
+            modality: as_output(run_network(self[modality], x))
             for modality, x in _inputs(self, batch, MIN_SAMPLES if self.training else 1)
         }
 

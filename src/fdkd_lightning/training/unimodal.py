@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.training.default_metrics import default_metrics
-from fdkd_lightning.training.lr_scheduler import PolyLR
+from fdkd_lightning.training.lr_scheduler import scheduler_config
 from fdkd_lightning.training.missing_modality import (
     MIN_SAMPLES,
     present_mask,
@@ -18,14 +18,17 @@ from fdkd_lightning.training.missing_modality import (
     select,
     zero_gradient_term,
 )
+from fdkd_lightning.training.predictions import sample_facts
 from fdkd_lightning.training.probe import (
     as_output,
     batch_target,
+    check_class_names,
     check_output,
     check_target,
     example_batch,
     modality_input,
     probe,
+    run_network,
 )
 from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.training.run_module import RunModule
@@ -51,7 +54,8 @@ class UnimodalModule(RunModule):
         metrics: Name -> torchmetrics metric of (logits, target); None: accuracy and macro-F1.
             Set ``ignore_index: -100`` if evaluation data has unlabelled samples.
         optimizer: Makes the optimizer from the trainable parameters; default: the published SGD.
-        lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch; None: constant.
+        lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch (``OneCycleLR``
+            with the number of steps: after each); None: constant.
 
     Shape:
         - batch[modality]: [N, ...]
@@ -96,7 +100,7 @@ class UnimodalModule(RunModule):
     def forward(self, x: Any) -> Output:
         """Return the network's output for an input of its modality, [N, ...]."""
         self.read_weights()
-        return as_output(self.model(x))
+        return as_output(run_network(self.model, x))
 
     def setup(self, stage: str) -> None:
         """Create the default metrics."""
@@ -105,6 +109,7 @@ class UnimodalModule(RunModule):
         if self.val_metrics is None and stage != "predict":
             x = modality_input(example_batch(self.trainer), self.modality)
             classes = probe(self.model, x).logits.shape[1]
+            check_class_names(self.trainer, classes)
             self._set_metrics(default_metrics(classes))
         if stage == "fit":
             self._size_parts()
@@ -135,15 +140,15 @@ class UnimodalModule(RunModule):
         return {"output": self._evaluate("test", self.test_loss, self.test_metrics, batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the samples' ``index`` [N] and class ``probabilities`` [N, K].
+        """Return the samples' ``index`` [N], ``label`` [N] if known, and ``probabilities`` [N, K].
 
+        Without an ``index`` in the batch, ``position`` [N] holds the positions within the batch.
         For segmentation, the probabilities are means over the pixels, and ``classes`` [N, H, W]
         holds the most probable class of each pixel.
         """
         logits = self._infer(batch).logits.float()
-        present = present_mask(batch, self.modality)
-        index = batch["index"] if present is None else batch["index"][present]
-        predicted = {"index": index, "probabilities": logits.softmax(1)}
+        predicted = sample_facts(batch, self.modality, len(logits))
+        predicted["probabilities"] = logits.softmax(1)
         if logits.ndim > 2:
             predicted["probabilities"] = predicted["probabilities"].flatten(2).mean(2)
             predicted["classes"] = logits.argmax(1)
@@ -154,15 +159,8 @@ class UnimodalModule(RunModule):
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         if self.lr_scheduler is None:
             return optimizer
-        scheduler = self.lr_scheduler(optimizer)
-        if isinstance(scheduler, PolyLR):
-            scheduler.default_to(self.trainer.max_epochs)
-        # Lightning's ReduceLROnPlateau has the attribute; no other scheduler needs a monitor.
-        monitor = getattr(scheduler, "monitor", None)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": monitor},
-        }
+        scheduler = scheduler_config(self.lr_scheduler(optimizer), self.trainer)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}  # type: ignore[return-value]
 
     def _size_parts(self) -> None:
         """Size the parts that are trained beside the network, before fit."""

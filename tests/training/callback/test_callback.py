@@ -1,6 +1,7 @@
 import contextlib
 import copy
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -911,6 +912,43 @@ def test_a_teacher_that_shares_weights_is_an_error(tmp_path: Path) -> None:
 def test_measuring_without_labels_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"teacher_check_batches=3 .* leave one of them out"):
         callback(target=None, teacher_check_batches=3)
+
+
+class Settings(Mapping[str, Any]):
+    """A mapping that is no dict, such as Hydra's DictConfig."""
+
+    def __init__(self, **entries: Any) -> None:
+        self.entries = entries
+
+    def __getitem__(self, key: str) -> Any:
+        return self.entries[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def test_teachers_are_any_mapping_and_checked_where_the_data_allow_it(tmp_path: Path) -> None:
+    class Ignorant(Teacher):
+        def forward(self, x: Tensor) -> Output:
+            return super().forward(x)._replace(logits=torch.eye(CLASSES)[:1].expand(len(x), -1))
+
+    def fit(data: Any, **settings: Any) -> None:
+        own = Own()
+        own.validation_step = lambda batch, batch_idx: None  # type: ignore[method-assign]
+        added = callback(teachers=Settings(audio=Ignorant()), **settings)
+        trainer(tmp_path, added).fit(own, loader(), data)
+
+    with pytest.warns(TeacherWarning, match="audio teacher's accuracy is 0.333"):
+        fit(loader())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TeacherWarning)
+        fit(loader(), teacher_check_batches=0)
+        # The labels, or a teacher's input, are missing.
+        fit(DataLoader([{"image": torch.zeros(3), "label": 0}], 1))
+        fit(DataLoader([{"audio": torch.zeros(3)}], 1))
 
 
 def test_a_warm_up_that_outlasts_training_brings_a_warning(tmp_path: Path) -> None:

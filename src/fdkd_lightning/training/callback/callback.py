@@ -1,7 +1,7 @@
 """Distillation inside an existing LightningModule."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.probe import example_batch
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.step import DistillationStep
-from fdkd_lightning.training.teacher_check import check_teachers
+from fdkd_lightning.training.teacher_check import check_teachers, is_readable
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, check_apart
 
@@ -70,9 +70,9 @@ class DistillationCallback(RunCallback):
             none gets ``self.parameters()``, which includes them.
         backward: Which ``manual_backward`` of a step gets the terms, counted from 0; None: the
             first whose loss comes from the student.
-        teacher_check_batches: Number of validation batches, which must contain the teachers'
-            inputs, on which the accuracy of each teacher is measured when fit begins, with a
-            warning near chance; 0 skips it.
+        teacher_check_batches: Number of validation batches on which the accuracy of each teacher is
+            measured when fit begins, with a warning near chance; 0 skips it. None: 50, if the
+            validation data can be read twice and have labels and the teachers' inputs.
         teacher_weights: Weights of the average over several teachers; None: equal weights.
         task_weight: Weight of the module's own loss; None leaves it out.
 
@@ -96,21 +96,21 @@ class DistillationCallback(RunCallback):
 
     def __init__(
         self,
-        teachers: dict[str, nn.Module],
+        teachers: Mapping[str, nn.Module],
         criterion: DistillationLoss,
         student: Layers | None = None,
         target: BatchKey | None = "label",
         student_input: BatchKey | None = None,
-        teacher_inputs: dict[str, BatchKey] | None = None,
+        teacher_inputs: Mapping[str, BatchKey] | None = None,
         index: BatchKey | None = None,
         projector: Projector | None = None,
         optimizer: int | None = None,
         backward: int | None = None,
-        teacher_check_batches: int = 0,
+        teacher_check_batches: int | None = None,
         teacher_weights: TeacherWeights | None = None,
         task_weight: float | None = 1.0,
     ) -> None:
-        if not isinstance(teachers, dict):
+        if not isinstance(teachers, Mapping):
             kind = type(teachers).__name__
             raise TypeError(f"teachers is a {kind}: give a dict, such as {{'audio': {kind}(...)}}")
         if not isinstance(student, Layers | None):
@@ -171,6 +171,9 @@ class DistillationCallback(RunCallback):
         """Set the criterion's epoch, and measure the teachers."""
         self.distiller.start(trainer.current_epoch, trainer.max_epochs)
         batches = self.teacher_check_batches
+        if batches is None:
+            can = self._inputs.target is not None and is_readable(trainer, self._inputs.read)
+            batches = 50 if can else 0
         check_teachers(self.teachers, trainer, pl_module.device, batches, self._inputs.read)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

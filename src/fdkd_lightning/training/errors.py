@@ -1,0 +1,198 @@
+"""Errors of the parser in at most five lines: key, value, remedy, and where it was given."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from fdkd_lightning.training.config_source import (
+    Setting,
+    find_setting,
+    find_value,
+    shorten,
+    syntax_error,
+)
+from fdkd_lightning.training.exception_text import clip, with_place
+from fdkd_lightning.training.near_names import argument_names, near, near_class
+from fdkd_lightning.training.parser_message import Problem, find_problem
+
+CLASS_KEYS = ("class_path", "init_args")
+
+MISSING_CLASS = re.compile(
+    r"No (?P<module>[\w.]+) attribute (?P<name>\w+)|module '(?P<in>[\w.]+)' has no attribute "
+    r"'(?P<attribute>\w+)'|No module named|Expected a dot import path string|"
+    r"Import path \S+ does not correspond|Unable to import"
+)
+UNKNOWN = re.compile(
+    r"Subcommand '\w+' does not accept option '(?P<a>[^']*)'|Key '(?P<b>[^']*)' is not expected|"
+    r"Option '(?P<c>[^']*)' is not accepted|[Uu]nrecognized arguments: (?P<d>\S+)"
+)
+PLAIN = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "dict": "a mapping",
+    "Mapping": "a mapping",
+    "list": "a list",
+    "tuple": "a list",
+    "Sequence": "a list",
+    "Iterable": "a list",
+}
+"""Words for the types of values in YAML."""
+
+
+def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> str:
+    r"""Return an error of the parser in at most five lines.
+
+    Args:
+        message: What the parser reports.
+        given: The arguments of the command line.
+        names: The keys of the parser.
+
+    Example:
+        >>> import fdkd_lightning
+        >>> kind = fdkd_lightning.KDLoss  # which the parser has imported
+        >>> text = "Option 'temprature' is not accepted"
+        >>> message = f"Problem with given class_path 'fdkd_lightning.KDLoss':\n  {text}"
+        >>> print(explain(message, ["--model.criterion.temprature=3"]))
+        model.criterion.temprature=3: KDLoss has no argument 'temprature': did you mean temperature?
+          given on the command line
+    """
+    is_of_file = message.startswith("Problems parsing config") or "Unable to load config" in message
+    if is_of_file and (fault := syntax_error(given)):
+        return clip(fault)
+    problem = find_problem(message)
+    reason = problem.reasons[0]
+    if unknown := UNKNOWN.search(reason):
+        return _unknown(problem, next(x for x in unknown.groups() if x), given, names)
+    if problem.keys[-1:] == ("config",) and not problem.class_path:
+        return clip(_config(problem, given))
+    if not problem.keys and problem.class_path is None:
+        return clip(with_place(reason, given))
+    if unloadable := re.match(r"Unable to load config (.*)", reason):
+        setting = find_setting(given, problem.keys[:1])
+        head = f"{problem.keys[0]}={unloadable[1]}: must be a mapping of arguments, or a YAML file"
+        return clip("\n".join([head, *_place(setting)]))
+    setting = find_setting(given, problem.keys)
+    if MISSING_CLASS.search(reason):
+        return clip(_class(problem, setting, given))
+    value = problem.value
+    if value is None or value.startswith(("Namespace(", "NestedArg(", "[Namespace(", "{", "[{")):
+        head = ".".join(problem.keys) if setting is None else setting.text
+    else:
+        key = setting.name if setting is not None else ".".join(problem.keys)
+        head = f"{key}={shorten(value)}"
+    return clip("\n".join([f"{head}: {_what(problem)}", *_place(setting)]))
+
+
+def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collection[str]) -> str:
+    first = option.partition("=")[0].lstrip("-")
+    if problem.class_path is None:
+        return clip(_unknown_key(option, first, given, names))
+    name = first.split(".")[0]
+    setting = find_setting(given, [*problem.keys, name])
+    kind = problem.class_path.rpartition(".")[2]
+    remedy = near(name, CLASS_KEYS)
+    if not remedy.startswith("did"):
+        remedy = near(name, argument_names(problem.class_path))
+    head = ".".join([*problem.keys, name]) if setting is None else setting.text
+    what = f"{kind} has no argument {name!r}"
+    return clip("\n".join([f"{head}: {what}{f': {remedy}' if remedy else ''}", *_place(setting)]))
+
+
+def _place(setting: Setting | None) -> list[str]:
+    return [] if setting is None else [f"  given {setting.where}"]
+
+
+def _unknown_key(option: str, key: str, given: Sequence[str], names: Collection[str]) -> str:
+    is_word = not option.startswith("-") and "=" not in option and "." not in key
+    if is_word and find_setting(given, [key]) is None:
+        return f"{option!r} is not an argument: write --KEY=VALUE"
+    parts = key.split(".")
+    tops = dict.fromkeys(name.split(".")[0] for name in names)
+    if parts[0] in tops:
+        below = [name for name in names if name.startswith(f"{parts[0]}.")]
+        remedy = near(".".join(parts[:2]), below)
+        remedy = remedy if remedy.startswith("did") else "fdkd COMMAND --help-all lists the keys"
+        wrong = ".".join(parts[:2])
+    else:
+        remedy, wrong = near(parts[0], list(tops)), parts[0]
+    for length in range(len(parts), 0, -1):
+        setting = find_setting(given, parts[:length])
+        if setting is not None:
+            break
+    if setting is None:
+        return f"{option}: there is no key {wrong!r}: {remedy}"
+    return f"{setting.text}: there is no key {wrong!r}: {remedy}\n  given {setting.where}"
+
+
+def _config(problem: Problem, given: Sequence[str]) -> str:
+    reason = " ".join(problem.reasons[0].split())
+    missing = re.search(r"File does not exist: '(?P<path>[^']*)'", reason)
+    if missing is None:
+        return f"config: {'; '.join(problem.reasons)}"
+    path = Path(missing["path"])
+    siblings = [other.name for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    remedy = near(path.name, siblings)
+    exists = next(parent for parent in path.parents if parent.exists())
+    where = "" if exists == path.parent else f" (its folder neither; {exists} does)"
+    text = f"config={str(path)!r}: this file does not exist{where}"
+    return f"{text}: {remedy or 'give the path of a YAML file'}"
+
+
+def _what(problem: Problem) -> str:
+    reason = problem.reasons[0]
+    if required := re.match(r"the following arguments are required: (?P<names>.*)", reason):
+        kind = (problem.class_path or "it").rpartition(".")[2]
+        return f"{kind} needs {required['names']}: add it to its init_args"
+    if reason.startswith(("Not a valid subclass", "Expected an instantiatable class")):
+        base = re.search(r"subclass of (\w+)|, but (\S+) is abstract", reason)
+        kind = next((name for name in base.groups() if name), "it") if base else "it"
+        text = f"does not name a {kind.rpartition('.')[2]}"
+        wrong = re.search(r"'(\w+)':", problem.value or "")
+        near_key = near(wrong[1], CLASS_KEYS) if wrong and wrong[1] not in CLASS_KEYS else ""
+        meant = f" ({wrong[1]}: {near_key})" if wrong and near_key.startswith("did") else ""
+        return f"{text}{meant}: write {{class_path: CLASS, init_args: {{...}}}}"
+    return _types(problem) if reason.startswith("Expected a") else "; ".join(problem.reasons)
+
+
+def _class(problem: Problem, setting: Setting | None, given: Sequence[str]) -> str:
+    reason, path = problem.reasons[0], problem.value or ""
+    if named := re.search(r"class_path[=:'\s]+(?P<path>[\w.]+)|^(?P<whole>[\w.]+)$", path):
+        path = named["path"] or named["whole"]
+    elif problem.class_path:
+        path = problem.class_path
+    if absent := re.search(r"^No (?P<module>[\w.]+) attribute (?P<name>\w+)", reason):
+        path = f"{absent['module']}.{absent['name']}"
+    elif wrong := re.search(
+        r"Import path (\S+) does not correspond|dot import path string: (\S+)", reason
+    ):
+        path = wrong[1] or wrong[2]
+    setting = (
+        find_setting(given, [*problem.keys, "class_path"], path)
+        or find_setting(given, problem.keys, path)
+        or find_value(given, path)
+        or setting
+    )
+    key = ".".join(problem.keys) if setting is None else setting.name.removesuffix(".class_path")
+    if base := re.search(r"correspond to a subclass of (\w+)", reason):
+        what = f"this is no {base[1]}: give the import path of one"
+    else:
+        missing = re.search(r"No module named '[^']*'", reason)
+        what = f"{missing[0] if missing else 'there is no such class'}: {near_class(path)}"
+    return "\n".join([f"{key}={path}: {what}", *_place(setting)])
+
+
+def _types(problem: Problem) -> str:
+    kinds: list[str] = []
+    for reason in problem.reasons:
+        if options := re.match(r"Expected a typing\.Literal\[(.*)\]$", reason):
+            kinds += [x.strip().strip("'") for x in options[1].split(",")]
+        elif kind := re.match(r"Expected an? <class '(?:[\w.]+\.)?(\w+)'>$", reason):
+            kinds.append(PLAIN.get(kind[1], kind[1]))
+        elif not reason.startswith("Expected a dot import path"):
+            kinds.append(re.sub(r"^Expected an? ", "", reason))
+    kinds = list(dict.fromkeys(kinds))
+    meant = near(str(problem.value), [kind for kind in kinds if " " not in kind])
+    text = f"must be {' or '.join(kinds)}"
+    return f"{text}: {meant}" if meant.startswith("did") else text

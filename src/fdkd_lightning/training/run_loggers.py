@@ -1,0 +1,38 @@
+"""The loggers of a run, which write into its folder, one of them a CSV log."""
+
+from collections.abc import Iterable
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+
+def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Logger]:
+    """Return the chosen loggers and a CSV log, which the model card and the report read.
+
+    Args:
+        chosen: The loggers of the configuration; None: TensorBoard.
+        root: The run's folder.
+
+    Example:
+        >>> [type(logger).__name__ for logger in run_loggers(None, "runs")]
+        ['CSVLogger', 'TensorBoardLogger']
+    """
+    csv = CSVLogger(root, name="logs")
+    if chosen is None:
+        return [csv, TensorBoardLogger(root, name="logs", version=csv.version)]
+    loggers = [chosen] if isinstance(chosen, Logger) else [*chosen]
+    has_csv = any(isinstance(logger, CSVLogger) for logger in loggers)
+    return loggers if has_csv else [*loggers, csv]
+
+
+def redirect_loggers(config: Namespace) -> None:
+    """Let loggers whose ``save_dir`` is the current folder write into the run's folder.
+
+    Args:
+        config: The command's configuration, which is changed.
+    """
+    loggers = config.trainer.logger
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        # The default of WandbLogger.
+        if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
+            logger.init_args.save_dir = config.trainer.default_root_dir
