@@ -82,8 +82,8 @@ SHORT = [
 ]
 
 
-class BuiltError(Exception):
-    """Fit was about to begin."""
+class BuiltError(BaseException):
+    """Fit was about to begin; the command line reports no exception of this kind."""
 
 
 def build(*configs: str | Path) -> LightningCLI:

@@ -135,7 +135,7 @@ def test_yaml_names_classes_and_arguments_that_exist(block: Block) -> None:
         assert arguments.keys() <= inspect.signature(found).parameters.keys(), path
 
 
-class _ParsedError(Exception):
+class _ParsedError(BaseException):
     pass
 
 

@@ -365,7 +365,7 @@ def test_a_damaged_compact_form_can_be_rebuilt(tmp_path: Path, samples: list[Sam
         ({"val_fraction": 1.0}, "val_fraction=1.0 must be above 0 and below 1"),
         ({"val_fraction": math.nan}, "val_fraction=nan must be above 0 and below 1"),
         ({"split_seed": -1}, "split_seed=-1 must be at least 0"),
-        ({"prepare_workers": 0}, "prepare_workers=0 must be at least 1"),
+        ({"prepare_workers": -1}, "prepare_workers=-1 must be at least 0"),
         ({"min_coverage": 1.5}, "min_coverage=1.5 must be from 0 to 1"),
         ({"views": {"audio": "audio"}}, "views=.*'audio' must be a new name"),
         ({"views": {"more": "depth"}}, "'depth' one of the modalities"),

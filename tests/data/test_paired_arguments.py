@@ -25,7 +25,7 @@ def test_the_bounds_are_allowed() -> None:
         ("val_fraction", 0.0),
         ("val_fraction", 1.0),
         ("split_seed", -1),
-        ("prepare_workers", 0),
+        ("prepare_workers", -1),
         ("min_coverage", 1.01),
         ("min_coverage", float("nan")),
     ],

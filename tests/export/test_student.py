@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -151,18 +150,19 @@ def test_an_export_that_is_stopped_can_be_made_again(
     tmp_path: Path, case_of: CaseOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = case_of("bytes")
-    replace = os.replace
+    rename, folder = Path.rename, tmp_path / "export"
 
-    def stop(source: Path, target: Path) -> None:
-        if target.name == "model.safetensors":
+    def stop(path: Path, target: Path) -> Path:
+        if path.name == "new":
             raise KeyboardInterrupt
-        replace(source, target)
+        return rename(path, target)
 
     for times in range(2):  # into a new folder, and over an earlier export
-        monkeypatch.setattr(os, "replace", stop)
+        monkeypatch.setattr(Path, "rename", stop)
         with pytest.raises(KeyboardInterrupt):
-            export_student(made.network, tmp_path / "export", made.example, ["safetensors"])
-        assert ("model.safetensors" in names(tmp_path / "export")) == bool(times)
-        monkeypatch.setattr(os, "replace", replace)
-        export_student(made.network, tmp_path / "export", made.example, ["safetensors"])
+            export_student(made.network, folder, made.example, ["safetensors"])
+        assert folder.exists() == bool(times)
+        monkeypatch.setattr(Path, "rename", rename)
+        export_student(made.network, folder, made.example, ["safetensors"])
+        assert [path.name for path in tmp_path.iterdir()] == ["export"]
         assert names(tmp_path / "export") == {"config.json", "model.safetensors"}

@@ -301,7 +301,8 @@ EXEMPT = {
     "TextRecipe",
     "configurations": "DistillationCallback DistillationModule UnimodalModule FrozenTeachers "
     "TrainedTeachers PredictionTable Layers",
-    "checkpoints, exported folders and networks of other libraries": "ExportedStudent FeatureModel "
+    "checkpoints, exported folders and networks of other libraries": "AtomicCheckpointIO "
+    "ExportedStudent FeatureModel "
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",
     "reads a model and batches": "collect_features",
 }

@@ -109,11 +109,12 @@ EXEMPT = {
     "bases that users derive from": "MediaRecipe Recipe MultimodalDataModule PairedDataModule",
     "data sets, whose tables and folders are other categories": "AVDigits AVDigitsDataset AVE "
     "AVEFirstEvents AVEWithoutLeaks CREMAD CREMADSpeakerIndependent CrisisMMD CrisisMMDInformative "
-    "CrisisMMDNonAgreed Emoji EmojiDataset NYUDepthV2 NYUDepthV2Coarse PairedDataset "
+    "CrisisMMDNonAgreed CrisisMMDTweets Emoji EmojiDataset KineticsSounds NYUDepthV2 "
+    "NYUDepthV2Coarse PairedDataset "
     "PairedManifest VGGSound VGGSound50 VGGSoundC2KD",
     "containers, errors and constants": "CoverageError IMAGENET_MEAN IMAGENET_STD MediaError Part "
     "Sample",
-    "without arguments": "TextRecipe",
+    "without arguments": "ArrayRecipe TextRecipe",
 }
 
 

@@ -393,10 +393,11 @@ class Pairs(MultimodalDataModule):
 class Flat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.fc = nn.Linear(8, 2)
+        self.body, self.fc = nn.Linear(8, 8), nn.Linear(8, 2)
 
     def forward(self, x: Tensor) -> Output:
-        return Output(x, self.fc(x))
+        features = self.body(x)
+        return Output(features, self.fc(features))
 
 
 class Seen(Callback):

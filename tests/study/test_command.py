@@ -39,7 +39,7 @@ def test_a_study_whose_runs_fail_says_so_in_a_line(
     make_study(teacher=["unimodal_$teacher.yaml", "--model.modality=video"])
     with pytest.raises(SystemExit) as error:
         study(["study.yaml"])
-    assert str(error.value.code).startswith("fdkd study: 1 of 1 runs failed, the first: teacher-")
+    assert str(error.value.code).startswith("fdkd study: 4 of 4 runs failed, the first: teacher-")
     assert "no modality 'video'" in str(error.value.code)
     assert not Path("out/results.csv").exists()
 

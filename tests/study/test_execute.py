@@ -106,7 +106,7 @@ def test_a_run_that_fails_leaves_the_others_to_finish(
     assert {method for method, result in results.items() if result is None} == {"fdkd"}
     (failed,) = [run for run in method_runs(broken) if run.method == "fdkd"]
     message = str(error.value)
-    assert message.startswith("1 of 3 runs failed")
+    assert message.startswith("1 of 4 runs failed")
     assert failed.name in message
     assert "start the study again" in message
     # And when it happens, above the bar.
@@ -129,7 +129,7 @@ def test_a_mended_study_does_only_what_failed(broken: Study) -> None:
 
 def test_without_its_teacher_no_method_begins(make_study: Callable[..., Study]) -> None:
     study = make_study(teacher=["unimodal_$teacher.yaml", "--data.signal=much"], seeds=[0, 1])
-    with pytest.raises(StudyError, match="2 of 2 runs failed"):
+    with pytest.raises(StudyError, match="8 of 8 runs failed"):
         run_study(study)
     assert {name.split("-")[0] for name in folders()} == {"teacher"}
 

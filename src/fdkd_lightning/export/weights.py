@@ -35,6 +35,7 @@ def save_weights(network: nn.Module, path: Path) -> Path:
     save_model(network, str(path), metadata={"format": "pt"})
     weights, metadata = _read(path)
     save_file(weights, path, metadata={**metadata, DIGEST: _digest(weights)})
+    _sort_metadata(path)
     # safetensors makes the file readable by its owner alone.
     mask = os.umask(0)
     os.umask(mask)
@@ -166,6 +167,17 @@ def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = Non
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _sort_metadata(path: Path) -> None:
+    """Give equal weights equal bytes: safetensors writes the metadata in random order."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # The tensors begin where they did: the text is as long as it was, but for spaces at its end.
+    path.write_bytes(content[:8] + text.ljust(size) + content[8 + size :])
 
 
 def _digest(weights: dict[str, Tensor]) -> str:

@@ -196,6 +196,7 @@ def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         weights: A state dict.
 
     Example:
+        >>> import torch
         >>> below("teachers.audio", {"teachers.audio.fc.bias": torch.zeros(1)})
         {'fc.bias': tensor([0.])}
     """

@@ -250,5 +250,7 @@ def _error(log: Path) -> str:
     text = log.read_text().rstrip()
     last = text.rpartition("\n")[2]
     if last.startswith("SystemExit"):
-        return " ".join(text.rpartition("error: ")[2].partition("\nTraceback")[0].split())
+        # Lines of a traceback, which may hold the word too, are indented.
+        causes = re.findall(r"^\S*error: (.*?)(?=^Traceback|\Z)", text, re.M | re.S)
+        return " ".join(causes[-1].split()) if causes else last
     return last

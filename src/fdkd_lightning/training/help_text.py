@@ -37,6 +37,7 @@ BASES = ("DistillationLoss", "WrapperLoss", "LogMSELoss")
 DATA = (
     *("AVDigits", "Emoji", "AVE", "AVEFirstEvents", "AVEWithoutLeaks", "CREMAD"),
     *("CREMADSpeakerIndependent", "CrisisMMD", "CrisisMMDInformative", "CrisisMMDNonAgreed"),
+    *("CrisisMMDTweets", "KineticsSounds"),
     *("NYUDepthV2", "NYUDepthV2Coarse", "VGGSound", "VGGSound50", "VGGSoundC2KD"),
     "PairedManifest",
 )

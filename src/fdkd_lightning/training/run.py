@@ -201,7 +201,7 @@ def _datamodule(trainer: Trainer) -> Any:
 def _loaded(trainer: Trainer) -> dict[str, Any] | None:
     """The checkpoint that the trainer has loaded; None: none."""
     path = trainer.ckpt_path
-    return None if path is None else describe_checkpoint(Path(path))
+    return None if path is None else {"file": Path(path).name, **describe_checkpoint(Path(path))}
 
 
 def _writes(trainer: Trainer) -> bool:

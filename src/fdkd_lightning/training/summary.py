@@ -33,7 +33,7 @@ def summary_lines(
         checkpoint = latest["checkpoint"] or {"file": "weights in memory", "epoch": None}
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in latest["metrics"].items())
         epoch = "" if checkpoint["epoch"] is None else f", epoch {checkpoint['epoch']}"
-        lines.append(f"tested: {checkpoint['file']}{epoch}: {numbers}")
+        lines.append(f"tested: {checkpoint.get('file', 'a checkpoint')}{epoch}: {numbers}")
     best = record["checkpoints"].get("best")
     if best is not None:
         metrics = (best.get("validation") or {}).get("metrics", {})

@@ -120,9 +120,9 @@ def test_an_error_in_writing_stops_the_run(jobs: list[Job], tmp_path: Path) -> N
 
 def test_folders_are_made_and_partial_files_removed(tmp_path: Path) -> None:
     make_folders(tmp_path / "a")
-    kept, partial = tmp_path / "a" / "0f" / "x.npy", tmp_path / "a" / "0f" / ".x.npy.1.tmp"
+    kept, partial = tmp_path / "a" / "0f" / "x.npy", tmp_path / "a" / "0f" / ".x.npy.1.partial"
     kept.touch()
-    partial.touch()
+    partial.write_bytes(b"half")  # an empty one may just have been begun
     make_folders(tmp_path / "a")
     assert kept.exists()
     assert not partial.exists()

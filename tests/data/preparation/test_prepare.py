@@ -374,7 +374,7 @@ def killed(folder: Path, samples: list[Sample], at: int, where: str) -> None:
         def half_written(path: Path) -> object:
             calls.append(None)
             if len(calls) == at:
-                path.with_name(f".{path.name}.0.tmp").write_bytes(b"half")
+                path.with_name(f".{path.name}.0.partial").write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(path)
 
@@ -401,7 +401,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
         assert process.exitcode == -signal.SIGKILL
         found = contents(prepared)
         assert {
-            name: content for name, content in found.items() if not name.endswith(".tmp")
+            name: content for name, content in found.items() if not name.endswith(".partial")
         }.items() <= whole.items()
         assert not list(prepared.glob("manifest*"))
     assert sum(name.endswith(".npy") for name in found) > 2
@@ -516,7 +516,9 @@ def test_names_that_cannot_be_opened_cost_only_themselves(
     recipes: dict[str, Recipe] = {"audio": AudioRecipe(8000)}
     for dry_run in (True, False):
         report = run(tmp_path, [*odd, samples[0]], recipes, dry_run=dry_run)
-        assert report.statuses["train"] == {"unreadable": 5, "missing": 1, "ok": 1}
+        # A folder may hold frames: that a sound cannot be read from one is seen when it is decoded.
+        folder = {"empty": 1, "unreadable": 4} if dry_run else {"unreadable": 5}
+        assert report.statuses["train"] == {**folder, "missing": 1, "ok": 1}
     rows = read_manifest(report.manifest, recipes)
     assert "pipe.wav: unreadable: it is not a regular file" in rows[2].reason
     assert "File name too long" in rows[4].reason
