@@ -8,8 +8,6 @@ import contextlib
 import json
 import logging
 import re
-import shutil
-import subprocess
 import sys
 import time
 import traceback
@@ -35,6 +33,7 @@ from fdkd_lightning.study.kept_checkpoints import (
 )
 from fdkd_lightning.study.plan import Run
 from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
 
 
@@ -216,22 +215,8 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
         **found,
         best_epoch=int(best["epoch"]),
         seconds=round(time.perf_counter() - start, 1),
-        commit=_commit(),
+        commit=package_commit(),
     )
-
-
-def _commit() -> str | None:
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    # A package installed into another project's environment has no commit.
-    if shutil.which("git") is None or not _output([*git, "ls-files", Path(__file__).name]):
-        return None
-    dirty = _output([*git, "status", "--porcelain", "--untracked-files=no", "."])
-    return _output([*git, "rev-parse", "HEAD"]) + ("-dirty" if dirty else "")
-
-
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _show_warning(

@@ -1,7 +1,5 @@
 """Train, evaluate or predict from a configuration: LightningCLI with this package's defaults."""
 
-import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
+from fdkd_lightning.training.run_folder import run_folder
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
 from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
 from fdkd_lightning.training.save_run_config import SaveRunConfig
@@ -139,10 +138,12 @@ class FDKDCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Resolve the run's folder and the checkpoint."""
         config = self.config[self.subcommand]
-        self._expand_root(config)
+        try:
+            config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
+        except ValueError as error:
+            self.parser.error(str(error))
         self._given = self.config.clone()
         redirect_loggers(config)
-        self._require_root(config)
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         self._lock(config, folder)
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
@@ -204,26 +205,6 @@ class FDKDCLI(LightningCLI):
     def _root(self) -> str:
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root
-
-    def _expand_root(self, config: Namespace) -> None:
-        """Expand environment variables in the folder's name, such as a sweep's run id."""
-        root = str(config.trainer.default_root_dir)
-        config.trainer.default_root_dir = os.path.expandvars(root)
-        unset = re.search(r"\$\w+|\${\w+}", config.trainer.default_root_dir)
-        if unset:
-            self.parser.error(
-                f"trainer.default_root_dir={root!r} names {unset[0]}, which is not set: set that "
-                "environment variable, or name the folder"
-            )
-
-    def _require_root(self, config: Namespace) -> None:
-        root = Path(config.trainer.default_root_dir).absolute()
-        existing = next(path for path in (root, *root.parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            self.parser.error(
-                f"trainer.default_root_dir={config.trainer.default_root_dir!r}: {existing} is not "
-                "a writable folder: give another one"
-            )
 
     def _lock(self, config: Namespace, folder: Path) -> None:
         """Lock the folders of a fit; restore what an earlier one that was killed left aside."""

@@ -39,6 +39,22 @@ def git_commit(folder: Path) -> str | None:
     return f"{commit}-dirty" if _git(folder, "status", "--porcelain", "-uno") else commit
 
 
+def package_commit() -> str | None:
+    """Return the commit of the clone that holds this package, as :func:`git_commit` does.
+
+    Returns:
+        None if the package is not in a clone of its own: installed into another project's
+        environment, it has no commit.
+    """
+    here = Path(__file__)
+    if shutil.which("git") is None or not _git(here.parent, "ls-files", here.name):
+        return None
+    commit = _git(here.parent, "rev-parse", "HEAD")
+    # Of the package's files alone.
+    dirty = _git(here.parents[1], "status", "--porcelain", "-uno", ".")
+    return f"{commit}-dirty" if dirty else commit
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:

@@ -61,15 +61,13 @@ class DistillationCallback(RunCallback):
             has no labels, or not one class per sample.
         student_input: Key of the input of the module's ``forward``. With it, parts whose sizes the
             arguments leave out are sized by an example batch; None: all sizes are given.
-        teacher_inputs: Modality -> key of that teacher's input; a modality that is not named is the
-            key itself.
+        teacher_inputs: Modality -> key of that teacher's input; default: the modality itself.
         index: Key of the samples' ids, [N] int64, for criteria that remember samples (CRD).
         projector: Maps the student's features before the criterion; see
             :class:`~fdkd_lightning.DistillationModule`.
         optimizer: Which of several optimizers trains the criterion's parts, in its first group, if
             none gets ``self.parameters()``, which includes them.
-        backward: Which ``manual_backward`` of a step gets the terms, counted from 0; None: the
-            first whose loss comes from the student.
+        backward: Which ``manual_backward`` of a step, from 0, gets the terms; None: the student's.
         teacher_check_batches: Number of validation batches on which the accuracy of each teacher is
             measured when fit begins, with a warning near chance; 0 skips it. None: 50, if the
             validation data can be read twice and have labels and the teachers' inputs.
@@ -91,7 +89,7 @@ class DistillationCallback(RunCallback):
         ...     student=Layers(features="fc:input", logits="fc"),
         ...     student_input="image",
         ... )
-        >>> trainer = Trainer(callbacks=[callback], logger=False, enable_checkpointing=False)
+        >>> trainer = Trainer(callbacks=[callback], logger=False)
     """
 
     def __init__(
