@@ -13,6 +13,7 @@ PUBLIC = [
     "AFDLoss",
     "ATLoss",
     "AVDigits",
+    "AtomicCheckpointIO",
     "AudioRecipe",
     "Bands",
     "Batch",

@@ -136,7 +136,7 @@ def is_held(path: Path) -> bool:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(file.fileno())
             # Its process may be about to mark it.
-            return not found.st_size and time.time() - found.st_mtime < 5
+            return not found.st_size and time.time() - found.st_mtime < 1
     except FileNotFoundError:
         return False
     except OSError:  # held, or a file system without locks
