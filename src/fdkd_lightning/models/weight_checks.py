@@ -135,7 +135,7 @@ def _described(problems: list[tuple[str, list[str]]]) -> str:
 
 
 def _kind(x: Tensor) -> str:
-    """What a tensor holds, without its precision."""
+    """Kind of the values of a tensor, without their precision."""
     if x.layout != torch.strided:
         return "sparse values"
     if x.is_quantized or x.is_meta:

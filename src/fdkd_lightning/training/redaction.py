@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 
 REDACTED = "[redacted]"
-"""What stands in the place of a secret."""
+"""Text in the place of a secret."""
 
 _SECRET = (
     r"[\w.-]*(?:secret|passw(?:or)?d|passphrase|credential|api[_-]?key|access[_-]?key|"

@@ -1,4 +1,4 @@
-"""What holds for every run of a module: weights, random generators, averages, divergence."""
+"""Base of the modules: weights, random generators, averages and divergence of a run."""
 
 from typing import Any
 

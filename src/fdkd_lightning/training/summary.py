@@ -1,4 +1,4 @@
-"""What the command line prints after ``fit`` and ``test``: the checkpoint and the next command."""
+"""Summary after ``fit`` and ``test``: the best checkpoint and the next command."""
 
 import itertools
 import shlex

@@ -55,7 +55,7 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 class _Dtype:
-    """What a pickle states of a dtype."""
+    """Stand-in for the dtype that a pickle describes."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch("[iuf][1248]", str(code)):
@@ -68,7 +68,7 @@ class _Dtype:
 
 
 class _Array:
-    """What a pickle states of an array."""
+    """Stand-in for the array that a pickle describes."""
 
     def __init__(self, *_: object) -> None:
         self.content: Any = b""

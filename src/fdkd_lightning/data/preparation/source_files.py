@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 from fdkd_lightning.data.preparation.media_error import MediaError
 
 Compare = Literal["time", "content"]
-"""What distinguishes versions of a file: its size and modification time, or a hash of it."""
+"""Attribute that distinguishes versions of a file: size and modification time, or a hash."""
 
 ABSENT = MediaError("missing", "there is no such file")
 
 
 class SourceFile(NamedTuple):
-    """What is known of a source file without decoding it.
+    """State of a source file, found without decoding it.
 
     Args:
         version: Hash of what distinguishes the versions of the file; empty if it is not known.

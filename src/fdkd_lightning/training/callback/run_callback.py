@@ -1,4 +1,4 @@
-"""What holds for every run of the wrapped LightningModule: weights, averages, divergence."""
+"""Base of the callback: weights, averages and divergence of the wrapped LightningModule."""
 
 from typing import Any
 
