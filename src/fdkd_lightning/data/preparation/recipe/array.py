@@ -12,7 +12,7 @@ from torch import Tensor
 from fdkd_lightning.data.preparation.array_file import read_array
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 
 
 class ArrayRecipe(MediaRecipe):
@@ -25,7 +25,7 @@ class ArrayRecipe(MediaRecipe):
         shape: Shape of the loaded arrays. A source may lack axes of length 1.
 
     Shape:
-        - output: [*shape] float32
+        - output: ``shape``, float32
 
     Raises:
         ValueError: If the shape is empty or a side is not positive.
@@ -41,7 +41,7 @@ class ArrayRecipe(MediaRecipe):
         if not shape:
             raise ValueError("shape=() must hold at least one number")
         for side in shape:
-            check_range("shape", side, 1)
+            check_count("shape", side)
         self.shape = tuple(shape)
 
     def stored(self) -> dict[str, Any]:
