@@ -40,7 +40,7 @@ def main(clips: int = 32, epochs: int = 3) -> None:
         rows = (f"{i},train,{i % 2},{i:04d}.mp4,{i:04d}.mp4" for i in range(clips))
         (folder / "table.csv").write_text("\n".join(["id,split,label,audio,visual", *rows]))
         recipes = {"audio": fdkd.AudioRecipe(16_000, SECONDS), "visual": fdkd.FramesRecipe()}
-        data = fdkd.PairedManifest(folder, "table.csv", recipes, prepare_workers=1)  # type: ignore[arg-type]  # two kinds of recipes
+        data = fdkd.PairedManifest(folder, "table.csv", recipes, prepare_workers=0)  # type: ignore[arg-type]  # two kinds of recipes
         start = time.perf_counter()
         data.prepare_data()
         decoded = clips / (time.perf_counter() - start)
