@@ -75,7 +75,10 @@ class Killer:
         process.join()
 
     def partial_files(self) -> list[Path]:
-        return [path for path in self.folder.rglob(".*.partial") if path.is_file()]
+        # Unlike rglob, it ignores folders that are gone meanwhile.
+        walk = os.walk(self.folder)
+        names = [(root, name) for root, _, files in walk for name in files]
+        return [Path(root, n) for root, n in names if n.startswith(".") and n.endswith(".partial")]
 
     def _start(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> Any:
         process = self.context.Process(
