@@ -38,7 +38,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.elements = sum(weight.numel() for weight in weights.values())
         self.limit = max(FACTOR * self.elements, FLOOR)
         self.parts = FEW + PER_TENSOR * len(weights)
@@ -52,7 +52,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
             registration.register_module_buffer_registration_hook(self._count_tensor),
             registration.register_module_module_registration_hook(self._count_module),
         ]
-        super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch's
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         trace: TracebackType | None,
     ) -> None:
         """Stop counting."""
-        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # torch's
         for hook in self._hooks:
             hook.remove()
 

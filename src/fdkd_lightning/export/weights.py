@@ -166,7 +166,8 @@ def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = Non
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        names = file.keys()  # an open file cannot be iterated itself
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
 def _sort_metadata(path: Path) -> None:

@@ -205,7 +205,7 @@ def _loaded(trainer: Trainer) -> dict[str, Any] | None:
 
 
 def _writes(trainer: Trainer) -> bool:
-    return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]  # set later
 
 
 def _write(trainer: Trainer, record: Mapping[str, Any]) -> None:

@@ -160,7 +160,7 @@ class UnimodalModule(RunModule):
         if self.lr_scheduler is None:
             return optimizer
         scheduler = scheduler_config(self.lr_scheduler(optimizer), self.trainer)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}  # type: ignore[return-value]
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}  # type: ignore[return-value]  # a dict
 
     def _size_parts(self) -> None:
         """Size the parts that are trained beside the network, before fit."""

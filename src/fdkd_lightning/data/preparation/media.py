@@ -111,6 +111,7 @@ def read_frames(
     *,
     bound: int | None = None,
     background: Sequence[int] = WHITE,
+    # A type variable has no default value before Python 3.13.
     convert: Callable[[Image.Image], Kept] = lambda image: image,  # type: ignore[assignment,return-value]
 ) -> list[Kept]:
     """Decode a video and return some of its frames, upright.

@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 from fdkd_lightning.data.preparation.job import Job, fail, run_job
 from fdkd_lightning.data.preparation.media_error import MediaError
