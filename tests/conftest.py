@@ -117,7 +117,9 @@ def in_processes() -> Callable[..., None]:
 
 ON_A_RANK = """
 import importlib.util, os, pathlib, sys
+from lightning.pytorch.utilities import rank_zero_only
 path, names, folder, port, rank = sys.argv[1:]
+rank_zero_only.rank = int(rank)  # as an import sets it where the variables below are given
 os.environ.pop("PL_GLOBAL_SEED", None)  # another test's, to which Lightning resets in DDP alone
 # As torchrun and Lightning's own launcher set them.
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank}

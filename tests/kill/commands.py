@@ -1,5 +1,6 @@
 """What is killed: commands, as a user repeats them until they are done."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def prepare(folder: str) -> None:
     room.prepare(samples, Path("sound"), Path(folder), {"audio": AudioRecipe()}, 2, progress=False)
 
 
-def study() -> None:
-    fdkd("study", "study.yaml")
+def study(workers: int) -> None:
+    # Slow enough that most kills meet a run under way.
+    os.environ["TINY_PAUSE"] = "0.005"
+    fdkd("study", "study.yaml", f"--workers={workers}")
 
 
 def export(folder: str) -> None:

@@ -1,10 +1,8 @@
 """Kill commands again and again: nothing that was finished is lost, and the result is the same.
 
-FDKD_KILLS kills of each command; the short run of the suite kills ``fit`` alone.
+FDKD_KILLS kills of each command; the short run of the suite kills ``fit`` and ``study`` alone.
 """
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +101,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@long_run
-def test_study(killer: Killer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study(killer: Killer) -> None:
     import importlib.util
 
     spec = importlib.util.spec_from_file_location("study_conftest", STUDY / "conftest.py")
@@ -113,16 +110,24 @@ def test_study(killer: Killer, monkeypatch: pytest.MonkeyPatch) -> None:
     room: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(room)
     room.write_home(killer.folder)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(killer.folder), *sys.path]))
-    killer.finish(study)
-    expected = (killer.folder / "out/results.csv").read_bytes()
-    for _ in range(KILLS):
-        if (killer.folder / "out/results.csv").exists():
-            (killer.folder / "out").rename(killer.folder / f"done{killer.random.random()}")
-        killer.kill(study)
+    killer.finish(study, 1)
+    results, runs = killer.folder / "out/results.csv", killer.folder / "out/runs"
+    expected = results.read_bytes()
+    results.parent.rename(killer.folder / "whole")
+    cut_off: set[Path] = set()
+    for number in range(KILLS):
+        # A second worker takes its time to begin.
+        killer.kill(study, 1 + number % 2 if KILLS >= 10 else 1)
         assert_whole(killer.folder / "out")
-    killer.finish(study)
-    assert (killer.folder / "out/results.csv").read_bytes() == expected
+        if results.exists():
+            results.parent.rename(killer.folder / f"done{number}")
+            cut_off.clear()
+        begun = {path.parents[1] for path in runs.glob("*/checkpoints/last.ckpt")}
+        cut_off |= {run for run in begun if not (run / "result.json").exists()}
+    killer.finish(study, 1)
+    assert results.read_bytes() == expected
+    # What was cut off was continued, not begun again.
+    assert all((run / "logs/version_1").is_dir() for run in cut_off)
 
 
 @long_run

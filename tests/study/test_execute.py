@@ -1,10 +1,4 @@
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +6,8 @@ import yaml
 
 from fdkd_lightning.study.cell import read_result
 from fdkd_lightning.study.execute import StudyError, run_study
-from fdkd_lightning.study.plan import Run, Study, method_runs, read_study, teacher_runs
-from fdkd_lightning.study.results import collect, write_results
+from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+from fdkd_lightning.study.results import collect
 
 RUNS = Path("out/runs")
 
@@ -132,94 +126,3 @@ def test_without_its_teacher_no_method_begins(make_study: Callable[..., Study]) 
     with pytest.raises(StudyError, match="8 of 8 runs failed"):
         run_study(study)
     assert {name.split("-")[0] for name in folders()} == {"teacher"}
-
-
-# Killed.
-
-COMMAND = [sys.executable, "-m", "fdkd_lightning", "study", "study.yaml"]
-
-
-@pytest.fixture
-def start(home: Path) -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
-    """Starts the study with so many workers, in a process group of its own, in no hurry."""
-    groups: list[subprocess.Popen[bytes]] = []
-
-    def begin(workers: int) -> subprocess.Popen[bytes]:
-        with (home / "study.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*COMMAND, f"--workers={workers}"],
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"TINY_PAUSE": "0.005"},
-                start_new_session=True,
-            )
-        groups.append(process)
-        return process
-
-    yield begin
-    for group in groups:
-        kill(group)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """The process, its workers, and whatever they started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def written(name: str) -> dict[Path, int]:
-    found = {}
-    for path in RUNS.glob(name):
-        try:
-            found[path] = path.stat().st_mtime_ns
-        except FileNotFoundError:  # replaced in this very moment
-            continue
-    return found
-
-
-def wait_for(process: subprocess.Popen[bytes], name: str, count: int) -> None:
-    """Until the process wrote so many new versions of such files."""
-    before, new = written(name), set()
-    while len(new) < count:
-        assert process.poll() is None, Path("study.log").read_text()
-        new |= written(name).items() - before.items()
-        time.sleep(0.01)
-
-
-@pytest.mark.slow
-def test_a_study_killed_twice_ends_with_the_same_bytes(
-    make_study: Callable[..., Study], start: Callable[[int], subprocess.Popen[bytes]]
-) -> None:
-    make_study(
-        teacher=["unimodal_$teacher.yaml", "--trainer.max_epochs=3"],
-        regimes={"full": {"student": ["--trainer.max_epochs=3"]}},
-    )
-    # Without a break, in another folder, one run after the other in this process.
-    whole = read_study("study.yaml", ["--folder=whole"])
-    run_study(whole)
-    write_results(whole, collect(whole), whole.folder)
-
-    chance = random.Random(0)
-    cut_off = set()
-    for kills, workers in enumerate([1, 2]):
-        process = start(workers)
-        if kills == 0:
-            wait_for(process, "teacher-*/result.json", 1)
-        else:
-            wait_for(process, "*/checkpoints/last.ckpt", chance.randint(1, 3))
-            time.sleep(chance.uniform(0, 0.2))
-        assert process.poll() is None
-        kill(process)
-        begun = {path.parents[1] for path in RUNS.glob("*/checkpoints/last.ckpt")}
-        cut_off |= {run for run in begun if not (run / "result.json").exists()}
-    process = start(1)
-    assert process.wait() == 0, Path("study.log").read_text()
-
-    # A kill did land in the middle of a run, which then went on.
-    assert cut_off
-    assert all((run / "logs/version_1").is_dir() for run in cut_off)
-    assert folders() == {path.name for path in Path("whole/runs").iterdir()}
-    assert Path("out/results.csv").read_bytes() == Path("whole/results.csv").read_bytes()
