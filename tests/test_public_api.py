@@ -9,7 +9,6 @@ import pytest
 import fdkd_lightning
 
 PUBLIC = [
-    "IGNORE_INDEX",
     "AFDLoss",
     "ATLoss",
     "AVDigits",
@@ -27,6 +26,7 @@ PUBLIC = [
     "DISTLoss",
     "DKDLoss",
     "Decoupler",
+    "DenseEvaluation",
     "DistillationCallback",
     "DistillationLoss",
     "DistillationModule",
@@ -42,6 +42,7 @@ PUBLIC = [
     "FrozenTeachers",
     "HaarDecoupler",
     "HintLoss",
+    "IGNORE_INDEX",
     "ImageRecipe",
     "InfoNCELoss",
     "KDLoss",
@@ -70,6 +71,7 @@ PUBLIC = [
     "RecallAtK",
     "ResNet",
     "SPLoss",
+    "SegmentationImages",
     "SharedAlignmentHead",
     "ShuffledPairs",
     "SignedLog1p",

@@ -94,6 +94,7 @@ from .losses.alignment import (
     soft_alignment_loss as soft_alignment_loss,
 )
 from .models import (
+    DenseEvaluation as DenseEvaluation,
     FeatureModel as FeatureModel,
     Layers as Layers,
     NgramNet as NgramNet,
@@ -113,6 +114,7 @@ from .training.lr_scheduler import PolyLR as PolyLR
 from .training.predictions import PredictionTable as PredictionTable
 from .training.projector import Projector as Projector
 from .training.retrieval import RecallAtK as RecallAtK, recall_at_k as recall_at_k
+from .training.segmentation_images import SegmentationImages as SegmentationImages
 from .training.teacher_check import TeacherWarning as TeacherWarning
 from .training.teacher_weights import (
     ConfidenceWeights as ConfidenceWeights,

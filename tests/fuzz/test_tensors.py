@@ -300,7 +300,7 @@ EXEMPT = {
     "media and tables": "AVDigits AudioRecipe Emoji FramesRecipe ImageRecipe PairedManifest "
     "TextRecipe",
     "configurations": "DistillationCallback DistillationModule UnimodalModule FrozenTeachers "
-    "TrainedTeachers PredictionTable Layers",
+    "TrainedTeachers PredictionTable SegmentationImages DenseEvaluation Layers",
     "checkpoints, exported folders and networks of other libraries": "AtomicCheckpointIO "
     "ExportedStudent FeatureModel "
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",

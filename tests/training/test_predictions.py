@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.ops.segmentation_image import class_palette
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
@@ -127,8 +128,13 @@ def test_a_class_for_each_pixel_is_a_picture_of_numbers(tmp_path: Path) -> None:
     predict(tmp_path, loader(samples))
     for index, pixels in pictures.items():
         with Image.open(tmp_path / "predictions" / f"{index}.png") as image:
-            assert image.mode == "L"
+            assert image.mode == "P"
             assert np.asarray(image).tolist() == pixels
+            # Shown in the colours of the classes.
+            colors = np.asarray(image.convert("RGB"))
+        assert colors[0, 0].tolist() == class_palette(3)[pixels[0][0]].tolist()
+        with Image.open(tmp_path / "predictions" / f"{index}_overlay.png") as image:
+            assert np.asarray(image).shape == (2, 3, 3)
 
 
 def test_the_table_then_has_the_means_over_the_pixels(tmp_path: Path) -> None:

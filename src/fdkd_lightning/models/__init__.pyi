@@ -1,4 +1,5 @@
 from .deeplab import DeepLabV3Plus as DeepLabV3Plus
+from .dense_evaluation import DenseEvaluation as DenseEvaluation
 from .feature_model import FeatureModel as FeatureModel
 from .layers import Layers as Layers
 from .ngram_net import NgramNet as NgramNet

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import samples_with
@@ -65,6 +66,8 @@ class DistillationModule(UnimodalModule):
             evaluation still runs the student alone.
         teacher_weights: Weights of the average over several teachers; None: equal weights. Learned
             weights are trained, and logged as ``train/weight/audio``.
+        evaluation: As in :class:`UnimodalModule`: windows, scales and mirror images for
+            segmentation.
 
     Shape:
         - batch: as in :class:`UnimodalModule`, with the input of each teacher [N, ...]
@@ -105,8 +108,9 @@ class DistillationModule(UnimodalModule):
         teacher_check_batches: int = 50,
         train_teachers: bool = False,
         teacher_weights: TeacherWeights | None = None,
+        evaluation: DenseEvaluation | None = None,
     ) -> None:
-        super().__init__(student, student_modality, metrics, optimizer, lr_scheduler)
+        super().__init__(student, student_modality, metrics, optimizer, lr_scheduler, evaluation)
         check_apart(student, teachers)
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights)

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
-from fdkd_lightning.training.missing_modality import present_mask
+from fdkd_lightning.ops.segmentation_image import class_palette, overlay, visible
+from fdkd_lightning.training.missing_modality import present_mask, samples_with
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
@@ -29,9 +30,10 @@ class PredictionTable(BasePredictionWriter):
     loader gives them, which needs one rank.
 
     For segmentation, each sample's class numbers are also written as the pixel values of an image,
-    ``predictions/<index>.png`` beside the table: 8 bits, or 16 bits with more than 256 classes. The
-    probabilities in the table are then means over the pixels. These class maps are not kept in
-    memory, nor returned by ``trainer.predict``.
+    ``predictions/<index>.png`` beside the table: 8 bits, shown in the colours of PASCAL VOC, or 16
+    bits with more than 256 classes. ``predictions/<index>_overlay.png`` shows these colours over
+    the network's input. The probabilities in the table are then means over the pixels. These class
+    maps are not kept in memory, nor returned by ``trainer.predict``.
 
     Args:
         path: Path of the table; None: ``predictions.csv`` in the trainer's ``default_root_dir``.
@@ -62,11 +64,21 @@ class PredictionTable(BasePredictionWriter):
             return
         folder = self._table(trainer).parent / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
-        wide = prediction["probabilities"].shape[1] > 256
-        for index, numbers in zip(prediction["index"], prediction.pop("classes"), strict=True):
-            values = numbers.cpu().numpy().astype(np.uint16 if wide else np.uint8)
-            with atomic_write(folder / f"{int(index)}.png", is_one_of_many=True) as file:
-                Image.fromarray(values).save(file, "PNG")
+        modality = cast("str", pl_module.modality)
+        images = samples_with(batch, modality)[modality]
+        palette = class_palette(prediction["probabilities"].shape[1])
+        rows = zip(prediction["index"], prediction.pop("classes"), images, strict=True)
+        for index, numbers, image in rows:
+            numbers = numbers.cpu()
+            wide = len(palette) > 256
+            classes = Image.fromarray(numbers.numpy().astype(np.uint16 if wide else np.uint8))
+            if not wide:
+                classes.putpalette(palette.flatten().tolist())
+            shown = overlay(visible(image, numbers.shape), numbers, palette)
+            colored = Image.fromarray(shown.permute(1, 2, 0).numpy())
+            for name, picture in ((f"{int(index)}", classes), (f"{int(index)}_overlay", colored)):
+                with atomic_write(folder / f"{name}.png", is_one_of_many=True) as file:
+                    picture.save(file, "PNG")
 
     def write_on_epoch_end(
         self,

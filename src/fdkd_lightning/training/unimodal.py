@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
+from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
 from fdkd_lightning.training.default_metrics import default_metrics
 from fdkd_lightning.training.lr_scheduler import scheduler_config
@@ -51,11 +52,14 @@ class UnimodalModule(RunModule):
     Args:
         model: A network that returns :class:`~fdkd_lightning.Output`.
         modality: Key of the network's input in the batch.
-        metrics: Name -> torchmetrics metric of (logits, target); None: accuracy and macro-F1.
-            Set ``ignore_index: -100`` if evaluation data has unlabelled samples.
+        metrics: Name -> torchmetrics metric of (logits, target); None: accuracy and macro-F1, for
+            segmentation pixel accuracy, class accuracy and mean IoU. Set ``ignore_index: -100``
+            if evaluation data has unlabelled samples.
         optimizer: Makes the optimizer from the trainable parameters; default: the published SGD.
         lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch (``OneCycleLR``
             with the number of steps: after each); None: constant.
+        evaluation: Windows, scales and mirror images with which images are segmented in validation,
+            test and predict; None: the whole image at once.
 
     Shape:
         - batch[modality]: [N, ...]
@@ -84,11 +88,13 @@ class UnimodalModule(RunModule):
         metrics: dict[str, Metric] | None = None,
         optimizer: OptimizerCallable = published_sgd,
         lr_scheduler: LRSchedulerCallable | None = None,
+        evaluation: DenseEvaluation | None = None,
     ) -> None:
         super().__init__(model)
         self.modality = modality
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.evaluation = evaluation
         self.val_metrics: MetricCollection | None = None
         self.test_metrics: MetricCollection | None = None
         if metrics is not None:
@@ -108,9 +114,9 @@ class UnimodalModule(RunModule):
         self._checked.clear()
         if self.val_metrics is None and stage != "predict":
             x = modality_input(example_batch(self.trainer), self.modality)
-            classes = probe(self.model, x).logits.shape[1]
-            check_class_names(self.trainer, classes)
-            self._set_metrics(default_metrics(classes))
+            logits = probe(self.model, x).logits
+            check_class_names(self.trainer, logits.shape[1])
+            self._set_metrics(default_metrics(logits.shape[1], per_pixel=logits.ndim > 2))
         if stage == "fit":
             self._size_parts()
             self.renew_copies()
@@ -128,9 +134,9 @@ class UnimodalModule(RunModule):
         self._log_terms({"loss": loss}, batch)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update loss and metrics."""
-        self._evaluate("val", self.val_loss, self.val_metrics, batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Output]:
+        """Update loss and metrics; return the ``output`` for callbacks, as :meth:`test_step`."""
+        return {"output": self._evaluate("val", self.val_loss, self.val_metrics, batch)}
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Output]:
         """Update loss and metrics; return the ``output`` for callbacks.
@@ -177,7 +183,11 @@ class UnimodalModule(RunModule):
     def _infer(self, batch: Batch) -> Output:
         """Return the output for the samples that have the modality."""
         # In eval mode no sample changes another's output, so blanks may be passed along.
-        output = self._run(batch)
+        if self.evaluation is None:
+            output = self._run(batch)
+        else:
+            output = self.evaluation(self, modality_input(batch, self.modality))
+            output = output._replace(index=batch.get("index"))
         present = present_mask(batch, self.modality)
         if present is None:
             return output
