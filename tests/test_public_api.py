@@ -88,6 +88,7 @@ PUBLIC = [
     "UnitVariance",
     "Unstandardized",
     "WarmUp",
+    "Watch",
     "WeightSchedule",
     "WholeDecoupler",
     "WrapperLoss",

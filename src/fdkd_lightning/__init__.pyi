@@ -13,6 +13,7 @@ from . import (
 from .data.base import MultimodalDataModule as MultimodalDataModule
 from .data.embedded.digits import AVDigits as AVDigits
 from .data.embedded.emoji import Emoji as Emoji
+from .data.embedded.watch import Watch as Watch
 from .data.manifest import PairedManifest as PairedManifest
 from .data.preparation.recipe import (
     AudioRecipe as AudioRecipe,

@@ -297,7 +297,7 @@ EXEMPT = {
     "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity",
     "without arguments of their own": "ConfidenceWeights LearnedWeights SumOverChannels "
     "Unstandardized TeacherWarning require_teacher",
-    "media and tables": "AVDigits AudioRecipe Emoji FramesRecipe ImageRecipe PairedManifest "
+    "media and tables": "AVDigits AudioRecipe Watch Emoji FramesRecipe ImageRecipe PairedManifest "
     "TextRecipe",
     "configurations": "DistillationCallback DistillationModule UnimodalModule FrozenTeachers "
     "TrainedTeachers PredictionTable SegmentationImages DenseEvaluation Layers",

@@ -1,7 +1,9 @@
 from .base import MultimodalDataModule as MultimodalDataModule
 from .dataset import PairedDataset as PairedDataset
-from .embedded.digits import AVDigits as AVDigits, AVDigitsDataset as AVDigitsDataset
+from .embedded.digits import AVDigits as AVDigits
+from .embedded.digits_dataset import AVDigitsDataset as AVDigitsDataset
 from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
+from .embedded.watch import Watch as Watch, WatchDataset as WatchDataset
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule
 from .preparation.coverage import CoverageError as CoverageError

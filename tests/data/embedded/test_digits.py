@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fdkd_lightning.data.embedded import digits
+from fdkd_lightning.data.embedded import digits_dataset
 from fdkd_lightning.data.embedded.degrade import degrade_image
 from fdkd_lightning.data.embedded.digit_names import NAMES
 from fdkd_lightning.data.embedded.digits import AVDigits
@@ -57,9 +57,9 @@ def test_only_the_selected_modality_is_loaded(
     digits_root: Path, modality: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    real = digits.read_arrays
+    real = digits_dataset.read_arrays
     monkeypatch.setattr(
-        digits, "read_arrays", lambda path, names: read.extend(names) or real(path, names)
+        digits_dataset, "read_arrays", lambda path, names: read.extend(names) or real(path, names)
     )
     assert set(samples(digits_root, "test", modalities=[modality])) == {modality, "label", "index"}
     stored = [] if modality == "text" else [f"test_{modality}"]
@@ -122,7 +122,7 @@ def test_the_waveform_has_the_asked_snr(digits_root: Path) -> None:
 def test_names_are_not_made_unless_they_are_asked_for(
     digits_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(digits, "digit_name")
+    monkeypatch.delattr(digits_dataset, "digit_name")
     assert set(samples(digits_root, "val")) == {"audio", "visual", "label", "index"}
     assert AVDigits(digits_root).transforms.keys() == {"audio"}
 

@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import Dataset
 
 from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.data.embedded.degrade import babble_noise, degrade_image
-from fdkd_lightning.data.embedded.digit_names import digit_name
+from fdkd_lightning.data.classes import chosen_classes
+from fdkd_lightning.data.embedded.digits_dataset import CANVAS, AVDigitsDataset
 from fdkd_lightning.data.embedded.digits_file import (
     FORMAT_VERSION,
     PER_CLASS,
@@ -24,99 +21,7 @@ from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.data.transforms.byte_tokens import ByteTokens
 from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
 from fdkd_lightning.ops.checks import check_range
-from fdkd_lightning.types import IGNORE_INDEX, Batch
-
-CANVAS = 32
-"""Side of an image in pixels."""
-
-
-class AVDigitsDataset(Dataset[Batch]):
-    """One split of the digits in memory; a sample's degradation depends on its index alone.
-
-    Args:
-        path: File written by :func:`~fdkd_lightning.data.embedded.digits_file.build_digits`.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        modalities: One or more of ``"audio"``, ``"visual"`` and ``"text"``.
-        rows: Rows of the selected samples in the split, in order; None: all.
-        labelled: Number of samples, from the first on, that keep their label; None: all.
-        image_shift: Largest shift of an image in pixels.
-        image_noise: Standard deviation of the noise on images.
-        occluder: Side of the occluded square in pixels; 0: none.
-        audio_snr: Signal-to-noise ratio of the sounds in dB; None: no noise.
-        build_seed: Seed of the file and of the degradations.
-        text_noise: Probability of a spelling error per letter.
-
-    Shape:
-        - sample["audio"]: [S] float32, S = 8000
-        - sample["visual"]: [1, 32, 32] float32
-        - sample["text"]: a str
-        - sample["label"], sample["index"]: [] int64
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        RuntimeError: If the file is damaged.
-
-    Example:
-        >>> AVDigitsDataset(Path("absent.npz"), "val")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        FileNotFoundError: ...
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        split: str,
-        modalities: Sequence[str] = ("audio", "visual"),
-        rows: NDArray[np.int64] | None = None,
-        labelled: int | None = None,
-        image_shift: int = 2,
-        image_noise: float = 0.5,
-        occluder: int = 6,
-        audio_snr: float | None = 5.0,
-        build_seed: int = 0,
-        text_noise: float = 0.4,
-    ) -> None:
-        rng = np.random.default_rng
-        kept = [name for name in modalities if name != "text"]
-        stored = read_arrays(path, [f"{split}_{name}" for name in ("label", "index", *kept)])
-        rows = np.arange(len(stored[f"{split}_label"])) if rows is None else rows
-        label, index = stored[f"{split}_label"][rows], stored[f"{split}_index"][rows]
-        names: list[str] = []
-        if "text" in modalities:
-            # Names follow the true class, also where the label is removed.
-            pairs = zip(label, index, strict=True)
-            names = [digit_name(k, rng((build_seed, 2, i)), text_noise) for k, i in pairs]
-        if labelled is not None:
-            label[labelled:] = IGNORE_INDEX
-        samples = {"label": label, "index": index}
-        if "visual" in modalities:
-            images = stored[f"{split}_visual"][rows].astype(np.float32) / 255
-            samples["visual"] = np.stack(
-                [
-                    degrade_image(
-                        image, rng((build_seed, 0, i)), CANVAS, image_shift, image_noise, occluder
-                    )[None]
-                    for image, i in zip(images, index, strict=True)
-                ]
-            )
-        if "audio" in modalities:
-            clips = stored[f"{split}_audio"].astype(np.float32)
-            clips /= 32768
-            samples["audio"] = clips[rows]
-            if audio_snr is not None:
-                for clip, row, i in zip(samples["audio"], rows, index, strict=True):
-                    clip += babble_noise(clips, row, audio_snr, rng((build_seed, 1, i)))
-        self.samples: dict[str, torch.Tensor | list[str]] = {
-            name: torch.from_numpy(array) for name, array in samples.items()
-        }
-        if names:
-            self.samples["text"] = names
-
-    def __len__(self) -> int:
-        return len(self.samples["label"])
-
-    def __getitem__(self, position: int) -> Batch:
-        return {name: values[position] for name, values in self.samples.items()}
+from fdkd_lightning.types import IGNORE_INDEX
 
 
 class AVDigits(MultimodalDataModule):
@@ -142,7 +47,7 @@ class AVDigits(MultimodalDataModule):
         transforms: Modality -> module applied to its batch; None: a
             :class:`~fdkd_lightning.data.transforms.spectrograms.LogMelSpectrogram` for audio and
             :class:`~fdkd_lightning.data.transforms.byte_tokens.ByteTokens` for text.
-        train_size: Number of training pairs, from 10 to 2,000, equal for all classes (within 1).
+        train_size: Number of training pairs, up to 200 per class, equal for all classes (within 1).
             With one seed, a smaller set is a subset of a larger one.
         labelled: Number of training pairs with a label, drawn likewise; -100 for others. None: all.
         image_shift: Largest shift of the 28x28 image in its 32x32 canvas, in pixels.
@@ -151,6 +56,8 @@ class AVDigits(MultimodalDataModule):
         audio_snr: Signal-to-noise ratio in dB, of babble and white noise; None: no noise.
         build_seed: Draws speakers, splits, pairs and all degradations.
         text_noise: Probability of a spelling error per letter, from 0 to 1.
+        classes: Names of the digits to keep, which become the classes 0, 1, ... in this order;
+            None: all ten.
 
     Shape:
         - batch["audio"]: [N, 1, F, T], F = 32, T = 32 (waveforms [N, S] without a transform)
@@ -191,12 +98,16 @@ class AVDigits(MultimodalDataModule):
         audio_snr: float | None = 5.0,
         build_seed: int = 0,
         text_noise: float = 0.4,
+        classes: Sequence[str] | None = None,
     ) -> None:
         chosen = ("audio", "visual") if modalities is None else modalities
         super().__init__(root, batch_size, eval_batch_size, num_workers, chosen, seed, transforms)
-        check_range("train_size", train_size, len(WORDS), len(WORDS) * PER_CLASS["train"])
+        self.class_numbers = chosen_classes(WORDS, classes)
+        self.class_names = tuple(WORDS[number] for number in self.class_numbers)
+        size = self.num_classes
+        check_range("train_size", train_size, size, size * PER_CLASS["train"])
         if labelled is not None:
-            check_range("labelled", labelled, len(WORDS), train_size)
+            check_range("labelled", labelled, size, train_size)
         check_range("build_seed", build_seed, 0)
         check_range("image_shift", image_shift, 0, (CANVAS - 28) // 2)
         check_range("image_noise", image_noise, 0)
@@ -228,21 +139,23 @@ class AVDigits(MultimodalDataModule):
 
     def make_dataset(self, split: str) -> AVDigitsDataset:
         """Load a split; of the training split, the pairs drawn by ``seed``."""
-        rows, labelled = None, None
+        label = read_arrays(self.path, [f"{split}_label"])[f"{split}_label"]
+        [rows] = np.nonzero(np.isin(label, self.class_numbers))
         if split == "train":
-            label = read_arrays(self.path, ["train_label"])["train_label"]
-            rows = stratified_order(label, self.seed)[: self.train_size]
-            labelled = self.labelled
+            rows = rows[stratified_order(label[rows], self.seed)[: self.train_size]]
+        new_labels = np.full(len(WORDS), IGNORE_INDEX)
+        new_labels[list(self.class_numbers)] = np.arange(self.num_classes)
         return AVDigitsDataset(
             self.path,
             split,
             self.modalities,
             rows,
-            labelled,
+            self.labelled if split == "train" else None,
             image_shift=self.image_shift,
             image_noise=self.image_noise,
             occluder=self.occluder,
             audio_snr=self.audio_snr,
             build_seed=self.build_seed,
             text_noise=self.text_noise,
+            new_labels=new_labels,
         )

@@ -1,0 +1,244 @@
+"""Watch: accelerometer and gyroscope of a wrist during shoulder exercises, real and offline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.classes import chosen_classes
+from fdkd_lightning.data.embedded.watch_file import Recording, read_recordings, watch_path
+from fdkd_lightning.data.sampling import stratified_order
+from fdkd_lightning.ops.checks import check_count, check_range
+from fdkd_lightning.types import IGNORE_INDEX, Batch
+
+EXERCISES = (
+    "pendulum",
+    "abduction",
+    "forward elevation",
+    "internal rotation",
+    "external rotation",
+    "trapezius extension",
+    "upright row",
+)
+SUBJECTS = frozenset(range(1, 11))
+TEST_SUBJECTS = frozenset({7, 8, 9, 10})
+"""Fixed, so that no search over methods or settings ever sees them."""
+VAL_SUBJECTS = 2
+CHANNELS = {"accelerometer": slice(0, 3), "gyroscope": slice(3, 6)}
+
+
+class Watch(MultimodalDataModule):
+    """Accelerometer and gyroscope of one wrist watch: 4,677 pairs of 10 people, 7 exercises.
+
+    Both sensors recorded the same movement at the same time, 50 times a second, so a pair has much
+    in common beyond its class. A sample is a window of two seconds; windows begin one second apart.
+
+    No person is in two splits. The test split has the same four people for every seed. The seed
+    draws two of the other six for validation; four are left for training. Results of different
+    seeds thus share their test data. All values are standardised per channel, by mean and standard
+    deviation of the people of the training split.
+
+    Args:
+        root: Folder with ``watch_dataset.npy``; None: the installed package ``seglearn``, which the
+            extra ``demo`` installs.
+        batch_size: Samples per batch and rank.
+        eval_batch_size: Samples per batch and rank in evaluation; None: ``batch_size``.
+        num_workers: Worker processes of each loader; 0 loads in the main process.
+        modalities: ``accelerometer``, ``gyroscope`` or both; None: both.
+        seed: Draws the people for validation, the pairs that keep their label, and the order.
+        transforms: Modality -> module applied to its batch; None: a height of 1, for networks of
+            images such as :class:`~fdkd_lightning.ResNet`.
+        classes: Names of the exercises to keep, which become the classes 0, 1, ... in this order;
+            None: all seven.
+        labelled: Number of training pairs with a label, balanced over the classes; -100 for the
+            others. None: all.
+        labelled_per_class: The same per class; give one of the two.
+        window: Length of a window in samples, 50 a second.
+        step: Distance of the beginnings of two windows in samples.
+
+    Shape:
+        - batch["accelerometer"], batch["gyroscope"]: [N, 3, 1, T], T = ``window`` ([N, 3, T] with
+          ``torch.nn.Identity`` as transform)
+        - batch["label"], batch["index"]: [N] int64
+
+    Raises:
+        ValueError: If an argument is out of range or a class is unknown; when data are read, if a
+            class is left without labels.
+        ImportError: When data are read, if ``seglearn`` is not installed.
+        RuntimeError: When data are read, if the file is damaged or was tampered with.
+
+    Reference:
+        Burns et al., "Shoulder physiotherapy exercise recognition: machine learning the inertial
+        signals from a smartwatch" (arXiv:1802.01489); the recordings come with dmbee/seglearn
+        (BSD), which gives accelerations in g and angular velocities in rad/s.
+
+    Example:
+        >>> data = Watch(classes=["pendulum", "upright row"], labelled_per_class=2)
+        >>> data.num_classes, data.modalities
+        (2, ('accelerometer', 'gyroscope'))
+    """
+
+    class_names: tuple[str, ...] = EXERCISES
+    available_modalities: tuple[str, ...] = tuple(CHANNELS)
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        modalities: Sequence[str] | None = None,
+        seed: int = 0,
+        transforms: dict[str, nn.Module] | None = None,
+        classes: Sequence[str] | None = None,
+        labelled: int | None = None,
+        labelled_per_class: int | None = None,
+        window: int = 100,
+        step: int = 50,
+    ) -> None:
+        super().__init__(
+            root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms
+        )
+        self.file_folder = None if root is None else self.root
+        self.class_numbers = chosen_classes(EXERCISES, classes)
+        self.class_names = tuple(EXERCISES[number] for number in self.class_numbers)
+        if labelled is not None and labelled_per_class is not None:
+            raise ValueError(
+                f"labelled={labelled} and labelled_per_class={labelled_per_class} are given: give "
+                "one of them"
+            )
+        if labelled_per_class is not None:
+            check_count("labelled_per_class", labelled_per_class)
+            labelled = labelled_per_class * self.num_classes
+        if labelled is not None:
+            check_range("labelled", labelled, self.num_classes)
+        check_count("window", window)
+        check_count("step", step)
+        self.labelled = labelled
+        self.window = window
+        self.step = step
+
+    @property
+    def subjects(self) -> dict[str, frozenset[int]]:
+        """The people of each split."""
+        others = np.array(sorted(SUBJECTS - TEST_SUBJECTS))
+        val = frozenset(
+            np.random.default_rng(self.seed).permutation(others)[:VAL_SUBJECTS].tolist()
+        )
+        return {"train": SUBJECTS - TEST_SUBJECTS - val, "val": val, "test": TEST_SUBJECTS}
+
+    def default_transforms(self) -> Mapping[str, nn.Module]:
+        """Return the transforms: a height of 1, [N, 3, T] to [N, 3, 1, T]."""
+        return {modality: nn.Unflatten(1, (3, 1)) for modality in CHANNELS}
+
+    def make_dataset(self, split: str) -> "WatchDataset":
+        """Cut the windows of a split's people."""
+        recordings = read_recordings(watch_path(self.file_folder))
+        unknown = {recording.subject for recording in recordings} ^ SUBJECTS
+        if unknown:
+            raise RuntimeError(
+                f"the recordings are not those of the subjects 1 to 10 (different: "
+                f"{sorted(unknown)}): install seglearn 1.2"
+            )
+        windows, label, subject = cut_windows(recordings, self.window, self.step)
+        train = windows[np.isin(subject, [*self.subjects["train"]])].astype(np.float64)
+        mean, std = train.mean((0, 2), keepdims=True), train.std((0, 2), keepdims=True)
+        of_class = np.isin(label, self.class_numbers)
+        [rows] = np.nonzero(np.isin(subject, [*self.subjects[split]]) & of_class)
+        number = np.full(len(EXERCISES), IGNORE_INDEX)
+        number[list(self.class_numbers)] = np.arange(self.num_classes)
+        kept = number[label[rows]]
+        if split == "train" and self.labelled is not None:
+            if self.labelled > len(rows):
+                raise ValueError(f"labelled={self.labelled} exceeds the {len(rows)} training pairs")
+            order = stratified_order(kept, self.seed)
+            kept[order[self.labelled :]] = IGNORE_INDEX
+        empty = [name for k, name in enumerate(self.class_names) if k not in kept]
+        if empty:
+            raise ValueError(
+                f"no labelled {split} window of {', '.join(empty)}: choose other classes, or more "
+                "labels"
+            )
+        values = ((windows[rows] - mean) / std).astype(np.float32)
+        inputs = {modality: values[:, CHANNELS[modality]] for modality in self.modalities}
+        return WatchDataset(inputs, kept, rows, subject[rows])
+
+
+class WatchDataset(Dataset[Batch]):
+    """Windows in memory.
+
+    Args:
+        inputs: Modality -> windows.
+        label: Their classes; -100: none.
+        index: Their numbers in the whole data set.
+        subject: The person of each.
+
+    Shape:
+        - inputs[modality]: [N, 3, T] float32
+        - label, index, subject: [N] int64
+
+    Example:
+        >>> zeros = np.zeros(2, np.int64)
+        >>> len(WatchDataset({"gyroscope": np.zeros((2, 3, 5), np.float32)}, zeros, zeros, zeros))
+        2
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, NDArray[np.float32]],
+        label: NDArray[np.int64],
+        index: NDArray[np.int64],
+        subject: NDArray[np.int64],
+    ) -> None:
+        named = {**inputs, "label": label, "index": index}
+        self.names = [*named]
+        self.tensors = TensorDataset(*(torch.from_numpy(values) for values in named.values()))
+        self.subject = subject
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, position: int) -> Batch:
+        return dict(zip(self.names, self.tensors[position], strict=True))
+
+
+def cut_windows(
+    recordings: Sequence[Recording], window: int, step: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut recordings into windows, in order; what is left at an end is dropped.
+
+    Args:
+        recordings: The recordings.
+        window: Length of a window in samples.
+        step: Distance of the beginnings of two windows in samples.
+
+    Returns:
+        The windows, and the class and the subject of each.
+
+    Raises:
+        ValueError: If no recording is as long as a window.
+
+    Shape:
+        - output: [N, 6, T] float32, [N] int64, [N] int64
+
+    Example:
+        >>> ten = Recording(np.zeros((10, 6), np.float32), label=3, subject=1)
+        >>> windows, label, subject = cut_windows([ten], window=4, step=3)
+        >>> windows.shape, label.tolist()
+        ((3, 6, 4), [3, 3, 3])
+    """
+    found, label, subject = [], [], []
+    for recording in recordings:
+        for start in range(0, len(recording.signal) - window + 1, step):
+            found.append(recording.signal[start : start + window].T)
+            label.append(recording.label)
+            subject.append(recording.subject)
+    if not found:
+        longest = max(len(recording.signal) for recording in recordings)
+        raise ValueError(f"window={window} is longer than every recording, of at most {longest}")
+    return np.stack(found), np.array(label), np.array(subject)
