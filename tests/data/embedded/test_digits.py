@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fdkd_lightning.data.embedded import digits_dataset
+from fdkd_lightning.data.embedded import digits as digits_module, digits_dataset
 from fdkd_lightning.data.embedded.degrade import degrade_image
 from fdkd_lightning.data.embedded.digit_names import NAMES
 from fdkd_lightning.data.embedded.digits import AVDigits
@@ -243,7 +243,7 @@ def test_the_file_name_tells_format_and_seed(tmp_path: Path) -> None:
 def test_data_that_is_there_is_not_made_again(
     digits_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(digits, "build_digits")
+    monkeypatch.delattr(digits_module, "build_digits")
     AVDigits(digits_root).prepare_data()
 
 
