@@ -36,7 +36,7 @@ CONTENT: dict[str, Any] = {
     for path in sorted(CONFIGS.rglob("*.yaml"))
 }
 # Studies name runs, and a sweep is W&B's to parse.
-TABLES = sorted(name for name in CONTENT if name.endswith("/table1.yaml"))
+TABLES = sorted(name for name in CONTENT if re.fullmatch(r".+/table\d\.yaml", name))
 OURS = {
     name: content
     for name, content in CONTENT.items()
