@@ -29,14 +29,13 @@ def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
 
-def digits(labelled: int) -> fdkd.AVDigits:
-    return fdkd.AVDigits(
-        train_size=1000, labelled=labelled, image_noise=0.25, audio_snr=10, eval_batch_size=500
-    )
+def digits(labelled: int, *modalities: str) -> fdkd.AVDigits:
+    noise: dict[str, Any] = {"image_noise": 0.25, "audio_snr": 10}
+    return fdkd.AVDigits(modalities=modalities, train_size=600, labelled=labelled, **noise)
 
 
 def train_and_test(module: fdkd.UnimodalModule, data: fdkd.AVDigits) -> float:
-    trainer = Trainer(max_epochs=10, default_root_dir="runs/custom_loss", logger=False)
+    trainer = Trainer(max_epochs=5, default_root_dir="runs/custom_loss", logger=False)
     trainer.fit(module, data)
     return trainer.test(module, data)[0]["test/accuracy"]
 
@@ -44,13 +43,15 @@ def train_and_test(module: fdkd.UnimodalModule, data: fdkd.AVDigits) -> float:
 def main() -> None:
     seed_everything(0)
     teacher = network()
-    train_and_test(fdkd.UnimodalModule(teacher, "audio", optimizer=sgd), digits(labelled=1000))
-    data = digits(labelled=100)  # 1,000 pairs, of which 100 have a label
-    alone = train_and_test(fdkd.UnimodalModule(network(), "visual", optimizer=sgd), data)
+    train_and_test(fdkd.UnimodalModule(teacher, "audio", optimizer=sgd), digits(600, "audio"))
+    # 600 pairs, of which 100 have a label.
+    alone = train_and_test(
+        fdkd.UnimodalModule(network(), "visual", optimizer=sgd), digits(100, "visual")
+    )
     student = fdkd.DistillationModule(
         network(), {"audio": teacher}, TotalVariationLoss(), "visual", optimizer=sgd
     )
-    taught = train_and_test(student, data)
+    taught = train_and_test(student, digits(100, "audio", "visual"))
     print(f"Test accuracy on pictures: w/o KD {alone:.1%}, total variation {taught:.1%}")
 
 

@@ -32,7 +32,7 @@ def write_clip(path: Path, rng: np.random.Generator) -> None:
         file.mux([*video.encode(), *audio.encode(sound), *audio.encode()])
 
 
-def main(clips: int = 32, epochs: int = 3) -> None:
+def main(clips: int = 12, epochs: int = 2) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, rng = Path(name), np.random.default_rng(0)
         for i in range(clips):

@@ -33,7 +33,7 @@ def main() -> None:
     seed_everything(0)
     data = fdkd.Emoji(batch_size=100)
     names = fdkd.NgramNet(8, width=64)
-    trainer(10).fit(fdkd.UnimodalModule(names, "text", optimizer=adamw), data)
+    trainer(6).fit(fdkd.UnimodalModule(names, "text", optimizer=adamw), data)
     pictures = fdkd.ResNet(8, 3, (1, 1, 1, 1), channels=(16, 32, 64, 64))
     student = fdkd.DistillationModule(
         pictures,
@@ -49,7 +49,7 @@ def main() -> None:
     for split in ("train", "test"):
         show("before", pictures, names, data, split)
     pictures.train()
-    trainer(25).fit(student, data)
+    trainer(10).fit(student, data)
     for split in ("train", "test"):
         show("after", pictures, names, data, split)
 

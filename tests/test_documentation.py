@@ -92,11 +92,16 @@ def test_python_runs_as_shown(page: str, clone: Path) -> None:
 
 def test_an_exported_student_is_loaded_as_shown(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    network = ResNet(10, in_chans=1, channels=(8, 8, 8, 8)).eval()
+    network = ResNet(10, 1, (1, 1, 1, 1), (8, 8, 8, 8)).eval()
     x = torch.randn(2, 1, 32, 32)
     spec = {
         "class_path": "fdkd_lightning.ResNet",
-        "init_args": {"num_classes": 10, "in_chans": 1, "channels": [8, 8, 8, 8]},
+        "init_args": {
+            "num_classes": 10,
+            "in_chans": 1,
+            "layers": [1, 1, 1, 1],
+            "channels": [8, 8, 8, 8],
+        },
     }
     export_student(network, tmp_path, x, modality="visual", network=spec)
     snippets = [block.text for block in blocks("export") if block.language == "python"]
@@ -214,7 +219,11 @@ def test_your_own_data_in_five_minutes(tmp_path: Path, monkeypatch: pytest.Monke
     found = re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
     (table,) = (body for language, body in found if language == "csv")
     write_birds(tmp_path / "birds", table.splitlines()[0].split(","))
-    teacher, student = (body for language, body in found if language == "yaml")
+    # Small networks instead of some minutes.
+    small = "num_classes: 2, layers: [1, 1, 1, 1], channels: [4, 4, 8, 8]"
+    teacher, student = (
+        body.replace("num_classes: 2", small) for language, body in found if language == "yaml"
+    )
     Path("teacher.yaml").write_text(teacher)
     Path("student.yaml").write_text(student)
     (shell,) = (body for language, body in found if language == "sh")

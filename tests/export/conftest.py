@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 from transformers import BertConfig, Wav2Vec2Config
 
 from fdkd_lightning.export.base import Student
@@ -159,10 +160,12 @@ def _make(kind: str, folder: Path) -> Case:
             layers = FeatureModel(Plain(), Layers(maps=["stem"]))
             return Case(layers, spec, "visual", torch.randn(2, 3, 16, 16))
         case "deeplab":
+            encoder = "tu-test_efficientnet"
             spec = _of_this_package(
-                "models.DeepLabV3Plus", num_classes=13, in_chans=1, pretrained=True
+                "models.DeepLabV3Plus", num_classes=13, encoder=encoder, in_chans=1, pretrained=True
             )
-            return Case(DeepLabV3Plus(13, in_chans=1), spec, "depth", torch.randn(2, 1, 50, 64))
+            network = DeepLabV3Plus(13, encoder, in_chans=1)
+            return Case(network, spec, "depth", torch.randn(2, 1, 50, 64))
         case _:
             raise ValueError(kind)
 
@@ -210,7 +213,8 @@ def graph_of(shared_folder: Path, case_of: Callable[[str], Case]) -> Callable[[s
                 write_graph(program, folder)
                 for size in (1, 2, 7):
                     case.write_batch(folder, f"size{size}", case.tensors(size))
-                operations = [str(node.target) for node in program.graph.nodes]
+                nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+                operations = [str(node.target) for node in nodes]
                 messages = [str(warning.message) for warning in caught]
                 found = inputs_of(student, program)["tensors"], operations, messages
                 (folder / "inputs.json").write_text(json.dumps(found))
@@ -220,7 +224,16 @@ def graph_of(shared_folder: Path, case_of: Callable[[str], Case]) -> Callable[[s
 
 
 @pytest.fixture(scope="session")
-def onnx_of(graph_of: Callable[[str], Graph]) -> Callable[[str], Graph]:
+def _one_registry() -> Iterator[None]:
+    """For each conversion torch parses 500 functions of onnxscript anew, which takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        parsed = cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(parsed))
+        yield
+
+
+@pytest.fixture(scope="session")
+def onnx_of(_one_registry: None, graph_of: Callable[[str], Graph]) -> Callable[[str], Graph]:
     """Kind -> a network and its graph ``model.onnx``, converted once for all workers."""
 
     @cache

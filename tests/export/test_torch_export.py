@@ -27,38 +27,46 @@ def student(network: nn.Module, example: Any, modality: str) -> Student:
 
 
 @every_kind
-def test_a_graph_has_any_batch_size_and_no_fft(graph_of: GraphOf, kind: str) -> None:
-    case, _, inputs, operations, _ = graph_of(kind)
+def test_a_graph_is_the_network_at_any_batch_size_and_of_torchs_operations(
+    graph_of: GraphOf, kind: str
+) -> None:
+    case, folder, inputs, operations, messages = graph_of(kind)
     assert operations
     assert not [name for name in operations if "fft" in name]
+    # Those of Python count batch size and length: <built-in function add>.
+    assert all(name.startswith(("aten.", "<")) for name in operations)
     for name, tensor in case.tensors(2).items():
         assert inputs[name]["dtype"] == str(tensor.dtype).split(".")[1]
         assert inputs[name]["shape"][0] == "N"
         if tensor.ndim > 2:
             assert inputs[name]["shape"] == ["N", *tensor.shape[1:]]
+    batches = [case.tensors(size) for size in (1, 2, 7)]
+    if kind in SEQUENCES:
+        assert not [message for message in messages if "fixes the length" in message]
+        batches += longest_and_shortest(case, inputs, kind)
+    graph = run_graph(folder / "model.pt2")
+    for tensors in batches:
+        x = case.as_input(tensors)
+        with torch.no_grad():
+            live, found = case.network(x), graph(x)
+        for name in ("logits", "features"):
+            torch.testing.assert_close(found[name], getattr(live, name), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("kinds", [QUICK, pytest.param(KINDS[3:], marks=pytest.mark.slow)])
-def test_a_graph_is_the_network_and_needs_torch_alone(
-    tmp_path: Path, graph_of: GraphOf, run_without: Callable[..., None], kinds: tuple[str, ...]
-) -> None:
-    folders = []
-    for kind in kinds:
-        case, shared, inputs, _, messages = graph_of(kind)
-        folder = tmp_path / kind
-        folder.mkdir()
-        for file in (shared / "model.pt2", *shared.glob("size*.npz")):
-            (folder / file.name).symlink_to(file)
-        folders.append(folder)
-        if kind in SEQUENCES:
-            assert not [message for message in messages if "fixes the length" in message]
-            assert all(entry["shape"] == ["N", "L"] for entry in inputs.values())
-            [(least, most)] = {(e["L"]["min"], e["L"]["max"]) for e in inputs.values()}
-            assert most == (512 if kind == "bert" else None)  # BERT's positions
-            own = next(iter(case.tensors(1).values())).shape[1]
-            for length in (least, most or 3 * own):
-                tensors = {n: x.repeat(1, 50)[:, :length] for n, x in case.tensors(3).items()}
-                case.write_batch(folder, f"length{length}", tensors)
+def longest_and_shortest(case: Any, inputs: Any, kind: str) -> list[dict[str, Tensor]]:
+    """Batches of the lengths that the graph says it takes, or three times its own."""
+    assert all(entry["shape"] == ["N", "L"] for entry in inputs.values())
+    [(least, most)] = {(e["L"]["min"], e["L"]["max"]) for e in inputs.values()}
+    assert most == (512 if kind == "bert" else None)  # BERT's positions
+    own = next(iter(case.tensors(1).values())).shape[1]
+    return [
+        {name: x.repeat(1, 50)[:, :length] for name, x in case.tensors(3).items()}
+        for length in (least, most or 3 * own)
+    ]
+
+
+def test_a_graph_needs_torch_alone(graph_of: GraphOf, run_without: Callable[..., None]) -> None:
+    # The others' operations are torch's too.
     code = """
 import torch
 
@@ -78,6 +86,7 @@ def load(folder):
         "transformers",
         "segmentation_models_pytorch",
     )
+    folders = [graph_of(kind).folder for kind in QUICK]
     run_without(absent, code, folders, allowed="1e-6 + 1e-6 * np.abs(wanted)")
 
 

@@ -254,7 +254,7 @@ def test_a_second_fit_does_not_touch_the_first_unless_told_to(
 
 
 def test_the_runs_folder_may_be_named_by_environment_variables(
-    digits_root: Path, monkeypatch: pytest.MonkeyPatch
+    digits_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "seven")
     name = "sweep/$WANDB_RUN_ID/${WANDB_RUN_ID}/run"
@@ -264,9 +264,9 @@ def test_the_runs_folder_may_be_named_by_environment_variables(
     assert {path.name for path in run.iterdir()} == {"checkpoints", "logs", "run.json"}
     # So the run's own configuration does not depend on it.
     monkeypatch.delenv("WANDB_RUN_ID")
-    assert saved_config(run)["trainer"]["default_root_dir"] == str(run)
-    again = ["--overwrite=true", "--trainer.max_steps=1"]
-    fdkd("fit", run / "logs/version_0/config.yaml", digits_root, *again)
+    saved = run / "logs/version_0/config.yaml"
+    for config in (saved_config(run), printed_config(capsys, digits_root, saved)):
+        assert config["trainer"]["default_root_dir"] == str(run)
 
 
 @pytest.mark.parametrize("name", ["$FDKD_UNSET", "${FDKD_UNSET}"])
@@ -389,11 +389,13 @@ def test_a_finished_run_goes_on_with_more_epochs_and_their_learning_rates(
     )
 
 
-def printed_config(capsys: pytest.CaptureFixture[str], root: Path, *args: str) -> Any:
+def printed_config(
+    capsys: pytest.CaptureFixture[str], root: Path, config: str | Path, *more: str
+) -> Any:
     """The configuration that fit is given, as the command line prints it instead of a fit."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as error:
-        fdkd("fit", args[0], root, *args[1:], "--print_config")
+        fdkd("fit", config, root, *more, "--print_config")
     assert error.value.code == 0
     return yaml.safe_load(capsys.readouterr().out)
 

@@ -17,10 +17,7 @@ CLEAN: dict[str, Any] = {"image_shift": 0, "image_noise": 0, "occluder": 0, "aud
 
 def samples(root: Path, split: str = "train", **arguments: Any) -> dict[str, Any]:
     """All of a split's samples, stacked."""
-    data = AVDigits(root, **arguments)
-    data.setup("test" if split == "test" else "fit")
-    stacked: dict[str, Any] = data.datasets[split].samples  # type: ignore[attr-defined]  # of ours
-    return stacked
+    return AVDigits(root, **arguments).make_dataset(split).samples
 
 
 def by_index(samples: dict[str, Any], name: str) -> dict[int, bytes]:
@@ -113,7 +110,7 @@ def test_the_waveform_has_the_asked_snr(digits_root: Path) -> None:
     clean = samples(digits_root, "val", audio_snr=None, modalities=["audio"])["audio"]
     for snr in (5.0, 20.0):
         noisy = samples(digits_root, "val", audio_snr=snr, modalities=["audio"])["audio"]
-        for word, noise in zip(clean, noisy - clean, strict=True):
+        for word, noise in zip(clean[::5], (noisy - clean)[::5], strict=True):
             heard = word.nonzero()
             power = word[heard[0] : heard[-1] + 1].square().mean() / noise.square().mean()
             assert 10 * power.log10() == pytest.approx(snr, abs=0.05)

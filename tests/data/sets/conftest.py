@@ -17,6 +17,7 @@ SHORT = (
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
     "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=1",
     "--data.num_workers=0",
     "--data.prepare_workers=1",
 )

@@ -251,6 +251,7 @@ SHORT = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
     "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=1",
     "--data.batch_size=3",
     "--data.num_workers=0",
     "--data.prepare_workers=1",
@@ -261,7 +262,7 @@ SHORT = [
 def small(config: str) -> str:
     """A shipped configuration, for pictures and a network that are tiny."""
     text = (CONFIGS / f"nyudepth/{config}.yaml").read_text()
-    text = re.sub("resnet18", "tu-mobilenetv3_small_050", text)
+    text = re.sub("resnet18", "tu-test_resnet", text)
     text = re.sub("pretrained: true", "pretrained: false", text)
     content = yaml.safe_load(text)
     size = {"size": [*SIZE]}
@@ -303,20 +304,21 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
         main(["prepare", f"{config}.yaml", f"--root={root}", *own])
         assert "train: 6 of 6 samples" in capsys.readouterr().out
         main(["fit", *arguments, *SHORT])
-        if config == student:
-            capsys.readouterr()
-            main(["test", *arguments, *SHORT])
-            assert "test/mean_iou" in capsys.readouterr().out
         stored = torch.load(f"runs/nyudepth/{config}/checkpoints/best.ckpt", weights_only=True)
         weights = stored["state_dict"]
         assert all(value.isfinite().all() for value in weights.values())
-        channels = weights["model.net.encoder.model.conv_stem.weight"].shape[1]
-        assert channels == (1 if config.endswith("_depth") else 3)
+        first = next(w for n, w in weights.items() if n.startswith("model.net.") and w.ndim == 4)
+        assert first.shape[1] == (1 if config.endswith("_depth") else 3)
         monitored = [v for v in stored["callbacks"].values() if v.get("monitor")]
         assert monitored[0]["monitor"] == "val/mean_iou"
     logged = Path(f"runs/nyudepth/{student}/logs/version_0/metrics.csv").read_text()
     assert "train/low" in logged
     assert "train/align" not in logged
+    if form != "labeled":  # evaluation does not depend on it
+        return
+    capsys.readouterr()
+    main(["test", *arguments, *SHORT])
+    assert "test/mean_iou" in capsys.readouterr().out
     main(["predict", *arguments, *SHORT])
     predicted = Path(f"runs/nyudepth/{student}/predictions")
     assert sorted(path.name for path in predicted.iterdir()) == ["10.png", "11.png", "9.png"]
@@ -340,7 +342,7 @@ def criteria_of_the_table() -> dict[str, Any]:
 def outputs() -> tuple[Output, Output]:
     """Of a student of images, with its graph, and of a teacher of depth."""
     torch.manual_seed(0)
-    encoder = "tu-mobilenetv3_small_050"
+    encoder = "tu-test_resnet"
     student = DeepLabV3Plus(5, encoder)(torch.randn(2, 3, 64, 64))
     with torch.no_grad():
         return student, DeepLabV3Plus(5, encoder, in_chans=1)(torch.randn(2, 1, 64, 64))

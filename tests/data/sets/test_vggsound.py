@@ -263,6 +263,7 @@ def shipped(config: str, root: Path, folder: Path) -> list[str]:
     trainer = {
         "accelerator": "cpu",
         "max_epochs": 1,
+        "limit_train_batches": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
