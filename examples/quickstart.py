@@ -18,16 +18,16 @@ def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:
 
 
 def train_and_test(module: fdkd.UnimodalModule, data: fdkd.AVDigits) -> float:
-    trainer = Trainer(max_epochs=5, default_root_dir="runs/quickstart", logger=False)
+    trainer = Trainer(max_epochs=6, default_root_dir="runs/quickstart", logger=False)
     trainer.fit(module, data)
     return trainer.test(module, data)[0]["test/accuracy"]
 
 
 def main() -> None:
     seed_everything(0)
-    # 600 pairs, of which 150 have a label for the student; without a teacher it needs no sounds.
-    pairs: dict[str, Any] = {"train_size": 600, "eval_batch_size": 500}
-    data = fdkd.AVDigits(labelled=150, **pairs)
+    # 1,000 pairs, of which 250 have a label for the student; without a teacher it needs no sounds.
+    pairs: dict[str, Any] = {"train_size": 1000, "eval_batch_size": 500}
+    data = fdkd.AVDigits(labelled=250, **pairs)
     teacher = network()
     heard = train_and_test(
         fdkd.UnimodalModule(teacher, "audio", optimizer=sgd, lr_scheduler=fdkd.PolyLR),
@@ -35,7 +35,7 @@ def main() -> None:
     )
     alone = train_and_test(
         fdkd.UnimodalModule(network(), "visual", optimizer=sgd, lr_scheduler=fdkd.PolyLR),
-        fdkd.AVDigits(labelled=150, modalities=["visual"], **pairs),
+        fdkd.AVDigits(labelled=250, modalities=["visual"], **pairs),
     )
     student = fdkd.DistillationModule(
         network(),

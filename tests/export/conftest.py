@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 from transformers import BertConfig, Wav2Vec2Config
 
 from fdkd_lightning.export.base import Student
@@ -224,16 +223,7 @@ def graph_of(shared_folder: Path, case_of: Callable[[str], Case]) -> Callable[[s
 
 
 @pytest.fixture(scope="session")
-def _one_registry() -> Iterator[None]:
-    """For each conversion torch parses 500 functions of onnxscript anew, which takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        parsed = cache(ONNXRegistry.from_torchlib)
-        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(parsed))
-        yield
-
-
-@pytest.fixture(scope="session")
-def onnx_of(_one_registry: None, graph_of: Callable[[str], Graph]) -> Callable[[str], Graph]:
+def onnx_of(graph_of: Callable[[str], Graph]) -> Callable[[str], Graph]:
     """Kind -> a network and its graph ``model.onnx``, converted once for all workers."""
 
     @cache

@@ -73,7 +73,6 @@ class Joined(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_one_registry")
 def test_spectrograms_can_begin_the_graph(tmp_path: Path, mean_over_time: nn.Module) -> None:
     transform = Joined(LogMelSpectrogram(), LogMagnitudeSpectrogram(), LogDensitySpectrogram(8000))
     waveforms = torch.randn(2, 8000)

@@ -31,7 +31,6 @@ FILES = {
 CaseOf = Callable[[str], Any]
 
 
-@pytest.mark.usefixtures("_one_registry")
 def test_each_format_is_written_read_again_and_reported(tmp_path: Path, case_of: CaseOf) -> None:
     pytest.importorskip("onnxruntime")
     made = case_of("bytes")
