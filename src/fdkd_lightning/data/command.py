@@ -60,7 +60,7 @@ def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = Argume
     try:
         path, defaults = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
         data_class = _class_of(path)
-        parser = parser_class(f"fdkd prepare {name}")
+        parser = parser_class(f"fdkd prepare {name}", allow_abbrev=False)
         parser.add_argument("--dry-run", action="store_true", help="only report what is to be done")
         parser.add_argument("--arguments", action="config", help="a YAML file of arguments")
         names = parser.add_class_arguments(data_class)
