@@ -24,7 +24,7 @@ def test_clips_of_several_lengths_are_refused_by_networks_that_take_none() -> No
         run_network(Clips(), "text")
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.complex64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_an_input_of_another_type_is_named(dtype: torch.dtype) -> None:
     net = fdkd.ResNet(2, layers=(1, 1, 1, 1), channels=(4, 4, 4, 8))
     for model, x in ((net, torch.zeros(1, 3, 32, 32)), (nn.Linear(4, 2), torch.zeros(1, 4))):
