@@ -84,7 +84,7 @@ def bad_tensors(x: Tensor) -> dict[str, Tensor | list[Any] | None]:
 
 ALIASES = {
     # A module names its input by what it is, and a band or a map by the output that it belongs to.
-    "x": ("features", "tensor", "maps"),
+    "x": ("features", "tensor", "maps", "waveform", "clip", "images", "depth", "texts", "strings"),
     "low": ("features", "scores", "logits", "details", "classes"),
     "high": ("features", "scores", "logits", "classes"),
     "map": ("features", "batch"),
@@ -103,13 +103,17 @@ def _shown(value: Any) -> set[str]:
         return {"None", "size yet"}
     if not isinstance(value, Tensor):
         parts = [value, *value] if isinstance(value, tuple | list | dict) else [value]
-        return {text for part in parts for text in (repr(part), str(part))}
+        shown = {text for part in parts for text in (repr(part), str(part), type(part).__name__)}
+        return shown if value != () else shown | {"[]", "empty", "nothing"}
     shape = list(value.shape)
-    shown = {repr(value), str(value.dtype), str(shape), str(shape[:2])[:-1]}
+    # Of a batch of clips, one clip.
+    shown = {repr(value), str(value.dtype), str(shape), str(shape[:2])[:-1], str(shape[1:])}
     if len(shape) > 1:
         shown |= {f"{shape[1]} classes", f"size {shape[1]}", f"has {shape[1]}"}
     if shape[:1] == [0]:
-        shown.add("a batch of 0")
+        shown |= {"a batch of 0", "no clips"}
+    if not shape:
+        shown.add("a single number")
     if value.dtype == torch.int64:
         shown |= {f" {number}" for number in value.flatten().tolist()}
     return shown
