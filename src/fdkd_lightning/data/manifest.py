@@ -53,7 +53,7 @@ class PairedManifest(PairedDataModule):
         group: Column of the groups, such as speakers, that ``val_fraction`` keeps in one split;
             None: the samples have no groups.
         prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
-        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
+        prepare_workers: Number of decoding processes, 0: none; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples of each split that must be usable.
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and

@@ -20,7 +20,7 @@ def check_arguments(
         labelled: Number of training samples that keep their label; None: all.
         val_fraction: Fraction of the training samples for validation; None: none.
         split_seed: Seed of the validation split.
-        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
+        prepare_workers: Number of decoding processes, 0: none; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples that must be usable.
         compare: What distinguishes versions of a source file.
 
