@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,8 @@ import yaml
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.study.compare import leader, paired_difference
-from fdkd_lightning.study.results import read_results, scores
+from fdkd_lightning.study.results import LOCAL, read_results, scores
+from fdkd_lightning.training.redaction import redact
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -141,3 +143,14 @@ def test_the_words_on_several_teachers_are_true_of_them() -> None:
         assert sign("FD-CMKD, both", control) == 1
     assert sign("mutual KD, audio", "w/o KD") == 0
     assert sign("mutual KD, audio", "KD, audio") == -1
+
+
+def test_the_published_configurations_are_values_without_comments_and_folders() -> None:
+    files = sorted((ROOT / "examples/results").rglob("results.json"))
+    assert len(files) > 5
+    for path in files:
+        published = json.loads(path.read_text())
+        assert published["configs"]
+        assert all(isinstance(config, dict) for config in published["configs"].values())
+        assert redact(published) == published
+        assert not {*LOCAL} & published["study"].keys()

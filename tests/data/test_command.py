@@ -1,3 +1,5 @@
+import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,23 @@ def test_a_run_s_data_are_prepared(root: Path, capsys: pytest.CaptureFixture[str
     assert "5 files decoded; manifest: mine/prepared/manifest-audio-" in capsys.readouterr().out
     main(["prepare", "run.yaml", "--min_coverage=0.5"])
     assert "6 files decoded" in capsys.readouterr().out
+
+
+def test_files_are_compared_by_content(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["prepare", "run.yaml", "--min_coverage=0.5", "--modalities=[audio]"]
+    by_content = [*command, "--compare=content"]
+    main(by_content)
+    os.utime(root / "0.wav", ns=(1, 1))
+    capsys.readouterr()
+    main(by_content)
+    assert "0 files decoded" in capsys.readouterr().out
+    main([*command, "--dry-run"])
+    assert "5 files to decode" in capsys.readouterr().out
+    (root / "0.wav").write_bytes((root / "0.wav").read_bytes()[:-1] + b"\1")
+    os.utime(root / "0.wav", ns=(1, 1))
+    main(by_content)
+    assert "1 files decoded" in capsys.readouterr().out
+    assert gc.isenabled()
 
 
 def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,3 +33,8 @@ def test_the_bounds_are_allowed() -> None:
 def test_a_number_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name}={value} must be"):
         check_arguments(**VALID | {name: value})
+
+
+def test_an_unknown_comparison_is_named() -> None:
+    with pytest.raises(ValueError, match="compare='hash' is unknown: choose 'time' or 'content'"):
+        check_arguments(**VALID | {"compare": "hash"})

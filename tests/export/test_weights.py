@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from fdkd_lightning.export import weights
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.rebuild import required_trust
@@ -273,3 +276,15 @@ def test_whoever_may_read_the_folders_files_may_read_the_weights(tmp_path: Path)
     write(tmp_path, NgramNet(3), torch.randint(1, 9, (2, 20)), None)
     modes = [(tmp_path / name).stat().st_mode for name in ("model.safetensors", "config.json")]
     assert modes[0] == modes[1]
+
+
+def test_a_full_disk_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_model", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        weights.save_weights(nn.Linear(2, 2), tmp_path / "a.safetensors")
+    assert error.value.errno == errno.ENOSPC

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -81,6 +82,43 @@ def bad_tensors(x: Tensor) -> dict[str, Tensor | list[Any] | None]:
     return bad
 
 
+ALIASES = {
+    # A module names its input by what it is, and a band or a map by the output that it belongs to.
+    "x": ("features", "tensor", "maps", "waveform", "clip", "images", "depth", "texts", "strings"),
+    "low": ("features", "scores", "logits", "details", "classes"),
+    "high": ("features", "scores", "logits", "classes"),
+    "map": ("features", "batch"),
+    "logits": ("classes",),
+    "prediction": ("logits",),
+    "height": ("size",),
+    # A part without sizes is one that was not built.
+    **dict.fromkeys(("classes", "features"), ("size yet",)),
+}
+"""Words that an error may use for an argument, by the last part of its name."""
+
+
+def _shown(value: Any) -> set[str]:
+    """Texts of which an error must hold one to name a value."""
+    if value is None:
+        return {"None", "size yet"}
+    if not isinstance(value, Tensor):
+        parts = [value, *value] if isinstance(value, tuple | list | dict) else [value]
+        shown = {text for part in parts for text in (repr(part), str(part), type(part).__name__)}
+        return shown if value != () else shown | {"[]", "empty", "nothing"}
+    shape = list(value.shape)
+    # Of a batch of clips, one clip.
+    shown = {repr(value), str(value.dtype), str(shape), str(shape[:2])[:-1], str(shape[1:])}
+    if len(shape) > 1:
+        shown |= {f"{shape[1]} classes", f"size {shape[1]}", f"has {shape[1]}"}
+    if shape[:1] == [0]:
+        shown |= {"a batch of 0", "no clips"}
+    if not shape:
+        shown.add("a single number")
+    if value.dtype == torch.int64:
+        shown |= {f" {number}" for number in value.flatten().tolist()}
+    return shown
+
+
 class Case:
     """One call with one bad argument.
 
@@ -108,17 +146,25 @@ class Case:
         """Whether the bad argument is not used here, or stands for the good one."""
         return same(result, run(self.call, self.arguments))
 
+    def names(self, message: str) -> bool:
+        """Whether a message names the argument and its value."""
+        words = {self.name, *self.name.split("_"), *ALIASES.get(self.name.split("_")[-1], ())}
+        named = any(re.search(rf"\b{word}", message) for word in words if len(word) > 2)
+        # One letter is a name where a value follows.
+        named |= re.search(rf"\b{self.name}( \[| has | is |'?\]?=)", message) is not None
+        return named and any(shown in message for shown in _shown(self.value))
+
     def outcome(self, has_meaning: Callable[["Case", Any], bool]) -> tuple[str, str]:
         """Class of the outcome, and what was raised or returned."""
         try:
             result = run(self.call, self.arguments | {self.name: self.value})
         except (Exception, SystemExit) as error:
             last = traceback.extract_tb(error.__traceback__)[-1].filename
-            ours = last.startswith(SOURCE) and str(error)
+            ours = last.startswith(SOURCE) and self.names(str(error))
             nonsense = isinstance(error, TypeError) and not isinstance(
                 self.value, Tensor | int | float
             )
-            return "rejected" if ours or nonsense else "obscure", repr(error)
+            return "rejected" if ours or nonsense else "obscure", repr(error)[:400]
         meaningful = has_meaning(self, result)
         return "meaningful" if meaningful else "silent", repr(result)[:200]
 

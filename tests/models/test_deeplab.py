@@ -122,3 +122,12 @@ def test_what_contains_itself_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -
     tiny(**model.self_contained()).load()
     with pytest.raises(RuntimeError, match="fetched"):
         model.load()
+
+
+@pytest.mark.parametrize("name", ["num_classes", "in_chans"])
+def test_sizes_below_one_are_refused(name: str) -> None:
+    arguments: dict[str, Any] = {"num_classes": 3, "in_chans": 3}
+    with pytest.raises(ValueError, match=f"{name}=-3 must be at least 1"):
+        DeepLabV3Plus(**arguments | {name: -3})
+    with pytest.raises(TypeError, match="encoder=3 must be a name"):
+        DeepLabV3Plus(**arguments | {"encoder": 3})

@@ -691,3 +691,10 @@ def test_a_mask_of_samples_does_not_fit_other_layers() -> None:
     layers = Layers("wav2vec2.feature_extractor.conv_layers.0", channel_dim=1)
     with pytest.raises(ValueError, match=r"attention_mask is of 19 tokens, but a layer gives"):
         FeatureModel(net, layers)(x)
+
+
+def test_what_is_no_network_is_named() -> None:
+    with pytest.raises(TypeError, match="model='resnet18' is of type str: give a torch"):
+        FeatureModel("resnet18")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="classifier=3 is of type int"):
+        FeatureModel(nn.Linear(2, 2), classifier=3)  # type: ignore[arg-type]

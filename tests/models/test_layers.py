@@ -148,3 +148,11 @@ def test_a_mask_of_other_tokens_is_an_error_and_not_a_guess() -> None:
         with pytest.raises(ValueError, match=message):
             Layers(pooling=pooling).feature_of(counted(2, 4, 3), MASK)  # type: ignore[arg-type]  # mypy: a str
     assert Layers(pooling="mean").feature_of(counted(2, 3, 4, 5), MASK).shape == (2, 3)
+
+
+@pytest.mark.parametrize("maps", [3, [3], None, {"layer4"}])
+def test_maps_are_names(maps: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"maps=.* must be a list of layers' names, as \['layer4'\]"
+    ):
+        Layers(maps=maps)

@@ -402,3 +402,13 @@ def test_a_teacher_that_was_trained_along_is_taken_out_of_the_checkpoint(tmp_pat
 
 def test_without_a_word_of_its_own_a_network_is_built_by_its_arguments() -> None:
     assert PretrainedModel(Net(), "nowhere.ckpt").self_contained() == {}
+
+
+def test_wrong_types_are_named() -> None:
+    net: Any = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="model=None is of type NoneType"):
+        PretrainedModel(None, "a.ckpt")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="checkpoint=3 must be the path of a file"):
+        PretrainedModel(net, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="prefix=3 must be a text"):
+        PretrainedModel(net, "a.ckpt", prefix=3)  # type: ignore[arg-type]

@@ -166,3 +166,12 @@ def test_an_unknown_way_of_frames_is_an_error() -> None:
     other: Any = "mean"
     with pytest.raises(ValueError, match="frames='mean'"):
         TimmModel("test_resnet", 5, frames=other)
+
+
+@pytest.mark.parametrize("name", ["num_classes", "in_chans"])
+def test_sizes_below_one_are_refused(name: str) -> None:
+    arguments = {"num_classes": 3, "in_chans": 3}
+    with pytest.raises(ValueError, match=f"{name}=-3 must be at least 1"):
+        TimmModel("resnet10t", **arguments | {name: -3})
+    with pytest.raises(TypeError, match=f"{name}=2.5 must be a whole number"):
+        TimmModel("resnet10t", **arguments | {name: 2.5})  # type: ignore[arg-type]

@@ -497,3 +497,11 @@ def test_waveforms_are_trained_in_bf16_true(hub: Path, tmp_path: Path) -> None:
     trainer(tmp_path, "bf16-true").fit(module, DataLoader(samples, batch_size=2))
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
     assert all(torch.isfinite(p).all() for p in module.parameters())
+
+
+def test_wrong_numbers_are_named() -> None:
+    source = CONFIGS["bert"].to_dict()
+    with pytest.raises(ValueError, match="num_classes=-3 must be at least 1"):
+        TransformersModel(source, -3, pretrained=False)
+    with pytest.raises(TypeError, match=r"layers=1\.5 must be a whole number"):
+        TransformersModel(source, 3, pretrained=False, layers=[1.5])  # type: ignore[list-item]

@@ -7,6 +7,7 @@ from fdkd_lightning.ops.tensor_checks import (
     check_axis,
     check_classes,
     check_labels,
+    check_module,
     check_on_cpu,
     check_tensor,
 )
@@ -59,3 +60,9 @@ def test_a_condition_on_values_is_read_on_a_cpu_alone() -> None:
     check_on_cpu(torch.tensor(False, device="meta"), "wrong")
     with pytest.raises(ValueError, match=r"^wrong$"):
         check_on_cpu(torch.tensor(False), "wrong")
+
+
+def test_a_module_is_required() -> None:
+    check_module("model", torch.nn.Identity())
+    with pytest.raises(TypeError, match=r"model=<class .* is of type type: give"):
+        check_module("model", torch.nn.Identity)

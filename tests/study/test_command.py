@@ -57,3 +57,12 @@ def test_either_a_file_or_a_folder_is_wanted(
 def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sedes" in failure(capsys, "study.yaml", "--sedes=[0]")
     assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("short", "whole"), [("--rep=out", "--report"), ("--sched=a", "--sched")])
+def test_abbreviations_are_refused(
+    capsys: pytest.CaptureFixture[str], short: str, whole: str
+) -> None:
+    assert f"did you mean {whole}" in failure(capsys, "study.yaml", short)
+    assert not Path("out").exists()

@@ -1,3 +1,6 @@
+import errno
+import os
+
 from fdkd_lightning.training.exception_text import clip, explain_exception, with_place
 
 
@@ -32,3 +35,9 @@ def test_a_long_text_keeps_its_first_lines_and_its_place() -> None:
     assert "(97 more lines)" in text
     assert len(text.splitlines()) == 5
     assert len(clip("x" * 10_000)) <= 400
+
+
+def test_a_full_disk_that_names_no_file_has_a_remedy() -> None:
+    text = explain_exception(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), [])
+    assert "No space left on device: make room on the disks of the run's" in text
+    assert "make room" not in explain_exception(OSError(errno.EACCES, "denied"), [])

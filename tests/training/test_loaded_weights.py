@@ -76,3 +76,22 @@ def test_without_strict_other_names_are_left_to_torch() -> None:
         found.load_state_dict(
             {k: v * torch.nan if v.ndim > 1 else v for k, v in state.items()}, False
         )
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.filterwarnings("ignore")
+def test_an_optimizer_that_is_not_finite_is_not_resumed(tmp_path: Path, value: float) -> None:
+    first = trainer(tmp_path)
+    first.fit(module("unimodal"), loader())
+    path = tmp_path / "a.ckpt"
+    first.save_checkpoint(path)
+    whole = torch.load(path, weights_only=True)
+    whole["optimizer_states"][0]["state"][3]["momentum_buffer"].view(-1)[0] = value
+    torch.save(whole, path)
+    second = trainer(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"ckpt_path='.*a\.ckpt' holds no .* momentum_buffer of parameter 3 is NaN"
+    ):
+        second.fit(module("unimodal"), loader(), ckpt_path=path)
+    # Its weights alone are used here.
+    second.test(module("unimodal"), loader(), ckpt_path=path)

@@ -111,3 +111,27 @@ def test_one_cycle_of_another_length_is_refused() -> None:
         scheduler_config(scheduler, Length())  # type: ignore[arg-type]
     constant = torch.optim.lr_scheduler.ConstantLR(optimizer)
     assert scheduler_config(constant, Length())["interval"] == "epoch"  # type: ignore[arg-type]
+
+
+def test_cyclic_rates_are_stepped_after_each_batch() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    cyclic = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, step_size_up=12)
+    config = scheduler_config(cyclic, Length())  # type: ignore[arg-type]
+    assert config == {"scheduler": cyclic, "interval": "step", "monitor": None}
+    default = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1)
+    with pytest.raises(ValueError, match=r"step_size_up=2000, but training has 12 steps in 3 ep"):
+        scheduler_config(default, Length())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["SequentialLR", "ChainedScheduler"])
+def test_schedulers_of_batches_within_others_are_refused(kind: str) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    constant = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    rates = [constant, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=12)]
+    whole: Any = (
+        torch.optim.lr_scheduler.SequentialLR(optimizer, rates, milestones=[1])
+        if kind == "SequentialLR"
+        else torch.optim.lr_scheduler.ChainedScheduler(rates)
+    )
+    with pytest.raises(ValueError, match=f"{kind} holds a OneCycleLR, .* use it alone"):
+        scheduler_config(whole, Length())  # type: ignore[arg-type]

@@ -411,17 +411,6 @@ def test_a_batch_that_is_no_dict_is_refused_in_a_sentence() -> None:
             modality_input(batch, "audio")  # type: ignore[arg-type]
 
 
-def test_clips_of_several_lengths_are_refused_by_networks_that_take_none() -> None:
-    clips = [torch.zeros(3, 4), torch.zeros(5, 4)]
-    with pytest.raises(
-        TypeError, match=r"Net does not take a list of 2 tensors, .*\[3, 4\], \[5, 4\]"
-    ):
-        probe(Net(), clips)
-    # The network's own error is not replaced.
-    with pytest.raises(AttributeError, match="'str' object"):
-        probe(Net(), "text")
-
-
 class Named:
     """A trainer with a data module that names four classes."""
 
@@ -429,11 +418,12 @@ class Named:
         class_names = ("a", "b", "c", "d")
 
 
-def test_another_number_of_classes_than_the_datas_brings_a_warning() -> None:
-    with pytest.warns(
-        UserWarning, match=r"num_classes=9, but the data names 4 classes \(a, b, c, d\)"
-    ):
+def test_more_classes_than_the_datas_bring_a_warning_and_fewer_an_error() -> None:
+    names = r"but the data names 4 classes \(a, b, c, d\): "
+    with pytest.warns(UserWarning, match=f"num_classes=9, {names}no sample has the last 5"):
         check_class_names(Named(), 9)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"num_classes=3, {names}set num_classes=4"):
+        check_class_names(Named(), 3)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_class_names(Named(), 4)  # type: ignore[arg-type]

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import signal
@@ -66,3 +67,19 @@ def test_a_file_system_without_locks_is_a_warning(
     monkeypatch.setattr("fdkd_lightning.training.run_lock.fcntl.flock", unsupported)
     with pytest.warns(UserWarning, match="without locks"):
         RunLock(tmp_path).acquire()
+
+
+def test_a_full_disk_is_named_and_nothing_stays_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = RunLock(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match=f"cannot write {tmp_path}/run/{NAME} .*make room"):
+            lock.acquire()
+    assert not (tmp_path / "run").exists()
+    lock.acquire()
+    lock.release()

@@ -8,6 +8,7 @@ from torch import nn
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.data.preparation.recipe import Recipe
 from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.source_files import Compare
 from fdkd_lightning.data.preparation.table import read_table
 
 
@@ -52,13 +53,15 @@ class PairedManifest(PairedDataModule):
         group: Column of the groups, such as speakers, that ``val_fraction`` keeps in one split;
             None: the samples have no groups.
         prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
-        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
+        prepare_workers: Number of decoding processes, 0: none; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples of each split that must be usable.
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and
             ``transforms`` may name a view; it otherwise has those of the modality.
         lists: Folder of the table; None: ``root``.
         follow_links: Allow links in ``root`` and ``lists`` to files outside of them.
+        compare: What distinguishes versions of a source file: ``"time"`` (size and modification
+            time) or ``"content"`` (a hash).
 
     Shape:
         - batch[modality]: [N, ...], as the recipe documents; a list if the shapes of samples differ
@@ -108,6 +111,7 @@ class PairedManifest(PairedDataModule):
         views: dict[str, str] | None = None,
         lists: str | Path | None = None,
         follow_links: bool = False,
+        compare: Compare = "time",
     ) -> None:
         if class_names is not None:
             if isinstance(class_names, str):
@@ -135,6 +139,7 @@ class PairedManifest(PairedDataModule):
             views,
             lists,
             follow_links,
+            compare,
         )
         self.table = table
         self.group = group

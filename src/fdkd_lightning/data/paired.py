@@ -22,6 +22,7 @@ from fdkd_lightning.data.preparation.paths import find_file, require_root
 from fdkd_lightning.data.preparation.prepare import prepare, read_rows
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
 from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample, check_samples, classes_of
+from fdkd_lightning.data.preparation.source_files import Compare
 from fdkd_lightning.data.preparation.validation_split import add_validation_split
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights
 from fdkd_lightning.data.views import add_views, check_names, check_views
@@ -55,13 +56,16 @@ class PairedDataModule(MultimodalDataModule):
             the validation split, if the data set has none; None: ``own_val_fraction``.
         split_seed: Seed of this split.
         prepared: Folder of the prepared data; None: ``prepared`` in ``root``.
-        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
+        prepare_workers: Number of decoding processes, 0: none; None: the CPUs that may be used.
         min_coverage: Smallest fraction of the samples of each split that must be usable.
         views: Name -> modality that the batch shows a second time under this name, so that a
             teacher may receive another view than a student of the same modality. ``recipes`` and
             ``transforms`` may name a view; it otherwise has those of the modality.
         lists: Folder of the lists or tables; None: ``root``.
         follow_links: Allow links in ``root`` and ``lists`` to files outside of them.
+        compare: What distinguishes versions of a source file, of which a new one is decoded again:
+            ``"time"`` (size and modification time), or ``"content"`` (a hash, for which all files
+            are read at each start; for copies that do not keep the time).
 
     Shape:
         - batch[modality]: [N, ...], as the recipe documents; a list if the shapes of samples differ
@@ -87,7 +91,7 @@ class PairedDataModule(MultimodalDataModule):
     aligned: ClassVar[bool] = False
     loading_arguments = (
         *MultimodalDataModule.loading_arguments,
-        *("prepared", "prepare_workers", "lists", "follow_links"),
+        *("prepared", "prepare_workers", "lists", "follow_links", "compare"),
     )
 
     def __init__(
@@ -111,6 +115,7 @@ class PairedDataModule(MultimodalDataModule):
         views: dict[str, str] | None = None,
         lists: str | Path | None = None,
         follow_links: bool = False,
+        compare: Compare = "time",
     ) -> None:
         given, self.views = recipes or {}, dict(views or {})
         overrides = {name: recipe for name, recipe in given.items() if name not in self.views}
@@ -119,14 +124,14 @@ class PairedDataModule(MultimodalDataModule):
         self.available_modalities = tuple(available)
         selected = self._select(modalities)
         check_views(self.views, selected)
-        selected = (*selected, *self.views)
         for name, modality in self.views.items():
             available[name] = given.get(name, available[modality])
         self.available_modalities = tuple(available)
+        selected = (*selected, *self.views)
         super().__init__(root, batch_size, eval_batch_size, num_workers, selected, seed, transforms)
         for modality in optional_modalities:
             check_choice("optional_modalities", modality, available)
-        check_arguments(labelled, val_fraction, split_seed, prepare_workers, min_coverage)
+        check_arguments(labelled, val_fraction, split_seed, prepare_workers, min_coverage, compare)
         self.recipes = {name: available[name] for name in self.modalities}
         if balance and self.label_recipe() is not None:
             raise ValueError("balance=True needs one class per sample, but here each pixel has one")
@@ -142,6 +147,7 @@ class PairedDataModule(MultimodalDataModule):
         self.min_coverage = min_coverage
         self.lists = self.root if lists is None else Path(lists).expanduser()
         self.follow_links = follow_links
+        self.compare = compare
 
     def read_samples(self) -> list[Sample]:
         """Return all samples of the data set, in an order that does not depend on the selection."""
@@ -179,11 +185,10 @@ class PairedDataModule(MultimodalDataModule):
         """Decode the files that are not decoded yet; with ``dry_run`` only report what would be."""
         return prepare(
             *(self.samples, self.root, self.prepared, self._prepared),
-            self.prepare_workers,
-            self.min_coverage,
-            dry_run,
+            *(self.prepare_workers, self.min_coverage, dry_run),
             optional=self.optional_modalities,
             follow_links=self.follow_links,
+            compare=self.compare,
         )
 
     def prepare_data(self) -> None:
@@ -196,7 +201,8 @@ class PairedDataModule(MultimodalDataModule):
     def make_dataset(self, split: str) -> PairedDataset:
         """Return the samples of a split that have all modalities which are not optional."""
         recipe = self.label_recipe()
-        rows = read_rows(self.samples, self.root, self.prepared, self._prepared, self.follow_links)
+        folders = (self.samples, self.root, self.prepared, self._prepared)
+        rows = read_rows(*folders, self.follow_links, self.compare)
         optional = self.optional_modalities
         positions = usable_positions(rows, self.samples, split, self.modalities, optional)
         kept = [rows[position] for position in positions]
@@ -204,15 +210,8 @@ class PairedDataModule(MultimodalDataModule):
         if split == "train" and self.labelled is not None:
             label = keep_labels(label, self.labelled, self.seed)
         return PairedDataset(
-            self.prepared,
-            self.recipes,
-            kept,
-            label,
-            np.array(positions, np.int64),
-            optional,
-            self.seed,
-            self.aligned,
-            recipe,
+            *(self.prepared, self.recipes, kept, label, np.array(positions, np.int64)),
+            *(optional, self.seed, self.aligned, recipe),
         )
 
     def make_sampler(

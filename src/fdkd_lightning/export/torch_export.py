@@ -1,5 +1,6 @@
 """The student as a torch.export graph, which torch alone can run."""
 
+import io
 import warnings
 from functools import partial
 from pathlib import Path
@@ -85,7 +86,10 @@ def inputs_of(student: Student, program: ExportedProgram) -> dict[str, Any]:
 def write_graph(program: ExportedProgram, folder: Path) -> Path:
     """Write the graph and its weights; return the file's path."""
     path = folder / GRAPH
-    torch.export.save(program, path)
+    # torch's writer of files ends the whole process where the disk is full.
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    path.write_bytes(content.getbuffer())
     return path
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,15 @@ def write_weights(student: Student, folder: Path) -> Path:
 
 def save_weights(network: nn.Module, path: Path) -> Path:
     """Write a network's weights with their hash, so that damage is noticed; return the path."""
-    save_model(network, str(path), metadata={"format": "pt"})
-    weights, metadata = _read(path)
-    save_file(weights, path, metadata={**metadata, DIGEST: _digest(weights)})
+    try:
+        save_model(network, str(path), metadata={"format": "pt"})
+        weights, metadata = _read(path)
+        save_file(weights, path, metadata={**metadata, DIGEST: _digest(weights)})
+    except SafetensorError as error:
+        # safetensors reports the system's error, such as a full disk, in its own.
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        raise
     _sort_metadata(path)
     # safetensors makes the file readable by its owner alone.
     mask = os.umask(0)

@@ -62,6 +62,8 @@ class SharedAlignmentHead(nn.Module):
 
     def forward(self, bands: Bands) -> Bands:
         """Compute the class scores of each band."""
+        for name, band in zip(("low", "high"), bands, strict=True):
+            check_tensor(f"{name} band", band, "[N, D, ...]")
         if bands.low.shape[:1] != bands.high.shape[:1]:
             raise ValueError(
                 f"the low band has shape {list(bands.low.shape)}, the high band "

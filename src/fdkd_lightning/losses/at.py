@@ -138,8 +138,8 @@ class ATLoss(DistillationLoss):
         check_range("p", p, 1, example=2)
         check_choice("distance", distance, get_args(Distance))
         check_weights(weight=weight)
-        if stages is not None and not stages:
-            raise ValueError(f"stages={stages} names no stage: give indices, or None for all")
+        if stages is not None and not (isinstance(stages, Sequence) and stages):
+            raise ValueError(f"stages={stages!r} names no stage: give indices, or None for all")
         for stage in stages or ():
             check_count("stages", stage, None, example=-1)
         self.p = p

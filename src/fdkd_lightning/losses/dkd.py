@@ -86,7 +86,7 @@ def _one_hot(target: Tensor, logits: Tensor) -> Tensor:
         return empty.scatter(1, target.unsqueeze(1), True)
     except (IndexError, RuntimeError):
         # Only now: the check reads values. -100 is no class here.
-        check_classes("target", target.where(target >= 0, -1), logits.shape[1])
+        check_classes("target", target.where(target != -100, -1), logits.shape[1])
         raise
 
 

@@ -83,11 +83,12 @@ class LayerwiseLoss(WrapperLoss):
         positions: Positions = "mean",
     ) -> None:
         super().__init__()
-        if not stages or len({*stages}) < len(stages):
-            raise ValueError(f"stages={list(stages)} must name one or more stages, each once")
-        if weights is not None and len(weights) != len(stages):
+        if not isinstance(stages, Sequence) or not stages or len({*stages}) < len(stages):
+            raise ValueError(f"stages={stages!r} must name one or more stages, each once")
+        given = weights is not None
+        if given and not (isinstance(weights, Sequence) and len(weights) == len(stages)):
             raise ValueError(
-                f"weights={list(weights)} must be one number for each of stages={list(stages)}"
+                f"weights={weights!r} must be one number for each of stages={list(stages)}"
             )
         check_choice("positions", positions, get_args(Positions))
         for stage in stages:

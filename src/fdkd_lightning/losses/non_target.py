@@ -62,10 +62,12 @@ def non_target_kl(
     """
     check_logits(student, teacher)
     n = student.shape[:1]
-    if student.ndim != 2 or not isinstance(selected, Tensor) or selected.shape != n:
+    if not isinstance(selected, Tensor):
+        raise TypeError(f"selected={selected!r:.60} must be a mask of torch.bool, [N]")
+    if student.ndim != 2 or selected.shape != n:
         raise ValueError(
-            f"student has shape {list(student.shape)}: give logits [N, K] and selected as a mask "
-            "[N]"
+            f"student has shape {list(student.shape)}, selected has shape "
+            f"{list(selected.shape)}: give logits [N, K] and a mask [N]"
         )
     if non_target == "masked" and student.shape[1] < 2:
         raise ValueError(
@@ -88,7 +90,7 @@ def _exclude(logits: Tensor, target: Tensor, non_target: NonTarget) -> Tensor:
             return logits.scatter(1, target.unsqueeze(1), 0.0)
         except (IndexError, RuntimeError):
             # Only now: the check reads values. -100 is no class here.
-            check_classes("target", target.where(target >= 0, -1), logits.shape[1])
+            check_classes("target", target.where(target != -100, -1), logits.shape[1])
             raise
     # The K - 1 columns other than the target's, in their order.
     column = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)

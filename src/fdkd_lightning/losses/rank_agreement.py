@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fdkd_lightning.ops.divergence import check_logits
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.tensor_checks import check_tensor
 
 
 def rank_agreement(a: Tensor, b: Tensor) -> Tensor:
@@ -34,9 +34,13 @@ def rank_agreement(a: Tensor, b: Tensor) -> Tensor:
         >>> [rank_agreement(a, b).item() for b in (a * 5, -a)]
         [1.0, -1.0]
     """
-    check_logits(a, b)
-    if a.ndim != 2:
-        raise ValueError(f"logits have shape {list(a.shape)}: give one row per sample, [N, K]")
+    for name, logits in (("a", a), ("b", b)):
+        check_tensor(name, logits, "logits, one row per sample, [N, K]", 2)
+    if a.shape != b.shape:
+        raise ValueError(
+            f"a has shape {list(a.shape)}, b has shape {list(b.shape)}: give the logits of the "
+            "same samples and the same classes, [N, K]"
+        )
     signs = [_signs(at_least_float32(logits.detach())) for logits in (a, b)]
     untied = [sign.abs().sum(1) for sign in signs]
     return (signs[0] * signs[1]).sum(1) / (untied[0] * untied[1]).sqrt()

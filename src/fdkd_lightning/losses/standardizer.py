@@ -74,8 +74,9 @@ class UnitVariance(Standardizer):
 
     def forward(self, x: Tensor, dim: int = 1, source: Tensor | None = None) -> Tensor:
         """Centre and scale to variance 1 along ``dim``."""
+        unit = standardize(x, dim, source)
         length: float = x.shape[dim] ** 0.5
-        return length * standardize(x, dim, source)
+        return length * unit
 
 
 class Unstandardized(Standardizer):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fdkd_lightning.models.pretrained import DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
+from fdkd_lightning.ops.checks import check_count, check_flags
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.types import Output
 
@@ -35,7 +36,8 @@ class DeepLabV3Plus(DeferredModel):
         - maps: one per stage of the encoder, from a quarter of the input's size on, [N, C, H', W']
 
     Raises:
-        ValueError: If the encoder is unknown or cannot be dilated.
+        TypeError: If a number is no whole number.
+        ValueError: If the encoder is unknown or cannot be dilated, or a number is below 1.
         ImportError: If segmentation_models_pytorch is missing: the extra ``segmentation``.
         RuntimeError: By :meth:`load`, if the ImageNet weights cannot be read.
 
@@ -57,6 +59,11 @@ class DeepLabV3Plus(DeferredModel):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
+        check_count("num_classes", num_classes, example=13)
+        check_count("in_chans", in_chans, example=3)
+        check_flags(pretrained=pretrained)
+        if not isinstance(encoder, str):
+            raise TypeError(f"encoder={encoder!r} must be a name, such as 'resnet18'")
         smp = _smp()
         try:
             self.net: Any = smp.DeepLabV3Plus(

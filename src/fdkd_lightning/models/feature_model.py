@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.ops.tensor_checks import check_module
 from fdkd_lightning.types import Output
 
 
@@ -72,9 +73,12 @@ class FeatureModel(nn.Module):
         classifier: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_module("model", model)
         layers = Layers() if layers is None else layers
         if not isinstance(layers, Layers):
             raise TypeError(f"layers={layers!r} must be a Layers, such as Layers('avgpool')")
+        if classifier is not None:
+            check_module("classifier", classifier)
         if classifier is not None and layers.logits is not None:
             raise ValueError(
                 f"classifier is given, and logits={layers.logits!r} too: leave one of them out"

@@ -22,8 +22,14 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
           [N, T * C, H, W] and 1
 
     Raises:
-        ValueError: If x has another shape, or its channels are not ``in_chans``.
+        TypeError: If x is no tensor.
+        ValueError: If x has another shape, no floating-point values, or its channels are not
+            ``in_chans``.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x is of type {type(x).__name__}: give a tensor [N, C, H, W]")
+    if not x.is_floating_point():
+        raise ValueError(f"x has dtype {x.dtype}: give floating-point values, as x.float() / 255")
     if x.ndim not in (4, 5):
         raise ValueError(
             f"x has shape {list(x.shape)}: give [N, C, H, W], or [N, T, C, H, W] for frames"

@@ -65,6 +65,8 @@ class Layers:
         check_range("prefix_tokens", self.prefix_tokens, 0)
         if isinstance(self.maps, str):
             raise ValueError(f"maps={self.maps!r} must be a list of layers: [{self.maps!r}]")
+        if not isinstance(self.maps, Sequence) or not all(isinstance(x, str) for x in self.maps):
+            raise TypeError(f"maps={self.maps!r} must be a list of layers' names, as ['layer4']")
 
     def feature_of(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Arrange a layer's tensor as features.

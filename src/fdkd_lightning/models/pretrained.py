@@ -3,6 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
+from fdkd_lightning.ops.tensor_checks import check_module
 from fdkd_lightning.types import Output
 
 
@@ -111,6 +113,11 @@ class PretrainedModel(DeferredModel):
 
     def __init__(self, model: nn.Module, checkpoint: str | Path, prefix: str | None = None) -> None:
         super().__init__()
+        check_module("model", model)
+        if not isinstance(checkpoint, str | PathLike):
+            raise TypeError(f"checkpoint={checkpoint!r} must be the path of a file")
+        if not isinstance(prefix, str | None):
+            raise TypeError(f"prefix={prefix!r} must be a text, such as 'model.', or None")
         self.model = model
         self.checkpoint = Path(checkpoint)
         self.prefix = prefix

@@ -1,5 +1,6 @@
 """ResNets for images and spectrograms."""
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import torch
@@ -70,8 +71,8 @@ class ResNet(nn.Module):
         check_count("in_chans", in_chans, example=3)
         check_flags(stem_pool=stem_pool)
         for name, values in (("layers", layers), ("channels", channels)):
-            if len(values) != 4:
-                raise ValueError(f"{name}={tuple(values)} must have 4 entries, one per stage")
+            if not isinstance(values, Sequence) or len(values) != 4:
+                raise ValueError(f"{name}={values!r} must have 4 entries, one per stage")
             for value in values:
                 check_count(name, value)
         block: Any = BasicBlock  # timm's annotation asks for an instance

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
 from fdkd_lightning.models.pretrained import DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_count, check_flags
 from fdkd_lightning.types import Output
 
 
@@ -44,8 +44,10 @@ class TimmModel(DeferredModel):
         - maps: up to four, [N, C, H', W']
 
     Raises:
-        ValueError: If timm has no such network, the network has several classifiers, or ``frames``
-            is unknown; by a forward pass, if the input's channels are not ``in_chans``.
+        TypeError: If a number is no whole number.
+        ValueError: If timm has no such network, the network has several classifiers, ``frames`` is
+            unknown, or a number is below 1; by a forward pass, if the input's channels are not
+            ``in_chans``.
         RuntimeError: By :meth:`load`, if the published weights cannot be read.
 
     Reference:
@@ -69,6 +71,11 @@ class TimmModel(DeferredModel):
     ) -> None:
         super().__init__()
         check_choice("frames", frames, get_args(Frames))
+        if not isinstance(name, str):
+            raise TypeError(f"name={name!r} must be a name, such as 'resnet18'")
+        check_count("num_classes", num_classes, example=10)
+        check_count("in_chans", in_chans, example=3)
+        check_flags(pretrained=pretrained)
         self.name = name
         self.num_classes = num_classes
         self.in_chans = in_chans

@@ -15,7 +15,7 @@ from fdkd_lightning.models.transformers_inputs import (
     takes_spectrograms,
 )
 from fdkd_lightning.models.weight_checks import check_weights
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_choice, check_count
 from fdkd_lightning.types import Output
 
 
@@ -82,6 +82,7 @@ class TransformersModel(DeferredModel):
     ) -> None:
         super().__init__()
         check_choice("pooling", pooling, get_args(Pooling))
+        check_count("num_classes", num_classes, example=10)
         if not isinstance(source, str) and (pretrained or "model_type" not in source):
             raise ValueError(
                 f"source holds {', '.join(source) or 'nothing'}: the content of a config.json "
@@ -187,6 +188,7 @@ class TransformersModel(DeferredModel):
     def _check_arguments(self) -> None:
         layers = self.net.config.num_hidden_layers
         for layer in self.layers:
+            check_count("layers", layer, None)
             if not -layers - 1 <= layer <= layers:
                 raise ValueError(
                     f"layers={list(self.layers)}, but {self._name!r} has {layers} layers: "

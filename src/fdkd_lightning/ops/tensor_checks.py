@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
@@ -31,6 +31,27 @@ def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
         raise ValueError(f"{name} has dtype {x.dtype}: give floating-point values {shape}")
     if x.ndim not in ndims if ndims else not x.ndim:
         raise ValueError(f"{name} has shape {list(x.shape)}: give {shape}")
+
+
+def check_module(name: str, model: Any) -> None:
+    """Raise unless the value is a network.
+
+    Args:
+        name: Name of the argument, for the error.
+        model: The value.
+
+    Raises:
+        TypeError: If it is no ``torch.nn.Module``.
+
+    Example:
+        >>> check_module("model", "resnet18")
+        Traceback (most recent call last):
+        TypeError: model='resnet18' is of type str: give a torch.nn.Module
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"{name}={model!r:.60} is of type {type(model).__name__}: give a torch.nn.Module"
+        )
 
 
 def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> None:

@@ -37,7 +37,10 @@ def study(args: Sequence[str]) -> Path:
             result. Runs that failed beside others are listed in the results, and by the report.
     """
     parser = ArgumentParser(
-        "fdkd study", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
+        "fdkd study",
+        description=DESCRIPTION,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", help="YAML file that describes the study")
     parser.add_argument(
@@ -49,6 +52,11 @@ def study(args: Sequence[str]) -> Path:
         help="address of a Dask scheduler; its workers (--nthreads 1) share folder and data",
     )
     parsed, overrides = parser.parse_known_args(args)
+    for option in overrides:
+        name = option.partition("=")[0]
+        meant = [own for own in ("--report", "--scheduler") if own.startswith(name)]
+        if len(name) > 2 and meant:
+            parser.error(f"there is no {name}: did you mean {meant[0]}?")
     if (parsed.file is None) == (parsed.report is None):
         parser.error("give the file of a study, or --report and the folder of a finished study")
     failures: dict[str, str] = {}

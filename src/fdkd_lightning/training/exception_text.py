@@ -5,7 +5,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from fdkd_lightning.ops.atomic_write import DISK
 from fdkd_lightning.training.config_source import find_number, find_setting, find_value
+
+FULL = ": make room on the disks of the run's and the temporary folder, and run again"
+"""Remedy for an error of a disk that names no file, as of loggers."""
 
 MOST_LINES = 5
 WIDEST = 400
@@ -29,6 +33,8 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
         given: The arguments of the command line.
     """
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if isinstance(error, OSError) and error.errno in DISK and "cannot write" not in message:
+        message += f"{FULL} (resume a fit with --ckpt_path=last)"
     frames = traceback.extract_tb(error.__traceback__)
     lines = with_place(message, given).splitlines()
     if not message or (frames and not _is_ours(frames[-1].filename)):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from fdkd_lightning.ops.checks import check_count, check_range
 
@@ -32,18 +32,35 @@ def scheduler_config(scheduler: Any, trainer: Trainer) -> dict[str, Any]:
 def stepping_interval(scheduler: Any, trainer: Trainer) -> Literal["step", "epoch"]:
     """Return whether a scheduler is stepped after each batch or after each epoch.
 
-    After each epoch, except for a ``OneCycleLR`` whose cycle is as long as training in steps.
+    After each epoch, except for the two that torch documents to be stepped after each batch: a
+    ``CyclicLR``, and a ``OneCycleLR`` whose cycle is as long as training in steps.
 
     Args:
         scheduler: The scheduler.
         trainer: The trainer of the fit that begins.
 
     Raises:
-        ValueError: If the cycle is as long as training neither in steps nor in epochs.
+        ValueError: If the one cycle is as long as training neither in steps nor in epochs, half a
+            cycle of a ``CyclicLR`` is longer than training, or a scheduler of several holds one.
     """
-    if not isinstance(scheduler, OneCycleLR):
+    for part in getattr(scheduler, "_schedulers", ()):  # of SequentialLR and ChainedScheduler
+        if isinstance(part, CyclicLR | OneCycleLR):
+            raise ValueError(
+                f"{type(scheduler).__name__} holds a {type(part).__name__}, which is stepped after "
+                "each batch, but would be stepped after each epoch: use it alone, or write the "
+                "schedule as a LambdaLR of epochs"
+            )
+    if not isinstance(scheduler, CyclicLR | OneCycleLR):
         return "epoch"
     steps, epochs = trainer.estimated_stepping_batches, trainer.max_epochs
+    if isinstance(scheduler, CyclicLR):
+        rising = round(scheduler.total_size * scheduler.step_ratio)
+        if rising > steps:
+            raise ValueError(
+                f"CyclicLR has step_size_up={rising}, but training has {steps} steps in {epochs} "
+                f"epochs, of which max_lr is never reached: set step_size_up to at most {steps}"
+            )
+        return "step"
     if scheduler.total_steps in (steps, epochs):
         return "step" if scheduler.total_steps == steps else "epoch"
     raise ValueError(

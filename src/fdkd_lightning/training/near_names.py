@@ -25,11 +25,15 @@ def near(name: str, known: Collection[str]) -> str:
     Example:
         >>> near("treshold", ["threshold", "norm"]), near("x", ["threshold", "norm"])
         ('did you mean threshold?', 'choose one of threshold, norm')
+        >>> near("over", ["overwrite", "trainer"])
+        'did you mean overwrite?'
     """
     found = difflib.get_close_matches(name, known, cutoff=0.7)
     if not found:
         lower = {candidate.lower(): candidate for candidate in known}
         found = [lower[x] for x in difflib.get_close_matches(name.lower(), lower, cutoff=0.7)]
+    if not found and len(name) > 1:
+        found = [candidate for candidate in known if candidate.startswith(name)][:3]
     if found:
         return f"did you mean {' or '.join(found)}?"
     return f"choose one of {', '.join(known)}" if 0 < len(known) <= 20 else ""

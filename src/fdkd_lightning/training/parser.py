@@ -34,10 +34,12 @@ class RunHelpFormatter(DefaultHelpFormatter):
 
 
 class RunParser(LightningArgumentParser):
-    """LightningCLI's parser with :class:`RunHelpFormatter` and errors for renamed arguments."""
+    """LightningCLI's parser with :class:`RunHelpFormatter`, our errors and no abbreviations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", RunHelpFormatter)
+        # --over would mean --overwrite, until another argument begins like that.
+        kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
     given: Sequence[str] = ()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.training.first_batch import FirstBatch
+from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 KEPT = "fdkd_first_batch"
@@ -70,26 +71,6 @@ def probe(model: nn.Module, x: Any) -> Output:
         # A submodule created by this first forward pass gets the model's mode.
         for module in model.modules():
             module.training = modes.get(module, modes[model])
-
-
-def run_network(model: nn.Module, x: Any) -> Any:
-    """Return what a network returns for an input.
-
-    Raises:
-        TypeError: If the input is a list of tensors of several sizes, and the network does not take
-            lists.
-    """
-    try:
-        return model(x)
-    except (TypeError, AttributeError) as error:
-        if not isinstance(x, list) or not all(isinstance(part, Tensor) for part in x):
-            raise
-        sizes = ", ".join(str([*part.shape]) for part in x[:3])
-        raise TypeError(
-            f"{type(model).__name__} does not take a list of {len(x)} tensors, of sizes {sizes}: "
-            "let the data cut or pad all samples to one size (a recipe's frames or duration), or "
-            f"use a network that takes lists ({type(error).__name__}: {error})"
-        ) from error
 
 
 def output_shapes(output: Output) -> dict[str, Any]:
@@ -193,14 +174,24 @@ def check_output(role: str, output: Output, may_mask: bool = False) -> None:
 
 
 def check_class_names(trainer: Trainer, classes: int) -> None:
-    """Warn if the model has another number of classes than the data module names."""
+    """Raise if the model has fewer classes than the data module names; warn if it has more.
+
+    Raises:
+        ValueError: If it has fewer: labels of the others could be neither learnt nor scored.
+    """
     names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    if names is not None and len(names) and len(names) != classes:
-        rank_zero_warn(
-            f"the model has num_classes={classes}, but the data names {len(names)} classes "
-            f"({', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}): set "
-            "num_classes to that of the data"
-        )
+    if names is None or not len(names) or len(names) == classes:
+        return
+    found = (
+        f"the model has num_classes={classes}, but the data names {len(names)} classes "
+        f"({', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}): "
+    )
+    if classes < len(names):
+        raise ValueError(f"{found}set num_classes={len(names)}, or name fewer classes in the data")
+    rank_zero_warn(
+        f"{found}no sample has the last {classes - len(names)}, and predicting them is always "
+        f"wrong; set num_classes={len(names)}"
+    )
 
 
 def check_target(target: Any, logits: Tensor) -> None:

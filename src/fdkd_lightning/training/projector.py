@@ -64,7 +64,7 @@ class Projector(nn.Module):
             ValueError: If features have another rank than 2 or 4.
         """
         for role, features in (("student", student), ("teacher", teacher)):
-            if features is not None:
+            if features is not None or role == "student":
                 _check(role, features)
         width = self._width(student, teacher)
         if str(width) not in self.linear:
@@ -75,6 +75,11 @@ class Projector(nn.Module):
         _check("student", student)
         if teacher is not None:
             _check("teacher", teacher)
+            if len(student) != len(teacher):
+                raise ValueError(
+                    f"student has shape {list(student.shape)}, teacher has shape "
+                    f"{list(teacher.shape)}: give features of the same samples"
+                )
         width = str(self._width(student, teacher))
         if width not in self.linear:
             raise RuntimeError(
@@ -95,8 +100,9 @@ class Projector(nn.Module):
         return int(next(iter(self.linear), student.shape[1]))
 
 
-def _check(role: str, features: Tensor) -> None:
+def _check(role: str, features: Tensor | None) -> None:
     check_tensor(f"features of the {role}", features, "[N, D, ...]")
+    assert features is not None
     if features.ndim not in (2, 4):
         raise ValueError(
             f"the {role}'s features have shape {list(features.shape)}: a projector takes "

@@ -11,6 +11,8 @@ from typing import IO, Any
 
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
+from fdkd_lightning.ops.atomic_write import naming
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -91,12 +93,17 @@ class RunLock:
                     "it, stop it, or choose another folder (--trainer.default_root_dir=...)"
                 )
             time.sleep(0.2)
-        file.truncate(0)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}")
-        file.flush()
         self._file = file
         _held.append(file)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        note = f"process {os.getpid()} on {socket.gethostname()} since {now}"
+        try:
+            with naming(path):
+                file.truncate(0)
+                os.write(file.fileno(), note.encode())
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Unlock the folder, if it is locked."""

@@ -102,6 +102,7 @@ class RunModule(CheckedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random generators' states until training starts."""
+        super().on_load_checkpoint(checkpoint)
         self._rng_states = checkpoint.get("rng_states")
 
     def _check_divergence(self) -> None:

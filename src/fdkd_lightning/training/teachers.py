@@ -10,7 +10,8 @@ from torch import nn
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
-from fdkd_lightning.training.probe import as_output, modality_input, run_network
+from fdkd_lightning.training.probe import as_output, modality_input
+from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import Batch, Output
 
 

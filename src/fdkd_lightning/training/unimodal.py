@@ -29,10 +29,10 @@ from fdkd_lightning.training.probe import (
     example_batch,
     modality_input,
     probe,
-    run_network,
 )
 from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.training.run_module import RunModule
+from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import Batch, Output
 
 
@@ -52,14 +52,12 @@ class UnimodalModule(RunModule):
     Args:
         model: A network that returns :class:`~fdkd_lightning.Output`.
         modality: Key of the network's input in the batch.
-        metrics: Name -> torchmetrics metric of (logits, target); None: accuracy and macro-F1, for
-            segmentation pixel accuracy, class accuracy and mean IoU. Set ``ignore_index: -100``
-            if evaluation data has unlabelled samples.
+        metrics: Name -> torchmetrics metric of (logits, target), with ``ignore_index: -100`` where
+            evaluation data has unlabelled samples; None: those of ``default_metrics``.
         optimizer: Makes the optimizer from the trainable parameters; default: the published SGD.
-        lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch (``OneCycleLR``
-            with the number of steps: after each); None: constant.
-        evaluation: Windows, scales and mirror images with which images are segmented in validation,
-            test and predict; None: the whole image at once.
+        lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch (``CyclicLR``, and
+            ``OneCycleLR`` with the number of steps: after each batch); None: constant.
+        evaluation: Windows, scales and mirror images in which images are evaluated; None: whole.
 
     Shape:
         - batch[modality]: [N, ...]
@@ -71,8 +69,9 @@ class UnimodalModule(RunModule):
         KeyError: If the batch lacks the modality.
         TypeError: If the model returns no ``Output``; on the first batch, if labels are not int64.
         FloatingPointError: Within an epoch, if outputs, loss or weights become NaN or infinite.
-        ValueError: On the first batch, if a label is not a class of the model, or the outputs are
-            not finite; if a ``PolyLR`` has no ``max_epochs`` and the trainer has none.
+        ValueError: On the first batch, if a label is not a class of the model, the data name more
+            classes than the model has, or the outputs are not finite; if a ``PolyLR`` has no
+            ``max_epochs`` and the trainer has none.
 
     Example:
         >>> from fdkd_lightning.models.resnet import ResNet
@@ -115,7 +114,6 @@ class UnimodalModule(RunModule):
         if self.val_metrics is None and stage != "predict":
             x = modality_input(example_batch(self.trainer), self.modality)
             logits = probe(self.model, x).logits
-            check_class_names(self.trainer, logits.shape[1])
             self._set_metrics(default_metrics(logits.shape[1], per_pixel=logits.ndim > 2))
         if stage == "fit":
             self._size_parts()
@@ -186,8 +184,8 @@ class UnimodalModule(RunModule):
         if self.evaluation is None:
             output = self._run(batch)
         else:
-            output = self.evaluation(self, modality_input(batch, self.modality))
-            output = output._replace(index=batch.get("index"))
+            x = modality_input(batch, self.modality)
+            output = self.evaluation(self, x)._replace(index=batch.get("index"))
         present = present_mask(batch, self.modality)
         if present is None:
             return output
@@ -209,7 +207,7 @@ class UnimodalModule(RunModule):
         target = batch_target(batch) if output.label is None else output.label
         if len(target):
             if self._is_first(stage):
-                check_target(target, output.logits)
+                self._check_labels(target, output.logits)
             loss.update(output.logits, target)
         size = batch["label"].shape[0]
         # Logged without labels too: all ranks compute the metrics together.
@@ -235,7 +233,11 @@ class UnimodalModule(RunModule):
             if self._is_first(f"train {role}"):
                 check_output(role, output, may_mask=True)
         if self._is_first("train"):
-            check_target(batch_target(batch), student.logits)
+            self._check_labels(batch_target(batch), student.logits)
+
+    def _check_labels(self, target: Any, logits: Tensor) -> None:
+        check_class_names(self.trainer, logits.shape[1])
+        check_target(target, logits)
 
     def _is_first(self, stage: str) -> bool:
         """Return whether to check values now: once a run, since each check costs a sync."""

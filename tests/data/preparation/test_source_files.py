@@ -42,3 +42,36 @@ def test_files_outside_are_marked(tmp_path: Path) -> None:
     fault = files.find("loop").fault
     assert fault is not None
     assert fault.status == "unreadable"
+
+
+def test_a_link_among_frames_to_outside_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "root" / "clip").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(b"1")
+    (tmp_path / "root" / "0.jpg").write_bytes(b"1")
+    (tmp_path / "root" / "clip" / "0.jpg").symlink_to("../0.jpg")
+    assert not SourceFiles(tmp_path / "root").find("clip").outside
+    (tmp_path / "root" / "clip" / "1.jpg").symlink_to(tmp_path / "secret.jpg")
+    assert SourceFiles(tmp_path / "root").find("clip").outside == str(tmp_path / "secret.jpg")
+    followed = SourceFiles(tmp_path / "root", follow_links=True).find("clip")
+    assert followed.version
+    assert not followed.outside
+
+
+def test_frames_are_compared_by_content(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    frame = tmp_path / "clip" / "0.jpg"
+    frame.write_bytes(b"1")
+    os.utime(frame, ns=(1, 1))
+
+    def versions() -> list[str]:
+        return [SourceFiles(tmp_path, kind).find("clip").version for kind in ("time", "content")]
+
+    first = versions()
+    os.utime(frame, ns=(1, 2))
+    later = versions()
+    assert later[0] != first[0]
+    assert later[1] == first[1]
+    frame.write_bytes(b"2")
+    os.utime(frame, ns=(1, 2))
+    assert versions()[0] == later[0]
+    assert versions()[1] != first[1]

@@ -1,9 +1,13 @@
 """Find files below a folder, and check that paths stay there."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+SUSPICIOUS = re.compile(r"^/|\.\.|[:\\\0]")
+"""What a path that leaves its folder contains."""
 
 
 def within(root: Path, name: str, follow_links: bool = False) -> Path:
@@ -134,7 +138,7 @@ def leaves_folder(path: str) -> bool:
         >>> leaves_folder("a/b.wav"), leaves_folder("../b.wav"), leaves_folder("/b.wav")
         (False, True, True)
     """
-    if not any(mark in path for mark in ("..", ":", "\\", "\0")) and path[:1] != "/":
+    if SUSPICIOUS.search(path) is None:
         return False  # nearly all; the rest takes a hundred times as long
     windows = PureWindowsPath(path)
     absolute = PurePosixPath(path).is_absolute() or bool(windows.anchor)

@@ -126,6 +126,7 @@ def read_rows(
     folder: Path,
     recipes: Mapping[str, Recipe],
     follow_links: bool = False,
+    compare: Compare = "time",
 ) -> list[Row]:
     """Read the manifest of samples; without one, find what a prepared folder holds of them.
 
@@ -135,6 +136,7 @@ def read_rows(
         folder: Prepared folder, also of more modalities or samples.
         recipes: Modality -> recipe.
         follow_links: Allow links to files outside of the root.
+        compare: What distinguishes versions of a source file.
 
     Raises:
         FileNotFoundError: If there is no manifest, and files are yet to be decoded.
@@ -143,7 +145,7 @@ def read_rows(
     manifest = folder / manifest_name(samples, recipes)
     if folder.is_dir() and not manifest.exists():
         media = {name: r for name, r in recipes.items() if isinstance(r, MediaRecipe)}
-        survey = Survey(samples, folder, media, SourceFiles(root, follow_links=follow_links))
+        survey = Survey(samples, folder, media, SourceFiles(root, compare, follow_links))
         rows = _rows(survey, recipes, survey.failures)
         if not survey.pending and any(row.sources for row in rows):
             return rows

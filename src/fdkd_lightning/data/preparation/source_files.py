@@ -5,13 +5,17 @@ import hashlib
 import os
 import stat
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fdkd_lightning.data.preparation.media_error import MediaError
 
 Compare = Literal["time", "content"]
-"""Attribute that distinguishes versions of a file: size and modification time, or a hash."""
+"""Attribute that distinguishes versions of a file: size and modification time, or a hash.
+
+A folder of frames has those of all its files.
+"""
 
 ABSENT = MediaError("missing", "there is no such file")
 
@@ -48,7 +52,7 @@ class SourceFiles:
         self.compare = compare
         self.follow_links = follow_links
         self.found: dict[str, SourceFile] = {}
-        self.real_root = os.path.realpath(root)
+        self.inside = os.path.realpath(root).rstrip("/") + "/"
         self.real_folder = lru_cache(4096)(os.path.realpath)
 
     def find(self, name: str) -> SourceFile:
@@ -73,29 +77,35 @@ class SourceFiles:
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
             fault = ABSENT if missing else MediaError("unreadable", f"{error.strerror}")
             return SourceFile("", fault, self._outside(real))
-        version: object = (status.st_size, status.st_mtime_ns)
         outside = self._outside(real)
-        if stat.S_ISDIR(status.st_mode) and not outside:
-            try:
-                version = _frames(path)
-            except OSError as error:
-                return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
-        if self.compare == "content" and stat.S_ISREG(status.st_mode) and not outside:
-            try:
-                with open(path, "rb") as file:
-                    version = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
+        version: object = ""
+        try:
+            if stat.S_ISDIR(status.st_mode) and not outside:
+                version, outside = self._frames(path)
+            elif not outside:
+                version = self._version(path, status)
+        except OSError as error:
+            return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
         return SourceFile(hashlib.sha256(repr(version).encode()).hexdigest()[:12], None, outside)
+
+    def _version(self, path: str, status: os.stat_result) -> tuple[int | str, ...]:
+        if self.compare == "content" and stat.S_ISREG(status.st_mode):
+            with open(path, "rb") as file:
+                return (hashlib.file_digest(file, "sha256").hexdigest(),)
+        return status.st_size, status.st_mtime_ns
+
+    def _frames(self, folder: str) -> tuple[list[tuple[int | str, ...]], str]:
+        """Return name and version of each file of a folder of frames, and where a link leads."""
+        files: list[tuple[int | str, ...]] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and (outside := self._outside(os.path.realpath(entry.path))):
+                    return [], outside
+                files.append((entry.name, *self._version(entry.path, entry.stat())))
+        # The names alone sort: no two are equal.
+        return sorted(files, key=itemgetter(0)), ""
 
     def _outside(self, real: str) -> str:
         if self.follow_links:
             return ""
-        return "" if real.startswith(self.real_root.rstrip("/") + "/") else real
-
-
-def _frames(folder: str) -> list[tuple[str, int, int]]:
-    """Return name, size and modification time of each file of a folder of frames."""
-    with os.scandir(folder) as entries:
-        files = [(entry.name, entry.stat()) for entry in entries]
-    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in files)
+        return "" if real.startswith(self.inside) else real

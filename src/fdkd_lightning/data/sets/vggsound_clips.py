@@ -91,7 +91,7 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
                 f"{'id,start,label,split' if split is None else 'id,start,label'}, "
                 f"got {','.join(cells)[:80]!r}"
             )
-        video, start, label = (cell.strip() for cell in cells[:3])
+        video, start, label = cells[0].strip(), cells[1].strip(), cells[2].strip()
         if not (start.isascii() and start.isdigit() and len(start) < 10):
             raise ValueError(
                 f"{path.parent / place}: start {start[:80]!r} is not a whole number of seconds "

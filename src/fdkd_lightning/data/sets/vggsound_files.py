@@ -22,6 +22,8 @@ FRAMES = (
 )
 """Folders of a folder of frames for each clip: those of OGM-GE, C2KD and later work."""
 
+FRAME_PATHS = tuple(f"{folder}/" for folder in FRAMES)
+
 SOUNDS = (
     *("audio", f"{UNSTRIPPED}/audio"),
     *("train-audios/train-set", "test-audios/test-set"),
@@ -56,7 +58,7 @@ class ClipFiles(NamedTuple):
             return self.sounds.get((video, start), default)
         path = self.video(video, start)
         # Frames have no sound.
-        return default if path.startswith(tuple(f"{folder}/" for folder in FRAMES)) else path
+        return default if path.startswith(FRAME_PATHS) else path
 
 
 def find_files(root: Path) -> ClipFiles:

@@ -1,6 +1,7 @@
 """Recipe of label maps, which hold a class for each pixel."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +61,8 @@ class LabelMapRecipe(SceneRecipe):
         mirror: bool = True,
     ) -> None:
         super().__init__(size, scales, crop, mirror)
+        if not isinstance(classes, Sequence):
+            raise TypeError(f"classes={classes!r:.60} must be a list of classes, as (-100, 0, 1)")
         for value in classes:
             check_count("classes", value, None, example=0)
         wrong = [c for c in classes if not (0 <= c < VOID or c == IGNORE_INDEX)]
