@@ -124,7 +124,8 @@ def hold(file: IO[Any]) -> None:
     """Mark a file as being written, until it is closed or its process ends."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may hold it for the moment in which it asks whether it is held.
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
 
 
 def is_held(path: Path) -> bool:
