@@ -1,7 +1,6 @@
 """VGGSound: ten-second clips from YouTube with a visible source of the sound."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 
 from torch import nn
@@ -104,7 +103,6 @@ class VGGSound(PairedDataModule):
         faults = faults_of(clips)
         files = find_files(self.root)
         samples: dict[str, Sample] = {}
-        lists = f"{self.root / ''}{os.sep}"
         for clip in clips:
             place = (clip.video, clip.start)
             sample = Sample(
@@ -113,7 +111,7 @@ class VGGSound(PairedDataModule):
                 clip.label,
                 {"audio": files.sound(*place), "visual": files.video(*place)},
                 group=clip.video,
-                where=f"{lists}{clip.place}",
+                where=f"{self.lists / clip.place}",
                 fault=faults.get(clip.place, ""),
             )
             if sample.id in samples:  # a repeated clip, which has a fault
