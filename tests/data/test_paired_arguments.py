@@ -33,3 +33,9 @@ def test_the_bounds_are_allowed() -> None:
 def test_a_number_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name}={value} must be"):
         check_arguments(**VALID | {name: value})
+
+
+@pytest.mark.parametrize("name", ["labelled", "split_seed", "prepare_workers"])
+def test_a_count_is_a_whole_number(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}=2.5 must be a whole number"):
+        check_arguments(**VALID | {name: 2.5})

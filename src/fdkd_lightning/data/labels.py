@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fdkd_lightning.data.preparation.manifest_file import Row
 from fdkd_lightning.data.preparation.sample import LABEL_MAP
 from fdkd_lightning.data.sampling import stratified_order
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX
 
 
@@ -71,7 +71,7 @@ def keep_labels(label: NDArray[np.int64], labelled: int, seed: int) -> NDArray[n
         3
     """
     has_label = np.flatnonzero(label != IGNORE_INDEX)
-    check_range("labelled", labelled, 1, len(has_label))
+    check_count("labelled", labelled, 1, len(has_label))
     kept = np.full_like(label, IGNORE_INDEX)
     positions = has_label[stratified_order(label[has_label], seed)[:labelled]]
     kept[positions] = label[positions]

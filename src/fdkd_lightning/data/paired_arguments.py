@@ -1,6 +1,6 @@
 """Checks of the arguments of data modules whose samples are files."""
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range
 
 
 def check_arguments(
@@ -26,10 +26,10 @@ def check_arguments(
         >>> check_arguments(None, 0.1, 0, None, min_coverage=0.9)
     """
     if labelled is not None:
-        check_range("labelled", labelled, 1)
+        check_count("labelled", labelled)
     if val_fraction is not None:
         check_range("val_fraction", val_fraction, above=0, below=1)
-    check_range("split_seed", split_seed, 0)
+    check_count("split_seed", split_seed, 0)
     if prepare_workers is not None:
-        check_range("prepare_workers", prepare_workers, 0)
+        check_count("prepare_workers", prepare_workers, 0)
     check_range("min_coverage", min_coverage, 0, 1)

@@ -14,7 +14,7 @@ from fdkd_lightning.data.preparation.display import WHITE
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.mono_resampler import MonoResampler
 from fdkd_lightning.data.preparation.video_frame import to_image, upright_step
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count, check_range
 
 CLOCK = 2e-3
 """Seconds by which the time of a frame may be off: streams round it, often to milliseconds."""
@@ -153,7 +153,7 @@ def read_frames(
     if fps is not None:
         check_range("fps", fps, above=0)
     if count is not None:
-        check_range("count", count, 1, MOST_FRAMES)
+        check_count("count", count, 1, MOST_FRAMES)
     first, last = _segment(start, duration)
     path = Path(path)
     size: tuple[int, int] | None = None
