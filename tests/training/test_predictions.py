@@ -78,8 +78,11 @@ def test_classes_have_the_names_of_the_data_module(tmp_path: Path) -> None:
     assert [row["class"] for row in rows] == ["cat", "dog", "fish", "dog"]
 
 
-def test_without_names_classes_are_numbers(tmp_path: Path) -> None:
-    predict(tmp_path, loader())
+@pytest.mark.parametrize("has_data_module", [False, True])
+def test_without_names_classes_are_numbers(tmp_path: Path, has_data_module: bool) -> None:
+    data = Pets(batch_size=3)
+    data.class_names = None  # type: ignore[assignment]
+    predict(tmp_path, data if has_data_module else loader())
     rows = read(tmp_path / "predictions.csv")
     assert list(rows[0]) == ["index", "class", "0", "1", "2"]
     assert [row["class"] for row in rows] == ["0", "1", "2", "1"]

@@ -18,7 +18,7 @@ from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.first_batch import FirstBatch
-from fdkd_lightning.training.probe import modality_input
+from fdkd_lightning.training.probe import class_names_of, modality_input
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 ALL = ",".join(FORMATS)
@@ -79,7 +79,7 @@ class Exporter(Trainer):
             checked,
             network=_network(self.config["model"]),
             transform=transform,
-            class_names=getattr(datamodule, "class_names", ()),
+            class_names=class_names_of(datamodule),
             meaning=meaning,
             facts=facts,
         )

@@ -17,6 +17,7 @@ from torch import Tensor
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.training.missing_modality import present_mask
+from fdkd_lightning.training.probe import class_names_of
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
@@ -127,7 +128,7 @@ class PredictionTable(BasePredictionWriter):
 
 def _class_names(trainer: Trainer, classes: int) -> list[str]:
     """Return the data module's class names if their number fits, else the class numbers."""
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
+    names = class_names_of(getattr(trainer, "datamodule", None))
     return [str(name) for name in (names if len(names) == classes else range(classes))]
 
 

@@ -1,7 +1,7 @@
 """Output sizes measured before training, and checks that models and data fit together."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -192,10 +192,16 @@ def check_output(role: str, output: Output, may_mask: bool = False) -> None:
             )
 
 
+def class_names_of(data: Any) -> Sequence[Any]:
+    """Return the class names of a data module; none if it has no such attribute, or None."""
+    names: Sequence[Any] | None = getattr(data, "class_names", None)
+    return () if names is None else names
+
+
 def check_class_names(trainer: Trainer, classes: int) -> None:
     """Warn if the model has another number of classes than the data module names."""
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    if names is not None and len(names) and len(names) != classes:
+    names = class_names_of(getattr(trainer, "datamodule", None))
+    if len(names) and len(names) != classes:
         rank_zero_warn(
             f"the model has num_classes={classes}, but the data names {len(names)} classes "
             f"({', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}): set "
