@@ -1,6 +1,5 @@
 """Networks of timm for images, frames and spectrograms."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_fra
 from fdkd_lightning.models.pretrained import DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.near_names import did_you_mean
 from fdkd_lightning.types import Output
 
 
@@ -118,11 +118,10 @@ class TimmModel(DeferredModel):
 
     def _create(self, pretrained: bool) -> Any:
         if ":" not in self.name and not timm.is_model(self.name):
-            near = difflib.get_close_matches(self.name, timm.list_models(), n=3)
+            meant = did_you_mean(self.name, timm.list_models())
             raise ValueError(
-                f"timm has no network name={self.name!r}"
-                + (f": do you mean {' or '.join(near)}?" if near else "")
-                + " (timm.list_models('*vit*') lists them)"
+                f"timm has no network name={self.name!r}: {meant or 'choose another'} "
+                "(timm.list_models('*vit*') lists them)"
             )
         return timm.create_model(
             self.name, pretrained, num_classes=self.num_classes, in_chans=self.in_chans

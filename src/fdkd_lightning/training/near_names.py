@@ -6,6 +6,8 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+from fdkd_lightning.ops.near_names import did_you_mean
+
 PACKAGES = ("fdkd_lightning", "lightning", "torch", "torchmetrics", "torchvision", "timm")
 
 NAMESPACES = (
@@ -26,13 +28,8 @@ def near(name: str, known: Collection[str]) -> str:
         >>> near("treshold", ["threshold", "norm"]), near("x", ["threshold", "norm"])
         ('did you mean threshold?', 'choose one of threshold, norm')
     """
-    found = difflib.get_close_matches(name, known, cutoff=0.7)
-    if not found:
-        lower = {candidate.lower(): candidate for candidate in known}
-        found = [lower[x] for x in difflib.get_close_matches(name.lower(), lower, cutoff=0.7)]
-    if found:
-        return f"did you mean {' or '.join(found)}?"
-    return f"choose one of {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    few = f"choose one of {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    return did_you_mean(name, known) or few
 
 
 def argument_names(class_path: str) -> list[str]:
