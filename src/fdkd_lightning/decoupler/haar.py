@@ -50,8 +50,7 @@ class HaarDecoupler(Decoupler):
 
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
-        check_count("levels", levels)
-        check_count("levels", levels, None, MOST_LEVELS)
+        check_count("levels", levels, 1, MOST_LEVELS)
         check_flags(keep_dc=keep_dc)
         self.levels = levels
         self.keep_dc = keep_dc

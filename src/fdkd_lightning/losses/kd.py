@@ -2,10 +2,7 @@
 
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    DistillationLoss,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.types import Output

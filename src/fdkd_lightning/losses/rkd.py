@@ -36,7 +36,6 @@ def rkd_loss(student: Tensor, teacher: Tensor, squared: bool = False) -> tuple[T
     Args:
         student: The student's features.
         teacher: The teacher's features; they get no gradient.
-
         squared: Compare squared distances, ``pdist(squared=True)`` of the official code; d is then
             the squared distance, at least 1e-12, and mu its mean.
 

@@ -14,8 +14,6 @@ from fdkd_lightning.ops.tensor_checks import check_on_cpu, check_tensor
 Reduction = Literal["none", "mean", "class_mean"]
 """One value per sample and pixel; their mean; their mean divided by the number of classes."""
 
-CLASSES_REMEDY = "teacher and student must be trained on the same classes"
-
 
 def softened_kl(
     student: Tensor, teacher: Tensor, temperature: float = 1.0, reduction: Reduction = "mean"
@@ -124,7 +122,7 @@ def check_logits(student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:
         raise ValueError(
             f"the student's logits have shape {list(student.shape)}, "
-            f"the teacher's {list(teacher.shape)}: {CLASSES_REMEDY}"
+            f"the teacher's {list(teacher.shape)}: train both on the same classes"
         )
     if not student.shape[1]:
         raise ValueError(f"logits of shape {list(student.shape)} have no class: give at least one")
