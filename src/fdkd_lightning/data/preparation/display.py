@@ -97,13 +97,19 @@ def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Imag
     """Convert an image to RGB, in front of a background where it is transparent.
 
     Args:
-        image: Image of any mode with 8 bits per channel.
+        image: The image.
         background: Red, green and blue from 0 to 255.
+
+    Raises:
+        MediaError: If it has more than 8 bits per channel.
 
     Example:
         >>> flatten(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
         (255, 255, 255)
     """
+    if image.mode.startswith(("I", "F")):
+        # Pillow would clip these values at 255.
+        raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     image = image if image.mode == "RGBA" else image.convert("RGBA")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -102,6 +103,22 @@ def check_samples(
                     f"{sample.where}: {modality} {path!r} leaves the root: paths must be "
                     "relative to it, without '..'"
                 )
+
+
+def with_own_ids(samples: Iterable[Sample]) -> list[Sample]:
+    """Append file and line to the ids of repeated rows, which have a fault.
+
+    Example:
+        >>> row = Sample("a", "train", "", {}, where="lists/t.csv, line 2")
+        >>> [sample.id for sample in with_own_ids([row, row])]
+        ['a', 'a, t.csv, line 2']
+    """
+    found: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.id in found:
+            sample = sample._replace(id=f"{sample.id}, {PurePath(sample.where).name}")
+        found[sample.id] = sample
+    return list(found.values())
 
 
 def classes_of(samples: Iterable[Sample]) -> tuple[str, ...]:
