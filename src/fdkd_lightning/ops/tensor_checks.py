@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fdkd_lightning.types import IGNORE_INDEX
+
 
 def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
     """Raise unless the value is a real floating-point tensor of an allowed number of dimensions.
@@ -80,13 +82,15 @@ def check_classes(name: str, labels: Tensor, classes: int) -> None:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
         Traceback (most recent call last):
-        ValueError: target holds the class 3, but there are 3 classes (0..2; -100: no label)
+        ValueError: target ranges from 0 to 3, but the model has num_classes=3 (0..2; -100: no \
+label): set num_classes to that of the data
     """
-    wrong = labels[(labels != -100) & ((labels < 0) | (labels >= classes))]
-    if wrong.numel():
+    found = labels[labels != IGNORE_INDEX]
+    if found.numel() and (found.min() < 0 or found.max() >= classes):
         raise ValueError(
-            f"{name} holds the class {int(wrong[0])}, but there are {classes} classes "
-            f"(0..{classes - 1}; -100: no label)"
+            f"{name} ranges from {int(found.min())} to {int(found.max())}, but the model has "
+            f"num_classes={classes} (0..{classes - 1}; -100: no label): set num_classes to that "
+            "of the data"
         )
 
 

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
+from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.find_checkpoint import find_checkpoint
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
@@ -161,9 +162,8 @@ class FDKDCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, KeyError, OSError, MisconfigurationException) as error:
-            message = error.args[0] if isinstance(error, KeyError) else error
             # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
-            self.parser.error(f"{message}", error)
+            self.parser.error(message_of(error), error)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard unless the configuration says otherwise."""

@@ -28,7 +28,7 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
         error: The exception.
         given: The arguments of the command line.
     """
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    message = message_of(error)
     frames = traceback.extract_tb(error.__traceback__)
     lines = with_place(message, given).splitlines()
     if not message or (frames and not _is_ours(frames[-1].filename)):
@@ -37,6 +37,11 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
             last = frames[-1]
             lines.append(f"  raised in {last.filename}, line {last.lineno}, in {last.name}")
     return clip("\n".join(lines), most=MOST_LINES - 2) + "\n  add --debug for the traceback"
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message, that of a KeyError without quotation marks."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def with_place(message: str, given: Sequence[str]) -> str:

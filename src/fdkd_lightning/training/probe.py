@@ -11,8 +11,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
 from fdkd_lightning.training.first_batch import FirstBatch
-from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+from fdkd_lightning.types import Batch, Output
 
 KEPT = "fdkd_first_batch"
 """Attribute of the trainer's source of data while the first batch is kept."""
@@ -117,22 +118,6 @@ def modality_input(batch: Batch, modality: str) -> Any:
         KeyError: If the batch has no such entry; the message lists its modalities.
         TypeError: If the batch is no dict.
     """
-    check_mapping(batch)
-    if modality not in batch:
-        have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
-        raise KeyError(
-            f"the batch holds no modality {modality!r}, only: {have}. "
-            "Name one of these in the model, or add it to the data's `modalities`"
-        )
-    return batch[modality]
-
-
-def check_mapping(batch: Any) -> None:
-    """Raise if a batch is not a dict, whose keys name the modalities.
-
-    Raises:
-        TypeError: If it is a tuple, a list or of another type.
-    """
     if not isinstance(batch, Mapping):
         raise TypeError(
             f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule "
@@ -140,6 +125,13 @@ def check_mapping(batch: Any) -> None:
             "one, or use DistillationCallback, whose keys (target=1, student_input=0) name entries "
             "of tuples"
         )
+    if modality not in batch:
+        have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
+        raise KeyError(
+            f"the batch holds no modality {modality!r}, only: {have}. "
+            "Name one of these in the model, or add it to the data's `modalities`"
+        )
+    return batch[modality]
 
 
 def batch_target(batch: Batch) -> Tensor:
@@ -224,19 +216,6 @@ def check_target(target: Any, logits: Tensor) -> None:
         TypeError: If the target is not an int64 tensor.
         ValueError: If its shape does not fit the logits, or a label is out of range.
     """
-    if not isinstance(target, Tensor) or target.dtype != torch.int64:
-        kind = target.dtype if isinstance(target, Tensor) else type(target).__name__
-        raise TypeError(f"the batch's 'label' is {kind}: it must be an int64 tensor of classes")
-    if target.shape != logits.shape[:1] + logits.shape[2:]:
-        raise ValueError(
-            f"the batch's 'label' has shape {list(target.shape)}, which does not fit logits of "
-            f"shape {list(logits.shape)}: one class per sample (and pixel) is needed"
-        )
-    classes = logits.shape[1]
-    labels = target[target != IGNORE_INDEX]
-    if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise ValueError(
-            f"the batch's labels range from {int(labels.min())} to {int(labels.max())}, but the "
-            f"model has num_classes={classes} (0..{classes - 1}; -100 means no label): "
-            "set num_classes to that of the data"
-        )
+    size = logits.shape[:1] + logits.shape[2:]
+    check_labels("the batch's 'label'", target, size, f"logits of shape {list(logits.shape)}")
+    check_classes("the batch's 'label'", target, logits.shape[1])

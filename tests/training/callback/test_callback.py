@@ -899,7 +899,9 @@ def test_labels_that_are_no_classes_are_an_error(tmp_path: Path) -> None:
             return self(batch["image"]).square().mean()
 
     data = DataLoader([{**Samples()[i], "label": 3 + i} for i in range(4)], 4)
-    with pytest.raises(ValueError, match="labels range from 3 to 6, but the model has num_classes"):
+    with pytest.raises(
+        ValueError, match="'label' ranges from 3 to 6, but the model has num_classes"
+    ):
         trainer(tmp_path, callback()).fit(Doubled(), data)
 
 
