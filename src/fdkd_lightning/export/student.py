@@ -120,8 +120,7 @@ def export_student(
         written = _write(student, new, formats, facts)
         for path in folder.iterdir() if folder.exists() else ():
             if path.name not in FILES:
-                copy = shutil.copytree if path.is_dir() else shutil.copy2
-                copy(path, new / path.name)
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, new / path.name)
     return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 
@@ -171,7 +170,7 @@ def _write(
     weights.write_config(student.config, folder)
     written = []
     if {"safetensors", "hub"} & {*formats}:
-        path = weights.write_weights(student, folder)
+        path = weights.save_weights(student.network, folder / weights.WEIGHTS)
         written.append(_compared("safetensors", path, student, _load(student, folder)))
     written += graphs
     if "hub" in formats:

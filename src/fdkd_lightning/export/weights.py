@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
-from fdkd_lightning.export.base import ExportError, Student
+from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
 from fdkd_lightning.models.weight_checks import check_weights
@@ -23,11 +23,6 @@ DIGEST = "sha256"
 """Key of the hash of names and weights in the file's metadata."""
 GIVE_A_FOLDER = "give a folder that fdkd export wrote with the format safetensors or hub"
 EXPORT_AGAIN = "export the student again, or copy the file again"
-
-
-def write_weights(student: Student, folder: Path) -> Path:
-    """Write the weights under the names of the network's state dict; return the file's path."""
-    return save_weights(student.network, folder / WEIGHTS)
 
 
 def save_weights(network: nn.Module, path: Path) -> Path:

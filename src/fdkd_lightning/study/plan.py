@@ -232,6 +232,11 @@ def method_runs(study: Study) -> list[Run]:
     return runs
 
 
+def all_runs(study: Study) -> list[Run]:
+    """List the runs of the teachers, then those of the methods."""
+    return [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
+
+
 def _grid(tune: dict[str, list[Any]]) -> Iterator[tuple[str, ...]]:
     return itertools.product(*([f"{k}={v}" for v in values] for k, values in tune.items()))
 

@@ -14,7 +14,7 @@ import yaml
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result, read_result
-from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
+from fdkd_lightning.study.plan import Run, Study, all_runs, is_config
 from fdkd_lightning.training.provenance import package_versions
 from fdkd_lightning.training.redaction import redact
 
@@ -48,18 +48,12 @@ class Row:
 
 def collect(study: Study) -> list[Row]:
     """Collect the rows of the runs that have a result, the teachers' first."""
-    folder = study.folder / "runs"
-    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
     # Method and column -> tuning setting -> validation metric of each seed.
     validation: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    results = []
-    for run in runs:
-        result = read_result(run, folder, study.metric)
-        if result is None:
-            continue
-        results.append((run, result))
+    results = _results(study)
+    for run, result in results:
         validation[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
     best = {
         # A setting that failed with some seeds comes after those that did not.
@@ -198,15 +192,20 @@ def _configs(paths: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def _results(study: Study) -> list[tuple[Run, Result]]:
+    found = (
+        (run, read_result(run, study.folder / "runs", study.metric)) for run in all_runs(study)
+    )
+    return [(run, result) for run, result in found if result is not None]
+
+
 def _key(run: Run) -> tuple[str, ...]:
     return run.method, run.direction, run.regime
 
 
 def _provenance(study: Study) -> dict[str, Any]:
-    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
-    paths = dict.fromkeys(arg for run in runs for arg in run.args if is_config(arg))
-    found = (read_result(run, study.folder / "runs", study.metric) for run in runs)
-    results = [result for result in found if result is not None]
+    paths = dict.fromkeys(arg for run in all_runs(study) for arg in run.args if is_config(arg))
+    results = [result for _, result in _results(study)]
     settings = redact(asdict(study))
     return {
         "study": {name: value for name, value in settings.items() if name not in LOCAL},
