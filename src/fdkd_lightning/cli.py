@@ -20,12 +20,9 @@ OTHERS = {
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line.
+    """Run the command line with these arguments; by default with those of the process.
 
     An error is reported in at most five lines; with ``--debug`` by its traceback.
-
-    Args:
-        args: The arguments; None: those of the process.
 
     Raises:
         SystemExit: With status 2 if an argument is wrong, else 1, if the command fails.

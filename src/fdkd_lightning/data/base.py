@@ -226,9 +226,6 @@ def _to_float32(x: Tensor) -> Tensor:
 def collate(samples: list[Batch]) -> Batch:
     """Collate samples into a batch; entries of different shapes, such as clips, become a list.
 
-    Args:
-        samples: Samples with equal keys.
-
     Shape:
         - output[key]: [N, ...], or a list of N tensors if their shapes differ
 

@@ -38,10 +38,6 @@ fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...
 def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = ArgumentParser) -> None:
     """Run ``fdkd prepare``.
 
-    Args:
-        args: Arguments after ``fdkd prepare``.
-        parser_class: Class of the parser, which reports wrong arguments.
-
     Raises:
         SystemExit: If the arguments are invalid or the data set cannot be prepared; also after the
             help.

@@ -28,13 +28,6 @@ def usable_positions(
 
     See :func:`~fdkd_lightning.data.preparation.coverage.is_usable`.
 
-    Args:
-        rows: Rows of the manifest.
-        samples: The samples, in the same order.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        modalities: The modalities to load.
-        optional: Modalities that a sample may lack.
-
     Raises:
         ValueError: If there is none.
 

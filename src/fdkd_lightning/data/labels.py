@@ -15,10 +15,6 @@ from fdkd_lightning.types import IGNORE_INDEX
 def class_indices(rows: Sequence[Row], class_names: Sequence[str]) -> NDArray[np.int64]:
     """Convert the class names of samples to class indices.
 
-    Args:
-        rows: Rows of the manifest; the label of an unlabelled sample is empty.
-        class_names: Names of the classes, in the order of their indices.
-
     Shape:
         - output: [N], -100 for unlabelled samples
 
@@ -33,9 +29,6 @@ def class_indices(rows: Sequence[Row], class_names: Sequence[str]) -> NDArray[np
 
 def map_labels(rows: Sequence[Row]) -> NDArray[np.int64]:
     """Return 0 for samples with a label map and -100 for samples without one.
-
-    Args:
-        rows: Rows of the manifest of a data set with a class for each pixel.
 
     Shape:
         - output: [N]
@@ -53,11 +46,6 @@ def keep_labels(label: NDArray[np.int64], labelled: int, seed: int) -> NDArray[n
     """Keep some labels, as many of each class as far as possible, and remove the others.
 
     With equal seeds, the labels kept for a smaller ``labelled`` are among those for a larger one.
-
-    Args:
-        label: Class indices, -100 for samples without a label.
-        labelled: Number of labels to keep.
-        seed: Seed of the draw.
 
     Shape:
         - label: [N]

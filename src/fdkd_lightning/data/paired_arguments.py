@@ -12,13 +12,6 @@ def check_arguments(
 ) -> None:
     """Check the numbers among the arguments of :class:`~fdkd_lightning.data.PairedDataModule`.
 
-    Args:
-        labelled: Number of training samples that keep their label; None: all.
-        val_fraction: Fraction of the training samples for validation; None: none.
-        split_seed: Seed of the validation split.
-        prepare_workers: Number of decoding processes; None: the CPUs that may be used.
-        min_coverage: Smallest fraction of the samples that must be usable.
-
     Raises:
         ValueError: If a number is out of range.
 

@@ -14,9 +14,6 @@ RESERVED = (
 def check_names(names: Collection[str]) -> None:
     """Check that names can be those of modalities.
 
-    Args:
-        names: Names of modalities and views.
-
     Raises:
         ValueError: If a name is reserved or not one word, or there are no names.
 
@@ -36,10 +33,6 @@ def check_names(names: Collection[str]) -> None:
 def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
     """Check that views have new names and show selected modalities.
 
-    Args:
-        views: Name of the view -> modality.
-        modalities: The selected modalities.
-
     Raises:
         ValueError: If a name is that of a modality, or a modality is not selected.
 
@@ -56,10 +49,6 @@ def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
 
 def add_views(sample: Sample, views: Mapping[str, str]) -> Sample:
     """Return the sample with the sources of its views.
-
-    Args:
-        sample: A sample.
-        views: Name of the view -> modality.
 
     Example:
         >>> sample = Sample("a", "train", "", {"audio": "a.wav"})

@@ -100,10 +100,6 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
 def check_features(x: Tensor, dim: int) -> None:
     """Raise unless features can be split along an axis.
 
-    Args:
-        x: The features.
-        dim: The axis.
-
     Shape:
         - x: [N, D, ...], or D at ``dim``
 

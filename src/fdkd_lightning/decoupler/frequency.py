@@ -108,10 +108,6 @@ class FrequencyDecoupler(Decoupler):
 def filtered(x: Tensor, gain: Tensor) -> Tensor:
     """Multiply each bin of the real Fourier transform by its gain.
 
-    Args:
-        x: Features, their axis last.
-        gain: Factor of each bin.
-
     Shape:
         - x, output: [..., D]
         - gain: [D // 2 + 1]
@@ -122,10 +118,6 @@ def filtered(x: Tensor, gain: Tensor) -> Tensor:
 
 def low_pass(x: Tensor, cutoff: int) -> Tensor:
     """Keep the bins 1..cutoff of the real Fourier transform.
-
-    Args:
-        x: Features, their axis last.
-        cutoff: The last bin to keep.
 
     Shape:
         - x, output: [..., D]

@@ -29,10 +29,6 @@ class ExportError(ValueError):
 class Deployed(nn.Module):
     """A network, after an optional transform, that returns a dict of tensors.
 
-    Args:
-        network: Network that returns :class:`~fdkd_lightning.types.Output`.
-        transform: Computes the network's input; None: the input goes to the network.
-
     Shape:
         - x: input of the transform, or of the network
         - output: ``logits`` [N, K] or [N, K, H, W], ``features`` [N, D] or [N, D, H, W]
@@ -114,11 +110,7 @@ def class_path(instance: object) -> str:
 
 
 def named_tensors(x: Any, name: str) -> dict[str, Tensor]:
-    """Return the tensors of an input by name.
-
-    Args:
-        x: A tensor, or a dict of tensors.
-        name: Name of a single tensor.
+    """Return the tensors of an input by name; a single one is called ``name``.
 
     Raises:
         ExportError: If the input is anything else.
@@ -148,12 +140,6 @@ def signature(x: Any, name: str) -> dict[str, dict[str, Any]]:
 
 def parity(name: str, student: Run, loaded: Run, inputs: Iterator[Any]) -> float:
     """Return the largest difference between a loaded file's outputs and the student's.
-
-    Args:
-        name: The file's format, for errors.
-        student: The student.
-        loaded: The file.
-        inputs: Inputs to compare on.
 
     Raises:
         ExportError: If the difference exceeds :data:`TOLERANCE` or is NaN, a shape differs, or

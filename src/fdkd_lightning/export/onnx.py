@@ -75,9 +75,7 @@ def _strip(model: Any) -> None:
 def run_onnx(path: Path, name: str) -> Run:
     """Load the graph into onnxruntime on the CPU; inputs and outputs are torch tensors.
 
-    Args:
-        path: The file.
-        name: Name of the input, for graphs with a single one.
+    A graph with a single input calls it ``name``.
     """
     onnxruntime = require("onnxruntime", extra="export", purpose="the format onnx")
     options = onnxruntime.SessionOptions()

@@ -86,11 +86,7 @@ def gather_facts(
     Metrics count if they were measured on the whole split of the same data, with the weights of
     this checkpoint.
 
-    Args:
-        config: The configuration given at export, for a checkpoint that ``run.json`` does not list.
-        root: The run's folder, ``trainer.default_root_dir``.
-        checkpoint: The student's checkpoint.
-        loading: Arguments of the data module that only concern loading.
+    The configuration given at export counts for a checkpoint that ``run.json`` does not list.
     """
     record = read_run(root) or {"fit": None, "checkpoints": {}, "evaluations": []}
     found = describe_checkpoint(checkpoint)

@@ -143,12 +143,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = None) -> None:
-    """Read weights into a network.
-
-    Args:
-        network: The network.
-        path: The file.
-        weights: Its content; None: it is read.
+    """Read a file, or its content if that is given, into a network.
 
     Raises:
         FileNotFoundError: If the file does not exist.

@@ -147,10 +147,6 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
 
     For methods that treat the class of a sample separately.
 
-    Args:
-        target: Class indices, -100 where there is no label.
-        teacher: The teacher's output for the same samples.
-
     Shape:
         - target, output: [N] or [N, H, W]
 

@@ -16,10 +16,6 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
 
     Shapes and dtypes only: no value is read.
 
-    Args:
-        student: The student's output.
-        teacher: The teacher's output, if there is one.
-
     Raises:
         TypeError: If an output is no ``Output`` of tensors.
         ValueError: If a tensor is not floating-point.
@@ -39,12 +35,6 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
     """Raise unless both tensors have the same shape.
 
-    Args:
-        name: The tensors' name in the error, a plural.
-        student: The student's tensor.
-        teacher: The teacher's tensor.
-        remedy: The next step, which the error suggests.
-
     Shape:
         - student, teacher: any
 
@@ -63,10 +53,6 @@ def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str)
 
 def require_same_batch(student: Tensor, teacher: Tensor) -> None:
     """Raise unless both tensors are floating-point, of the same number of samples.
-
-    Args:
-        student: The student's tensor.
-        teacher: The teacher's tensor.
 
     Shape:
         - student, teacher: [N, ...]
@@ -90,12 +76,6 @@ def require_same_batch(student: Tensor, teacher: Tensor) -> None:
 def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
     """Raise if the batch has fewer samples than the loss is defined for.
 
-    Args:
-        loss: The loss, which the error names.
-        size: The number of samples, N.
-        least: The smallest number allowed.
-        why: The reason, which the error states.
-
     Raises:
         ValueError: If N is smaller.
     """
@@ -107,12 +87,7 @@ def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
 
 
 def stage_map(role: str, output: Output, stage: int) -> Tensor:
-    """Return the feature map of a stage.
-
-    Args:
-        role: "student" or "teacher", for the error.
-        output: The network's output.
-        stage: Index into ``output.maps``; negative indices count from the end.
+    """Return the feature map of a stage; negative indices count from the end.
 
     Shape:
         - output: [N, C, H, W], or [N, C, 1, L] for tokens

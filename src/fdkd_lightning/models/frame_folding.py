@@ -57,10 +57,6 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
 def average_frames(x: Tensor, parts: int) -> Tensor:
     """Average over the frames of each sample.
 
-    Args:
-        x: An output for each frame.
-        parts: Number of frames per sample.
-
     Shape:
         - x: [N * parts, ...]
         - output: [N, ...]

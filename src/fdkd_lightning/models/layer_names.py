@@ -19,12 +19,7 @@ class LayerSide(NamedTuple):
 
 
 def find_layer(model: nn.Module, pattern: str, argument: str) -> LayerSide:
-    """Return the single layer that matches a name.
-
-    Args:
-        model: The network.
-        pattern: A name, as in :func:`find_layers`.
-        argument: The argument's name in errors.
+    """Return the single layer that matches a name, as in :func:`find_layers`.
 
     Raises:
         ValueError: If no layer or several layers match.

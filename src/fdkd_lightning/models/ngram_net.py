@@ -92,11 +92,6 @@ class NgramNet(nn.Module):
 def hashed_ngrams(tokens: Tensor, lengths: Sequence[int], buckets: int) -> tuple[Tensor, Tensor]:
     """Return the bucket of each n-gram, and whether the n-gram lies within its text.
 
-    Args:
-        tokens: Tokens of the texts.
-        lengths: Lengths of the n-grams.
-        buckets: Number of buckets.
-
     Shape:
         - tokens: [N, L]
         - output: [N, L'] int64 from 0 to ``buckets`` - 1, and [N, L'] bool

@@ -141,11 +141,7 @@ class PretrainedModel(DeferredModel):
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Call ``load()`` of every outermost :class:`DeferredModel` that has no weights yet.
-
-    Args:
-        module: A network, or a module that contains networks.
-    """
+    """Call ``load()`` of every outermost :class:`DeferredModel` that has no weights yet."""
     if isinstance(module, DeferredModel):
         # Its checkpoint also holds the weights of DeferredModels inside it.
         if not module.has_weights:
@@ -158,9 +154,6 @@ def load_pretrained(module: nn.Module) -> None:
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """Return the state dict in a file, plain or inside a Lightning checkpoint.
-
-    Args:
-        checkpoint: Path of the file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -190,10 +183,6 @@ def _fits(value: Any, expected: Any) -> bool:
 
 def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights below a prefix, with the prefix removed from their names.
-
-    Args:
-        prefix: Name of a submodule, such as ``teachers.audio``.
-        weights: A state dict.
 
     Example:
         >>> import torch

@@ -15,11 +15,6 @@ def takes_spectrograms(net: Any) -> bool:
 def named_inputs(net: Any, source: str, x: Any) -> dict[str, Tensor]:
     """Return the keyword arguments of a network's forward pass.
 
-    Args:
-        net: A network of transformers.
-        source: Its name in errors.
-        x: A tensor, or a dict of tensors by argument name.
-
     Shape:
         - x: as :class:`~fdkd_lightning.TransformersModel` takes it
         - output: tokens [N, L], waveforms [N, S], spectrograms [N, T, F] or images [N, C, H, W]

@@ -68,12 +68,6 @@ def check_numbers(
     Casting between floating-point types is allowed. Infinite values are allowed where the
     network's own buffer has some, such as a mask.
 
-    Args:
-        source: Where the weights come from, for the error: ``checkpoint='a.ckpt'``.
-        weights: Name -> tensor; those of other names or shapes are left out.
-        expected: The network's state dict.
-        model: Name of the network, for the error.
-
     Raises:
         ValueError: If kinds of numbers differ (such as integers for floats), or values are NaN,
             infinite or, for variances, negative.

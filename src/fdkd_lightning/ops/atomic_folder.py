@@ -18,9 +18,6 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     What a killed process has left, ``.<name>.<random>.partial``, is settled by the next call for
     the same folder: the previous folder is restored if it was moved away already.
 
-    Args:
-        folder: The folder to replace; its parents are created.
-
     Raises:
         OSError: If it cannot be written; the message names it, and it is unchanged.
 

@@ -60,11 +60,6 @@ not a checkpoint, or a damaged one (it is empty): copy it again, or train that m
 def check_checkpoint(path: str | Path, name: str, remedy: str = "") -> None:
     """Raise if a file is empty or cut off, without reading its weights.
 
-    Args:
-        path: The file.
-        name: What an error calls the file.
-        remedy: As of :func:`load_checkpoint`.
-
     Raises:
         DamagedCheckpointError: If it is.
     """

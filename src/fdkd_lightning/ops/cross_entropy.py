@@ -54,11 +54,6 @@ def cross_entropy_sum(
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the cross-entropy over this rank's labelled samples, and their number.
 
-    Args:
-        logits: Class scores.
-        target: Class indices, -100 for unlabelled samples.
-        label_smoothing: Share of each target that is spread evenly over all classes, from 0 to 1.
-
     Shape:
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
@@ -129,12 +124,7 @@ class MeanCrossEntropy(Metric):
         self.add_state("labelled", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            logits: Class scores.
-            target: Class indices, -100 for unlabelled samples.
-        """
+        """Add a batch."""
         total, labelled = cross_entropy_sum(logits, target)
         # Not in place: an earlier evaluation may have left inference tensors as states.
         self.total = self.total + total

@@ -21,9 +21,6 @@ def world_size() -> int:
 def sum_over_ranks(x: Tensor) -> Tensor:
     """Sum a tensor over all ranks, without gradient.
 
-    Args:
-        x: This rank's summand.
-
     Shape:
         - x, output: any shape, the same on every rank
 
@@ -63,9 +60,6 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
 def gather_objects(x: Any) -> list[Any]:
     """Gather a picklable object from every rank, in the order of the ranks.
 
-    Args:
-        x: This rank's object.
-
     Example:
         >>> gather_objects({"rows": 3})
         [{'rows': 3}]
@@ -79,9 +73,6 @@ def gather_objects(x: Any) -> list[Any]:
 
 def row_counts(x: Tensor) -> list[int]:
     """Return the number of rows on each rank, in the order of the ranks.
-
-    Args:
-        x: Rows of this rank.
 
     Shape:
         - x: [N, ...], N may differ between ranks
@@ -102,9 +93,6 @@ def gather_rows(x: Tensor) -> Tensor:
     The rows of this rank keep their gradient, multiplied by the number of ranks; the rows of other
     ranks have none. Where all ranks compute the same value from the result, the gradient averaged
     over ranks (as DDP does) is therefore that of a single process with all rows.
-
-    Args:
-        x: Rows of this rank.
 
     Shape:
         - x: [N, ...], N may differ between ranks

@@ -67,11 +67,6 @@ def kl_divergence(
 ) -> Tensor:
     r"""Divergence of log-probabilities: :math:`\sum_k p^t_k (\log p^t_k - \log p^s_k)`.
 
-    Args:
-        log_student: The student's log-probabilities.
-        log_teacher: The teacher's log-probabilities.
-        reduction: As in :func:`softened_kl`.
-
     Shape:
         - log_student, log_teacher: [N, K, ...], the same
         - output: scalar, or [N, ...] with ``reduction="none"``
@@ -102,10 +97,6 @@ def kl_divergence(
 def check_logits(student: Tensor, teacher: Tensor) -> None:
     """Raise unless both are class scores of the same shape.
 
-    Args:
-        student: The student's logits.
-        teacher: The teacher's logits.
-
     Shape:
         - student, teacher: [N, K, ...], the same, K at least 1
 
@@ -133,10 +124,6 @@ def check_masks(student: Tensor, teacher: Tensor) -> None:
 
     Its divergence would be infinite. Values on a GPU are not read: that would be a synchronisation
     in every step.
-
-    Args:
-        student: The student's logits or log-probabilities.
-        teacher: The teacher's logits or log-probabilities.
 
     Shape:
         - student, teacher: any, the same

@@ -10,9 +10,6 @@ def mean(x: Tensor) -> Tensor:
     ``torch.mean`` of no elements is NaN, and a rank whose batch has no sample for a loss would
     spoil the weights of all ranks.
 
-    Args:
-        x: The values.
-
     Shape:
         - x: any
         - output: scalar
@@ -27,10 +24,6 @@ def mean(x: Tensor) -> Tensor:
 
 def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
     """Average the squared differences of all elements; :func:`mean` of none.
-
-    Args:
-        x: Some values.
-        y: Other values.
 
     Shape:
         - x, y: any, the same

@@ -38,12 +38,6 @@ def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
 def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> None:
     """Raise unless the value is an int64 tensor of one class per sample, or per pixel.
 
-    Args:
-        name: Name of the argument, for the error.
-        labels: The value.
-        size: The shape that it must have.
-        where: Shape of the class scores that set this size, for the error.
-
     Raises:
         TypeError: If the value is no tensor of dtype int64.
         ValueError: If it has another shape.
@@ -66,11 +60,6 @@ def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> N
 
 def check_classes(name: str, labels: Tensor, classes: int) -> None:
     """Raise unless all labels are classes or -100. It reads values: not for each training step.
-
-    Args:
-        name: Name of the argument, for the error.
-        labels: The labels.
-        classes: K, the number of classes.
 
     Shape:
         - labels: any, int64
@@ -96,11 +85,6 @@ label): set num_classes to that of the data
 
 def check_axis(name: str, dim: int, x: Tensor) -> None:
     """Raise unless a tensor has the axis, and at least one value along it.
-
-    Args:
-        name: Name of the argument, for the error.
-        dim: The axis; negative values count from the end.
-        x: The tensor.
 
     Shape:
         - x: any
@@ -132,10 +116,6 @@ def check_on_cpu(fits: Tensor, message: str) -> None:
     """Raise unless a condition on values holds; on a GPU, or in compiled code, do nothing.
 
     Reading a value from a GPU would stop the host until the GPU is done, in every step.
-
-    Args:
-        fits: The condition.
-        message: The error's message.
 
     Shape:
         - fits: scalar, bool

@@ -109,11 +109,6 @@ class StudyCLI(FDKDCLI):
 def run_cell(run: Run, folder: Path, metric: str) -> str | None:
     """Train and evaluate a run that has no result yet; resume one that was interrupted.
 
-    Args:
-        run: The run.
-        folder: Parent of the runs' folders.
-        metric: Name of the metric that the result holds.
-
     Returns:
         None on success, else the error in one line; the traceback is in the run's ``run.log``.
     """

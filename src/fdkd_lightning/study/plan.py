@@ -174,10 +174,6 @@ def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) ->
 def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study's file.
 
-    Args:
-        path: The YAML file.
-        overrides: ``--key=value`` arguments that override keys of the file.
-
     Raises:
         SystemExit: If the file is missing or a value has another type.
         ValueError: See :class:`Study`.

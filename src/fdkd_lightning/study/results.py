@@ -78,14 +78,7 @@ def collect(study: Study) -> list[Row]:
 def write_results(
     study: Study, rows: Sequence[Row], folder: Path, failures: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted).
-
-    Args:
-        study: The study.
-        rows: Rows of the runs that have a result.
-        folder: Folder to write into.
-        failures: Name of each run without a result -> its error.
-    """
+    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -104,9 +97,6 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """Read the files of :func:`write_results`: the study's settings, and the rows.
 
     The settings also hold ``warnings`` and ``failures`` (run -> error).
-
-    Args:
-        folder: Folder with ``results.csv`` and ``results.json``.
 
     Raises:
         FileNotFoundError: If the folder holds no results.
@@ -156,10 +146,6 @@ def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
     """Return the reported test metric per column and method, in the order of the study's file.
 
     The scores of a method are those of all seeds, in ascending order; a failed run's is NaN.
-
-    Args:
-        settings: The study's settings, see :func:`read_results`.
-        rows: Rows of all runs.
     """
     value = f"test_{settings['epoch']}"
     chosen = {

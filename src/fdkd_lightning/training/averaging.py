@@ -14,12 +14,7 @@ COPYING = {"WeightAveraging", "StochasticWeightAveraging"}
 
 
 def renew_copies(trainer: Trainer, module: LightningModule) -> None:
-    """Let averaging callbacks copy the module again, now that it has all its parts.
-
-    Args:
-        trainer: The trainer, whose callbacks have been set up for fit.
-        module: The module.
-    """
+    """Let averaging callbacks copy the module again, now that it has all its parts."""
     for callback, _ in _averaging(trainer):
         callback.setup(trainer, module, "fit")
 
@@ -46,8 +41,7 @@ def follow_module(trainer: Trainer, module: LightningModule) -> None:
 def save_followed(checkpoint: dict[str, Any]) -> None:
     """Save the module's state in place of that of an average that has not begun.
 
-    Args:
-        checkpoint: A checkpoint to which the callbacks have added their part.
+    The callbacks have added their part to the checkpoint.
     """
     if not checkpoint.get("averaging_state", {}).get("n_averaged", 1):
         checkpoint["state_dict"] = checkpoint["current_model_state"]

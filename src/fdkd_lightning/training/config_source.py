@@ -88,11 +88,7 @@ def _leads_to(path: tuple[str, ...], keys: Sequence[str]) -> bool:
 
 
 def syntax_error(given: Sequence[str]) -> str | None:
-    """Return file, line and fault of the first configuration that is not YAML; None: there is none.
-
-    Args:
-        given: The arguments of the command line.
-    """
+    """Return file, line and fault of the first configuration that is not YAML; None: all are."""
     for path in _files(given):
         try:
             yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

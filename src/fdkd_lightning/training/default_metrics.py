@@ -9,9 +9,6 @@ from fdkd_lightning.types import IGNORE_INDEX
 def default_metrics(classes: int) -> dict[str, Metric]:
     """Return accuracy and macro-F1 over the labelled samples or pixels.
 
-    Args:
-        classes: Number of classes K.
-
     Example:
         >>> list(default_metrics(10))
         ['accuracy', 'macro_f1']

@@ -67,12 +67,7 @@ class Distiller(nn.Module):
         self.shapes: dict[str, Any] | None = None
 
     def build(self, student: Output, teachers: Mapping[str, Output]) -> None:
-        """Size all parts by the shapes of one batch's outputs.
-
-        Args:
-            student: The student's output.
-            teachers: Modality -> output of that teacher; empty for the teacher-free control.
-        """
+        """Size all parts by the shapes of one batch's outputs."""
         self.shapes = {
             "student": output_shapes(student),
             "teachers": {modality: output_shapes(output) for modality, output in teachers.items()},

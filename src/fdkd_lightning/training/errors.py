@@ -44,11 +44,6 @@ PLAIN = {
 def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> str:
     r"""Return an error of the parser in at most five lines.
 
-    Args:
-        message: What the parser reports.
-        given: The arguments of the command line.
-        names: The keys of the parser.
-
     Example:
         >>> import fdkd_lightning
         >>> kind = fdkd_lightning.KDLoss  # which the parser has imported

@@ -23,10 +23,6 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
     """Return an exception in at most four lines, the last of which says how to see its traceback.
 
     An exception that another package raised is given with its type and the line of code.
-
-    Args:
-        error: The exception.
-        given: The arguments of the command line.
     """
     message = message_of(error)
     frames = traceback.extract_tb(error.__traceback__)

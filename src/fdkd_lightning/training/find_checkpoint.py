@@ -6,11 +6,7 @@ from fdkd_lightning.ops.checkpoint_file import check_checkpoint
 
 
 def find_checkpoint(folder: Path, wanted: str) -> Path:
-    """Return the path of a checkpoint that exists and is whole.
-
-    Args:
-        folder: The folder of the run's checkpoints.
-        wanted: ``best``, ``last`` or the path of a file.
+    """Return the path of ``best``, ``last`` or a file, which exists and is whole.
 
     Raises:
         FileNotFoundError: If there is no such file.

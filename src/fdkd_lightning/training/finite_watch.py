@@ -42,12 +42,7 @@ run: lower the learning rate or that term's weight, clip gradients \
 
     @torch.no_grad()
     def note(self, name: str, value: Tensor) -> None:
-        """Note whether a value is finite.
-
-        Args:
-            name: Name of the part, for the error.
-            value: The value.
-        """
+        """Note whether a value is finite."""
         self._note(name, value.detach().isfinite().all())
 
     def note_output(self, name: str, output: Output) -> None:

@@ -48,9 +48,6 @@ BATCHES = {"fit": "train", "validate": "val", "test": "test", "predict": "predic
 def run_help(command: str) -> str:
     """Return the most used arguments of a command, and where the others are listed.
 
-    Args:
-        command: One of :data:`COMMANDS`.
-
     Example:
         >>> print(run_help("fit").splitlines()[0])
         usage: fdkd fit --config FILE [--config OVERLAY ...] [--KEY=VALUE ...]

@@ -53,9 +53,6 @@ class _Leaf(NamedTuple):
 def find_problem(message: str) -> Problem:
     """Find the cause in a message: the innermost reason, or several that are alternatives.
 
-    Args:
-        message: A message of jsonargparse, or any other, which is its own cause.
-
     Example:
         >>> problem = find_problem('''Parser key "model":
         ...   Problem with given class_path 'mine.Net':

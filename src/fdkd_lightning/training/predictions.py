@@ -147,11 +147,6 @@ def _ids(trainer: Trainer) -> dict[int, str]:
 def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
     """Return what identifies the samples of a batch that have a modality.
 
-    Args:
-        batch: The batch.
-        modality: The modality.
-        size: Number of samples that have it.
-
     Returns:
         ``index``, or without one ``position`` within the batch and its ``size``; and ``label`` if
         there is one class per sample.

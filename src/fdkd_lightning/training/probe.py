@@ -55,10 +55,6 @@ def _give_back(source: Any, first: FirstBatch) -> None:
 def probe(model: nn.Module, x: Any) -> Output:
     """Return the model's output in eval mode; leave modes, gradients and RNG as they were.
 
-    Args:
-        model: A network that returns :class:`~fdkd_lightning.Output`.
-        x: Its input; floating-point tensors are cast to the model's dtype.
-
     Raises:
         TypeError: If the model does not return an ``Output``.
     """
@@ -163,10 +159,7 @@ def as_output(value: Any) -> Output:
 def check_output(role: str, output: Output, may_mask: bool = False) -> None:
     """Raise if features or logits are not finite.
 
-    Args:
-        role: The network's name in the error.
-        output: Its output. Use the first batch only: the check costs a sync.
-        may_mask: Allow logits of -inf, which mask a class.
+    Use the first batch only: the check costs a synchronisation. Logits of -inf mask a class.
 
     Raises:
         ValueError: If a value is NaN or infinite, or a sample has no class that is not masked.
@@ -204,9 +197,7 @@ def check_class_names(trainer: Trainer, classes: int) -> None:
 def check_target(target: Any, logits: Tensor) -> None:
     """Raise if the target is not a class of the logits or -100.
 
-    Args:
-        target: Labels. Use the first batch only: the check costs a sync.
-        logits: The model's logits.
+    Use the first batch only: the check costs a synchronisation.
 
     Shape:
         - target: [N] or [N, H, W] int64

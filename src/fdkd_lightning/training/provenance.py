@@ -80,10 +80,6 @@ def describe_data(spec: Mapping[str, Any], loading: Collection[str]) -> dict[str
 def weight_files(spec: Any, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
     """Find the checkpoints that a configuration's parts are read from.
 
-    Args:
-        spec: Class path and arguments of a model.
-        name: Its name within a larger model.
-
     Yields:
         Name of the part, such as ``teachers.audio``, with ``file`` and ``sha256``.
     """

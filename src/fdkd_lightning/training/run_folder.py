@@ -8,9 +8,6 @@ from pathlib import Path
 def run_folder(root: str | Path) -> str:
     """Return the folder's path with environment variables expanded, such as a sweep's run id.
 
-    Args:
-        root: The value of ``trainer.default_root_dir``.
-
     Raises:
         ValueError: If a variable is not set, or the folder cannot be written.
 

@@ -34,9 +34,6 @@ class RunLock:
     process does not block. It holds across machines where the file system supports such locks, as
     NFS does; where it does not there is a warning, and no lock.
 
-    Args:
-        folder: The folder; it is created.
-
     Example:
         >>> import tempfile
         >>> lock = RunLock(Path(tempfile.mkdtemp()))

@@ -20,9 +20,6 @@ class RunModule(LightningModule):
     checkpoint has brought others. Lightning's weight averaging starts from these weights, and has
     no effect before its first update.
 
-    Args:
-        model: The network that is evaluated.
-
     Raises:
         ValueError: By a load, if weights do not fit the module, or are NaN.
         FloatingPointError: Within an epoch, if a network's outputs, a term of the loss or a trained

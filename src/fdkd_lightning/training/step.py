@@ -80,12 +80,7 @@ class DistillationStep:
         self.taught.start_epoch()
 
     def build(self, student: Output, batch: Batch) -> None:
-        """Size the distiller's parts.
-
-        Args:
-            student: The student's output for any samples.
-            batch: Samples that have the input of every teacher.
-        """
+        """Size the distiller's parts."""
         outputs = {
             modality: probe(teacher, modality_input(batch, modality))
             for modality, teacher in self.teachers.items()

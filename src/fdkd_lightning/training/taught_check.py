@@ -46,12 +46,7 @@ and let them neither be detached nor checkpointed with use_reentrant=True
         self._has_steps = self._has_terms = self._has_taught = False
 
     def note(self, terms: Collection[Tensor], student: Output | None) -> None:
-        """Note whether a step's terms were computed from the student's outputs.
-
-        Args:
-            terms: The criterion's terms.
-            student: The student's output; None: it did not run.
-        """
+        """Note whether a step's terms were computed from the student's outputs."""
         self._has_steps = True
         # Walking through the graph takes a millisecond: once an epoch is enough.
         if student is None or not terms or self._has_taught or torch.compiler.is_compiling():

@@ -79,12 +79,7 @@ def check_teachers(
 
 
 def is_readable(trainer: Trainer, read: Callable[[Any], Batch]) -> bool:
-    """Return whether validation data can be read twice, and hold labels and the teachers' inputs.
-
-    Args:
-        trainer: A trainer whose fit has begun.
-        read: Returns the teachers' inputs and the labels of a batch.
-    """
+    """Return whether validation data can be read twice, with labels and the teachers' inputs."""
     if not trainer.enable_validation:
         return False
     trainer.fit_loop.epoch_loop.val_loop.setup_data()

@@ -20,9 +20,6 @@ def read_array(path: Path) -> NDArray[Any]:
 
     A pickle may hold nothing but one array, and is read without calling what it names.
 
-    Args:
-        path: The file.
-
     Raises:
         MediaError: If the file is missing, too large, damaged, or holds something else.
 

@@ -46,9 +46,6 @@ STRIP = 256
 def turn_upright(image: Image.Image) -> Image.Image:
     """Apply the orientation of the EXIF data; an image without a valid one is returned unchanged.
 
-    Args:
-        image: Decoded image.
-
     Example:
         >>> image = Image.new("L", (3, 2))
         >>> image.getexif()[ORIENTATION] = 6
@@ -69,8 +66,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 def step_of_matrix(matrix: bytes) -> Image.Transpose | None:
     """Return the step that a video's display matrix asks for; None if the frame is upright.
 
-    Args:
-        matrix: Nine 32-bit integers in the order of FFmpeg.
+    The matrix is nine 32-bit integers in the order of FFmpeg.
 
     Raises:
         MediaError: If the matrix turns by another angle than a multiple of 90 degrees.
@@ -96,10 +92,6 @@ def step_of_matrix(matrix: bytes) -> Image.Transpose | None:
 def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Image:
     """Convert an image to RGB, in front of a background where it is transparent.
 
-    Args:
-        image: The image.
-        background: Red, green and blue from 0 to 255.
-
     Raises:
         MediaError: If it has more than 8 bits per channel.
 
@@ -122,10 +114,7 @@ def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Imag
 
 
 def check_background(background: Sequence[int]) -> tuple[int, int, int]:
-    """Return a colour as a tuple.
-
-    Args:
-        background: Red, green and blue from 0 to 255.
+    """Return red, green and blue, from 0 to 255, as a tuple.
 
     Raises:
         ValueError: If it is no such colour.

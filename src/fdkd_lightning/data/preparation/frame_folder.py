@@ -15,8 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 def list_frames(folder: Path) -> list[Path]:
     """List the image files of a folder, in the order of the numbers in their names.
 
-    Args:
-        folder: The folder; other files, and hidden ones, are ignored.
+    Other files, and hidden ones, are ignored.
 
     Raises:
         MediaError: If the folder cannot be read or has no image.

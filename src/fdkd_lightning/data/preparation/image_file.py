@@ -20,10 +20,6 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
 
     The image is upright: an orientation in its EXIF data is applied.
 
-    Args:
-        path: An image file in one of the formats ``IMAGES``.
-        most_pixels: Larger images are refused before they are decoded.
-
     Raises:
         MediaError: If no image can be decoded from the file.
 

@@ -43,10 +43,6 @@ def read_member(path: Path, member: str) -> NDArray[Any]:
 def read_shape(path: Path, name: str) -> tuple[int, ...]:
     """Return the shape of an array as stored, samples first.
 
-    Args:
-        path: MATLAB file of version 7.3.
-        name: Name of the array.
-
     Raises:
         MediaError: If the file is missing or cannot be read, or has no such array.
     """
@@ -56,10 +52,6 @@ def read_shape(path: Path, name: str) -> tuple[int, ...]:
 
 def read_texts(path: Path, name: str) -> list[str]:
     """Read a cell array of strings.
-
-    Args:
-        path: MATLAB file of version 7.3.
-        name: Name of the cell array.
 
     Raises:
         MediaError: If the file is missing or cannot be read, or has no such array.
@@ -71,10 +63,6 @@ def read_texts(path: Path, name: str) -> list[str]:
 
 def read_numbers(path: Path, names: tuple[str, ...]) -> dict[str, list[int]]:
     """Read arrays of integers from a MATLAB file of any version, flattened.
-
-    Args:
-        path: MATLAB file.
-        names: Names of the arrays.
 
     Raises:
         MediaError: If the file is missing or cannot be read, or has no such array.

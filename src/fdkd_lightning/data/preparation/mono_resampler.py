@@ -21,9 +21,6 @@ class MonoResampler:
 
     Rate and channels may change in the middle, as in files that were put together.
 
-    Args:
-        rate: Sampling rate of the output, Hz.
-
     Shape:
         - output: blocks of [S] float32
     """

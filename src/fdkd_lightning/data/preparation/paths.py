@@ -9,11 +9,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 def within(root: Path, name: str, follow_links: bool = False) -> Path:
     """Return the path of a file below the root, such as a list of the data set.
 
-    Args:
-        root: Folder of the data set.
-        name: Path relative to ``root``.
-        follow_links: Allow a link to outside of the root.
-
     Raises:
         ValueError: If the path is outside of the root, or a link to outside of it.
 
@@ -69,11 +64,6 @@ def find_file(
 
 def require_root(root: Path, prepared: Path, file: str) -> None:
     """Raise unless there is a folder of the source files, or of the prepared ones.
-
-    Args:
-        root: Folder of the source files.
-        prepared: Folder of the prepared data.
-        file: A source file, relative to ``root``.
 
     Raises:
         FileNotFoundError: If there is neither.

@@ -59,12 +59,7 @@ class Sample(NamedTuple):
 def check_samples(
     samples: Iterable[Sample], class_names: Sequence[str], media: Sequence[str]
 ) -> None:
-    """Check ids, splits, labels and paths of all samples.
-
-    Args:
-        samples: All samples of a data set.
-        class_names: Allowed labels, besides the empty one.
-        media: Modalities whose sources are paths.
+    """Check ids, splits, labels and, for the modalities in ``media``, paths of all samples.
 
     Raises:
         ValueError: At the first invalid sample, with its file, line and value.

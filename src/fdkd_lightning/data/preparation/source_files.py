@@ -52,11 +52,7 @@ class SourceFiles:
         self.real_folder = lru_cache(4096)(os.path.realpath)
 
     def find(self, name: str) -> SourceFile:
-        """Look at a file.
-
-        Args:
-            name: Path relative to the root.
-        """
+        """Look at a file."""
         if name not in self.found:
             self.found[name] = self._look(f"{self.root}/{name}")
         return self.found[name]

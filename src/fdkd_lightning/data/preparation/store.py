@@ -51,22 +51,13 @@ def require_folder(folder: Path, argument: str = "root", write: bool = True) -> 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open one of many files for atomic writing; see ``atomic_write``.
-
-    Args:
-        path: The file, in an existing folder.
-    """
+    """Open one of many files for atomic writing; see ``atomic_write``."""
     with atomic_write(path, is_one_of_many=True) as file:
         yield file
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to one file, atomically; equal arrays give equal bytes.
-
-    Args:
-        path: The file, in an existing folder.
-        arrays: Name -> array.
-    """
+    """Write arrays to one file, atomically; equal arrays give equal bytes."""
     with whole_file(path) as file:
         # NumPy dates all members 1980: the bytes do not depend on the time.
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -77,10 +68,6 @@ def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
 
     A damaged file is an error and is not rebuilt: it was written atomically, so the disk is
     suspect.
-
-    Args:
-        path: A file of :func:`write_arrays`.
-        names: Names of the arrays to read.
 
     Raises:
         FileNotFoundError: If there is no such file.

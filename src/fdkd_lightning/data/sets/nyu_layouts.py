@@ -49,10 +49,6 @@ FindList = Callable[..., Path]
 def find_layout(root: Path, find_list: FindList | None = None) -> Layout:
     """Find the layout of the data set in a folder; of several, prefer the official one.
 
-    Args:
-        root: The folder.
-        find_list: Function that finds a list; None: look in ``root``.
-
     Raises:
         FileNotFoundError: If the folder holds none of the layouts; the error names the folder that
             does, if it is one or two levels off.

@@ -36,10 +36,6 @@ def check_labels(root: Path, clips: Sequence[Clip]) -> None:
     The classes are the labels that occur, and each has clips in both splits. A misspelt label would
     become a class and shift the numbers of others.
 
-    Args:
-        root: Folder of the lists, for the error.
-        clips: The clips of all splits.
-
     Raises:
         ValueError: If a label occurs in only one split.
     """
@@ -55,11 +51,7 @@ def check_labels(root: Path, clips: Sequence[Clip]) -> None:
 
 
 def faults_of(clips: Sequence[Clip]) -> dict[str, str]:
-    """Map the place of each excluded row to the reason.
-
-    Args:
-        clips: The clips of all splits, in the order of the lists.
-    """
+    """Map the place of each excluded row to the reason."""
     tested = {clip.video: clip.place for clip in reversed(clips) if clip.split == "test"}
     first: dict[str, str] = {}
     faults = {}

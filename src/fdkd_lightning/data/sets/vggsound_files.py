@@ -60,11 +60,7 @@ class ClipFiles(NamedTuple):
 
 
 def find_files(root: Path) -> ClipFiles:
-    """List the files of all clips below a root; of several of a clip, the first folder's counts.
-
-    Args:
-        root: Folder of the data set.
-    """
+    """List the files of all clips below a root; of several of a clip, the first folder's counts."""
     sounds = [folder for folder in SOUNDS if (root / folder).is_dir()]
     videos = index_clips(root, VIDEOS, folders=False)
     frames = index_clips(root, FRAMES, folders=True)

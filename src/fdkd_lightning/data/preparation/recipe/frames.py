@@ -137,12 +137,7 @@ class FramesRecipe(MediaRecipe):
 
 
 def choose_frames(total: int, count: int, rng: Generator) -> list[int]:
-    """Choose a frame of each of ``count`` equal segments of a clip.
-
-    Args:
-        total: Number of frames of the clip.
-        count: Number of segments.
-        rng: Generator of a random frame of each segment; None: the middle frame.
+    """Choose a random frame (without a generator the middle one) of each of ``count`` segments.
 
     Example:
         >>> choose_frames(total=9, count=3, rng=None)

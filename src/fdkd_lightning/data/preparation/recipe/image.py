@@ -96,11 +96,6 @@ class ImageRecipe(MediaRecipe):
 def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
     """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels.
 
-    Args:
-        image: RGB image.
-        bound: Largest length of the shorter side, pixels.
-        quality: Quality of the JPEG, from 1 to 95.
-
     Raises:
         MediaError: If a side of the scaled image is longer than a JPEG can hold.
     """
