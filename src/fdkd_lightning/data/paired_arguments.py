@@ -10,14 +10,7 @@ def check_arguments(
     prepare_workers: int | None,
     min_coverage: float,
 ) -> None:
-    """Check the numbers among the arguments of :class:`~fdkd_lightning.data.PairedDataModule`.
-
-    Raises:
-        ValueError: If a number is out of range.
-
-    Example:
-        >>> check_arguments(None, 0.1, 0, None, min_coverage=0.9)
-    """
+    """Check the numbers among the arguments of :class:`~fdkd_lightning.data.PairedDataModule`."""
     if labelled is not None:
         check_count("labelled", labelled)
     if val_fraction is not None:

@@ -12,14 +12,7 @@ RESERVED = (
 
 
 def check_names(names: Collection[str]) -> None:
-    """Check that names can be those of modalities.
-
-    Raises:
-        ValueError: If a name is reserved or not one word, or there are no names.
-
-    Example:
-        >>> check_names(["audio", "visual"])
-    """
+    """Check that names can be those of modalities."""
     for name in names:
         if name in RESERVED or not name.isidentifier():
             raise ValueError(
@@ -31,14 +24,7 @@ def check_names(names: Collection[str]) -> None:
 
 
 def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
-    """Check that views have new names and show selected modalities.
-
-    Raises:
-        ValueError: If a name is that of a modality, or a modality is not selected.
-
-    Example:
-        >>> check_views({"teacher": "audio"}, ["audio", "visual"])
-    """
+    """Check that views have new names and show selected modalities."""
     for name, modality in views.items():
         if name in modalities or modality not in modalities:
             raise ValueError(

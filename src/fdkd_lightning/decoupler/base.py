@@ -102,22 +102,13 @@ def check_features(x: Tensor, dim: int) -> None:
 
     Shape:
         - x: [N, D, ...], or D at ``dim``
-
-    Raises:
-        TypeError: If ``x`` is no tensor.
-        ValueError: If ``x`` is not floating-point or has no axis ``dim``.
     """
     check_tensor("features", x, "[N, D, ...]")
     check_axis("dim", dim, x)
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise unless the threshold is in (0, 1).
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is outside, or NaN.
-    """
+    """Raise unless the threshold is in (0, 1)."""
     if isinstance(threshold, bool) or not isinstance(threshold, Real):
         raise TypeError(f"threshold={threshold!r} must be a number, for example 0.5")
     if not 0 < threshold < 1:

@@ -80,9 +80,6 @@ class FrequencyDecoupler(Decoupler):
     Raises:
         ValueError: If the threshold is outside (0, 1) or leaves a band without a frequency.
 
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 1-3.
-
     Example:
         >>> low, high = FrequencyDecoupler(threshold=0.25)(torch.randn(8, 512))
         >>> low.shape

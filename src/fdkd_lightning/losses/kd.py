@@ -60,9 +60,6 @@ class KDLoss(DistillationLoss):
         ValueError: If the temperature is not above 0, the weight negative or not finite, there is
             no teacher, or the numbers of classes differ.
 
-    Reference:
-        Hinton et al. 2015 (arXiv 1503.02531); megvii-research/mdistiller, distillers/KD.py.
-
     Example:
         >>> import torch
         >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))

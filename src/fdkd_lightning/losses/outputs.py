@@ -15,10 +15,6 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
     """Raise unless each output holds floating-point tensors.
 
     Shapes and dtypes only: no value is read.
-
-    Raises:
-        TypeError: If an output is no ``Output`` of tensors.
-        ValueError: If a tensor is not floating-point.
     """
     for role, output in (("student", student), ("teacher", teacher)):
         if output is None and role == "teacher":
@@ -37,10 +33,6 @@ def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str)
 
     Shape:
         - student, teacher: any
-
-    Raises:
-        TypeError: If one of them is no tensor.
-        ValueError: If one of them is not floating-point, or the shapes differ.
     """
     for role, x in (("student", student), ("teacher", teacher)):
         check_tensor(f"the {role}'s {name}", x, "[N, ...]")
@@ -56,10 +48,6 @@ def require_same_batch(student: Tensor, teacher: Tensor) -> None:
 
     Shape:
         - student, teacher: [N, ...]
-
-    Raises:
-        TypeError: If one of them is no tensor.
-        ValueError: If one of them is not floating-point, or the numbers differ.
     """
     check_tensor("student", student, "[N, ...]")
     check_tensor("teacher", teacher, "[N, ...]")
@@ -74,11 +62,7 @@ def require_same_batch(student: Tensor, teacher: Tensor) -> None:
 
 
 def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
-    """Raise if the batch has fewer samples than the loss is defined for.
-
-    Raises:
-        ValueError: If N is smaller.
-    """
+    """Raise if the batch has fewer samples than the loss is defined for."""
     if size < least:
         raise ValueError(
             f"{type(loss).__name__} got a batch of {size}, and needs at least {least}: {why}. "

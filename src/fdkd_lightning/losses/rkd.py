@@ -114,10 +114,6 @@ class RKDLoss(DistillationLoss):
     Raises:
         ValueError: If a weight is negative or not finite, or there is no teacher.
 
-    Reference:
-        Park et al. 2019 (arXiv 1904.05068); lenscloth/RKD, metric/loss.py;
-        megvii-research/mdistiller, distillers/RKD.py.
-
     Example:
         >>> output = Output(torch.eye(4), torch.zeros(4, 3))
         >>> RKDLoss()(output, output, torch.tensor([0, 1, 2, 0]))

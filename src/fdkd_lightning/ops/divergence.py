@@ -100,10 +100,6 @@ def check_logits(student: Tensor, teacher: Tensor) -> None:
     Shape:
         - student, teacher: [N, K, ...], the same, K at least 1
 
-    Raises:
-        TypeError: If one of them is no tensor.
-        ValueError: If one of them is not floating-point or has no class, or their shapes differ.
-
     Example:
         >>> import torch
         >>> check_logits(torch.zeros(2, 3), torch.zeros(2, 3))
@@ -127,9 +123,6 @@ def check_masks(student: Tensor, teacher: Tensor) -> None:
 
     Shape:
         - student, teacher: any, the same
-
-    Raises:
-        ValueError: If a class is masked by the student alone.
 
     Example:
         >>> import torch

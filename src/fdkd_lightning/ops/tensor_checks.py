@@ -38,10 +38,6 @@ def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
 def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> None:
     """Raise unless the value is an int64 tensor of one class per sample, or per pixel.
 
-    Raises:
-        TypeError: If the value is no tensor of dtype int64.
-        ValueError: If it has another shape.
-
     Example:
         >>> check_labels("target", torch.tensor([0, 2]), (2,), "logits [2, 3]")
         >>> check_labels("target", torch.tensor([0]), (2,), "logits [2, 3]")
@@ -64,9 +60,6 @@ def check_classes(name: str, labels: Tensor, classes: int) -> None:
     Shape:
         - labels: any, int64
 
-    Raises:
-        ValueError: If a label is out of range.
-
     Example:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
@@ -88,10 +81,6 @@ def check_axis(name: str, dim: int, x: Tensor) -> None:
 
     Shape:
         - x: any
-
-    Raises:
-        TypeError: If the axis is no whole number.
-        ValueError: If there is no such axis, or vectors along it have no values.
 
     Example:
         >>> check_axis("dim", 1, torch.zeros(2, 8))
@@ -119,12 +108,6 @@ def check_on_cpu(fits: Tensor, message: str) -> None:
 
     Shape:
         - fits: scalar, bool
-
-    Raises:
-        ValueError: If the condition is false.
-
-    Example:
-        >>> check_on_cpu(torch.tensor(True), "x must be positive")
     """
     if fits.device.type != "cpu" or torch.compiler.is_compiling():
         return

@@ -160,9 +160,6 @@ def check_output(role: str, output: Output, may_mask: bool = False) -> None:
     """Raise if features or logits are not finite.
 
     Use the first batch only: the check costs a synchronisation. Logits of -inf mask a class.
-
-    Raises:
-        ValueError: If a value is NaN or infinite, or a sample has no class that is not masked.
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
         allowed = torch.isfinite(values)
@@ -202,10 +199,6 @@ def check_target(target: Any, logits: Tensor) -> None:
     Shape:
         - target: [N] or [N, H, W] int64
         - logits: [N, K] or [N, K, H, W]
-
-    Raises:
-        TypeError: If the target is not an int64 tensor.
-        ValueError: If its shape does not fit the logits, or a label is out of range.
     """
     size = logits.shape[:1] + logits.shape[2:]
     check_labels("the batch's 'label'", target, size, f"logits of shape {list(logits.shape)}")

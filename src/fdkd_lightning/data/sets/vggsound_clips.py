@@ -35,9 +35,6 @@ def check_labels(root: Path, clips: Sequence[Clip]) -> None:
 
     The classes are the labels that occur, and each has clips in both splits. A misspelt label would
     become a class and shift the numbers of others.
-
-    Raises:
-        ValueError: If a label occurs in only one split.
     """
     splits: dict[str, set[str]] = {}
     for clip in clips:

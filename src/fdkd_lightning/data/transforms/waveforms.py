@@ -46,13 +46,6 @@ def check_samples(waveform: Tensor) -> None:
 
     Shape:
         - waveform: [N, S] or [S]
-
-    Raises:
-        TypeError: If it is no tensor.
-        ValueError: If it has another shape or no samples.
-
-    Example:
-        >>> check_samples(torch.zeros(2, 16_000))
     """
     if not isinstance(waveform, Tensor):
         raise TypeError(f"waveform is {type(waveform).__name__}: pass a tensor [N, S] or [S]")

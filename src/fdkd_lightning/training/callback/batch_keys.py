@@ -123,12 +123,7 @@ class BatchInputs:
         return found
 
     def check_labels(self, found: Batch, student: Output) -> None:
-        """Raise if a label is not a class of the student's logits.
-
-        Raises:
-            TypeError: If the labels are not an int64 tensor.
-            ValueError: If their shape does not fit the logits, or a label is no class.
-        """
+        """Raise if a label is not a class of the student's logits."""
         if self.target is None:
             return
         try:
