@@ -342,7 +342,7 @@ def test_an_output_stays_itself() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("name", ["features", "logits"])
 def test_values_that_are_not_finite_are_counted_and_named(name: str, value: float) -> None:
-    output = Output(torch.ones(2, 4), torch.ones(2, 3))
+    output = Output(torch.ones(2, 4), torch.ones(2, 2))
     check_output("student", output)
     getattr(output, name)[0, :2] = value
     size = getattr(output, name).numel()

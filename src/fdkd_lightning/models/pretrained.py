@@ -13,6 +13,12 @@ from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.types import Output
 
+FETCH_ONCE = (
+    "run once where the hub can be reached, which fills its cache (HF_HOME); or set pretrained: "
+    "false; or read a checkpoint of your own with PretrainedModel"
+)
+"""Remedies where published weights cannot be read."""
+
 
 def _noting(load: Callable[[Any], None]) -> Callable[[Any], None]:
     """Let a model's ``load`` note that its weights are there."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
-from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.pretrained import FETCH_ONCE, DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.ops.near_names import did_you_mean
@@ -86,17 +86,14 @@ class TimmModel(DeferredModel):
         """Read the published weights, if ``pretrained``."""
         if not self.pretrained:
             return
+        source = f"the published weights of {self.name!r}"
         try:
             # Creating the network consumes random numbers.
             with torch.random.fork_rng(devices=[]):
                 weights = self._create(pretrained=True).state_dict()
         except Exception as error:  # of the network, the hub's or timm's own
-            raise RuntimeError(
-                f"the published weights of {self.name!r} cannot be read ({error}): run where the "
-                "hub can be reached, once, and they are kept in its cache (HF_HOME); or set "
-                "pretrained: false; or read a checkpoint of your own with PretrainedModel"
-            ) from error
-        check_weights(f"the published weights of {self.name!r}", weights, self.net.state_dict())
+            raise RuntimeError(f"{source} cannot be read ({error}): {FETCH_ONCE}") from error
+        check_weights(source, weights, self.net.state_dict())
         self.net.load_state_dict(weights)
 
     def self_contained(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 PREFIX = re.compile(r"^Type \S.* expects a function or a callable class: ")
 GOT = re.compile(r"\.? Got value: (?P<value>.*)$", re.DOTALL)
-NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']*)', val=(?P<value>.*)\)$")
 NOISE = (
     "Expected a <class 'NoneType'>",
     "Does not validate against any of the Union subtypes",

@@ -156,14 +156,14 @@ def as_output(value: Any) -> Output:
     return value
 
 
-def check_output(role: str, output: Output, may_mask: bool = False) -> None:
+def check_output(role: str, output: Output) -> None:
     """Raise if features or logits are not finite.
 
     Use the first batch only: the check costs a synchronisation. Logits of -inf mask a class.
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
         allowed = torch.isfinite(values)
-        if name == "logits" and may_mask:
+        if name == "logits":
             masked = values == -torch.inf
             allowed |= masked & ~masked.all(1, keepdim=True)
         bad = int((~allowed).sum())

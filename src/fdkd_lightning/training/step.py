@@ -145,7 +145,7 @@ class DistillationStep:
         for modality, output in outputs.items():
             if modality not in self._checked:
                 self._checked.add(modality)
-                check_output(f"{modality} teacher", output, may_mask=True)
+                check_output(f"{modality} teacher", output)
 
     def _check_names(self, terms: dict[str, Tensor], logged_values: dict[str, Tensor]) -> None:
         names = terms.keys() | logged_values.keys()

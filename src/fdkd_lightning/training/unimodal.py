@@ -219,7 +219,7 @@ class UnimodalModule(RunModule):
     def _check_first_batch(self, batch: Batch, output: Output) -> None:
         """Check the network's first output, which need not be in the first batch."""
         if self._is_first("train"):
-            check_output(self.modality, output, may_mask=True)
+            check_output(self.modality, output)
             check_target(batch_target(batch), output.logits)
 
     def _is_first(self, stage: str) -> bool:

@@ -126,7 +126,7 @@ class HostStep:
         if not self._is_checked:
             # Once a run: reading values costs a synchronisation.
             self._is_checked = True
-            check_output("student", student, may_mask=True)
+            check_output("student", student)
             self.inputs.check_labels(samples, student)
         student = student._replace(index=samples.get("index"))
         self.step.watch.note("the module's own loss", loss)
