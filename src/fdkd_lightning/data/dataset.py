@@ -30,12 +30,6 @@ def usable_positions(
 
     Raises:
         ValueError: If there is none.
-
-    Example:
-        >>> rows = [Row("a", "train", "", sources, "", "") for sources in ({"text": "so"}, {})]
-        >>> samples = [Sample(row.id, row.split, row.label, {}) for row in rows]
-        >>> usable_positions(rows, samples, "train", ["text", "audio"], optional=["audio"])
-        [0]
     """
     positions = [
         position

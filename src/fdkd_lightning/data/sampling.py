@@ -62,12 +62,7 @@ class EpochSampler(DistributedSampler[Any]):
     The epoch determines the training view of a sample. Passing it with the position gives equal
     views in the main process, in workers that persist over all epochs, and in a resumed run.
 
-    Args:
-        dataset: The training samples.
-        num_replicas: Number of ranks.
-        rank: Rank of this process.
-        seed: Seed of the order, together with the epoch.
-        weights: Sampling weights, for draws with replacement; None: each sample once.
+    With ``weights`` samples are drawn with replacement, without them each once.
 
     Shape:
         - weights: [N]

@@ -78,14 +78,7 @@ class Student:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that was written, loaded again and compared with the student.
-
-    Args:
-        format: One of the formats of :func:`~fdkd_lightning.export_student`.
-        path: The file.
-        difference: Largest difference from the student's outputs.
-        size: Size in bytes.
-    """
+    """A file that was written, loaded again and compared: size in bytes, largest difference."""
 
     format: str
     path: Path
@@ -100,12 +93,7 @@ class Artefact:
 
 
 def class_path(instance: object) -> str:
-    """Return the path by which a configuration names an object's class.
-
-    Example:
-        >>> class_path(nn.ReLU())
-        'torch.nn.modules.activation.ReLU'
-    """
+    """Return the path by which a configuration names an object's class."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
@@ -144,11 +132,6 @@ def parity(name: str, student: Run, loaded: Run, inputs: Iterator[Any]) -> float
     Raises:
         ExportError: If the difference exceeds :data:`TOLERANCE` or is NaN, a shape differs, or
             the file does not run on an input.
-
-    Example:
-        >>> double = lambda x: {"logits": 2 * x}
-        >>> parity("onnx", double, double, iter([torch.ones(2)]))
-        0.0
     """
     largest = 0.0
     for x in inputs:

@@ -45,10 +45,6 @@ def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
     Shape:
         - hidden, output: [N, L, D]
         - mask: [N, L] bool; None: no padding
-
-    Example:
-        >>> blank(torch.ones(1, 2, 1), torch.tensor([[True, False]])).flatten()
-        tensor([1., 0.])
     """
     return hidden if mask is None else hidden.masked_fill(~mask.unsqueeze(2), 0)
 
@@ -60,9 +56,5 @@ def as_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
         - hidden: [N, L, D]
         - mask: [N, L] bool; None: no padding
         - output: [N, D, 1, L]
-
-    Example:
-        >>> as_map(torch.zeros(2, 5, 8), None).shape
-        torch.Size([2, 8, 1, 5])
     """
     return blank(hidden, mask).transpose(1, 2).unsqueeze(2)

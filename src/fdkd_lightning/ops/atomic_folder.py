@@ -20,14 +20,6 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
 
     Raises:
         OSError: If it cannot be written; the message names it, and it is unchanged.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp()) / "export"
-        >>> with atomic_folder(folder) as new:
-        ...     _ = (new / "config.json").write_text("{}")
-        >>> [path.name for path in folder.iterdir()]
-        ['config.json']
     """
     folder = Path(folder).resolve()
     with naming(folder):

@@ -27,15 +27,6 @@ def load_checkpoint(
     Raises:
         DamagedCheckpointError: If the file is empty, cut off or no checkpoint.
         ValueError: If it holds pickled code.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "best.ckpt"
-        >>> path.touch()
-        >>> load_checkpoint(path, "checkpoint='best.ckpt'")
-        Traceback (most recent call last):
-        fdkd_lightning.ops.checkpoint_file.DamagedCheckpointError: checkpoint='best.ckpt' is \
-not a checkpoint, or a damaged one (it is empty): copy it again, or train that model again
     """
     check_checkpoint(path, name, remedy)
     if zipfile.is_zipfile(path) and not _sums_are_right(path):

@@ -152,15 +152,6 @@ def refuse_renamed_methods(cls: type, renamed: Mapping[str, str]) -> None:
 
     Nothing calls the earlier name any more, so the override would silently have no effect. Base
     classes call this function in ``__init_subclass__``.
-
-    Example:
-        >>> class Base:
-        ...     def __init_subclass__(cls):
-        ...         refuse_renamed_methods(cls, {"record": "logged_values"})
-        >>> class Mine(Base):
-        ...     def record(self): ...
-        Traceback (most recent call last):
-        TypeError: Mine.record is now called logged_values: rename the method
     """
     for old, new in renamed.items():
         if old in vars(cls):

@@ -63,11 +63,6 @@ def cross_entropy_sum(
         TypeError: If the target is no int64 tensor.
         ValueError: If the logits are not floating-point or do not fit the target, a label is
             neither a class nor -100, or ``label_smoothing`` is out of range.
-
-    Example:
-        >>> total, count = cross_entropy_sum(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
-        >>> round(total.item(), 4), count.item()  # 2 log 4
-        (2.7726, 2.0)
     """
     check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
     size = logits.shape[:1] + logits.shape[2:]

@@ -9,12 +9,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 def world_size() -> int:
-    """Return the number of ranks, 1 without a process group.
-
-    Example:
-        >>> world_size()
-        1
-    """
+    """Return the number of ranks, 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -23,10 +18,6 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 
     Shape:
         - x, output: any shape, the same on every rank
-
-    Example:
-        >>> sum_over_ranks(torch.tensor(2.0))
-        tensor(2.)
     """
     if world_size() == 1:
         return x
@@ -58,12 +49,7 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
 
 
 def gather_objects(x: Any) -> list[Any]:
-    """Gather a picklable object from every rank, in the order of the ranks.
-
-    Example:
-        >>> gather_objects({"rows": 3})
-        [{'rows': 3}]
-    """
+    """Gather a picklable object from every rank, in the order of the ranks."""
     if world_size() == 1:
         return [x]
     gathered: list[Any] = [None] * world_size()
@@ -77,10 +63,6 @@ def row_counts(x: Tensor) -> list[int]:
     Shape:
         - x: [N, ...], N may differ between ranks
         - output: one integer per rank
-
-    Example:
-        >>> row_counts(torch.zeros(3, 8))
-        [3]
     """
     if world_size() == 1:
         return [len(x)]
@@ -97,11 +79,6 @@ def gather_rows(x: Tensor) -> Tensor:
     Shape:
         - x: [N, ...], N may differ between ranks
         - output: [sum of N over ranks, ...]
-
-    Example:
-        >>> rows = torch.eye(2)
-        >>> gather_rows(rows) is rows
-        True
     """
     if world_size() == 1:
         return x

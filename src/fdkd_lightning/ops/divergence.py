@@ -99,10 +99,6 @@ def check_logits(student: Tensor, teacher: Tensor) -> None:
 
     Shape:
         - student, teacher: [N, K, ...], the same, K at least 1
-
-    Example:
-        >>> import torch
-        >>> check_logits(torch.zeros(2, 3), torch.zeros(2, 3))
     """
     for role, logits in (("student", student), ("teacher", teacher)):
         check_tensor(f"the {role}'s logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))

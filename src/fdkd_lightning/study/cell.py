@@ -73,12 +73,7 @@ SHOWN = rf"^(?:{TeacherWarning.__name__}|{DamagedRunWarning.__name__}): (.*)"
 
 
 class StudyCLI(FDKDCLI):
-    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger.
-
-    Args:
-        args: Command-line arguments, the command first.
-        teachers: Modality -> checkpoint that replaces the one in the configuration.
-    """
+    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger."""
 
     def __init__(self, args: list[str], teachers: Mapping[str, Path]) -> None:
         self._teachers = teachers

@@ -36,9 +36,6 @@ class FDKDCLI(LightningCLI):
     ``predictions.csv``. ``--ckpt_path=best`` and ``last`` are these files in every command, so the
     configuration of one run can name the checkpoint of another before it exists. The folder's name
     may hold environment variables (``runs/sweep/$WANDB_RUN_ID``).
-
-    Args:
-        args: The arguments, a command first; None: those of the process.
     """
 
     trainer_type: type[Trainer] = Trainer

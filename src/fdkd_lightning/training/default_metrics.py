@@ -7,12 +7,7 @@ from fdkd_lightning.types import IGNORE_INDEX
 
 
 def default_metrics(classes: int) -> dict[str, Metric]:
-    """Return accuracy and macro-F1 over the labelled samples or pixels.
-
-    Example:
-        >>> list(default_metrics(10))
-        ['accuracy', 'macro_f1']
-    """
+    """Return accuracy and macro-F1 over the labelled samples or pixels."""
     return {
         "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE_INDEX),
         "macro_f1": MulticlassF1Score(classes, average="macro", ignore_index=IGNORE_INDEX),

@@ -110,12 +110,7 @@ class Distiller(nn.Module):
         return self._merge(terms, self.weights.terms(by_name))
 
     def start(self, epoch: int, max_epochs: int | None) -> None:
-        """Set the criterion's epoch, and warn if its warm-up does not end before training does.
-
-        Args:
-            epoch: Epoch in which training starts; a resumed run may start within it.
-            max_epochs: The trainer's; None or -1: no limit.
-        """
+        """Set the criterion's epoch, and warn if its warm-up does not end before training does."""
         self.criterion.set_epoch(epoch)
         warmup = self.criterion.warmup_epochs()
         if max_epochs is not None and 0 <= max_epochs <= warmup:

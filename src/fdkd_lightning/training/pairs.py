@@ -12,12 +12,7 @@ from fdkd_lightning.types import Batch, Output
 
 
 class Pair(NamedTuple):
-    """The outputs of the student and one teacher for the same samples.
-
-    Args:
-        student: The student's output.
-        teacher: The teacher's output; None for the teacher-free terms.
-        target: The labels.
+    """The outputs of the student and one teacher, if there is one, for the same samples.
 
     Shape:
         - target: [N] or [N, H, W], -100 where there is no label

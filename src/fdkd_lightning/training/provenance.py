@@ -15,12 +15,7 @@ PACKAGES = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "tor
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on.
-
-    Example:
-        >>> [*package_versions()][:3]
-        ['python', 'fdkd_lightning', 'torch']
-    """
+    """Return the versions of Python and of the packages that numbers depend on."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **versions}
 

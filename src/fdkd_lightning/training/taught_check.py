@@ -16,19 +16,6 @@ class TaughtCheck:
 
     Features that are detached, come from frozen layers or from re-entrant checkpointing have none:
     then only heads and projectors would learn, and the student would look as if it did.
-
-    Example:
-        >>> features = torch.ones(2, 3, requires_grad=True) * 2
-        >>> check = TaughtCheck()
-        >>> check.note([features.sum()], Output(features, features))
-        >>> check.check_epoch("MyModule", "the student's outputs", has_teachers=True)
-        >>> check.start_epoch()
-        >>> check.note([features.detach().sum()], Output(features, features))
-        >>> check.check_epoch("MyModule", "the student's outputs", has_teachers=True)
-        Traceback (most recent call last):
-        RuntimeError: in a whole epoch no term in the loss of MyModule came from the student's \
-outputs with a gradient, so that nothing was distilled: train the layers that give its features, \
-and let them neither be detached nor checkpointed with use_reentrant=True
     """
 
     remedy = (

@@ -22,11 +22,6 @@ def read_array(path: Path) -> NDArray[Any]:
 
     Raises:
         MediaError: If the file is missing, too large, damaged, or holds something else.
-
-    Example:
-        >>> read_array(Path("absent.npy"))
-        Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     check_file(path)
     size = path.stat().st_size

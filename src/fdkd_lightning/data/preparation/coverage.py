@@ -74,11 +74,6 @@ def is_usable(
 
     A sample needs all modalities that are not optional and at least one modality. It may lack a
     label map, but not have a faulty one.
-
-    Example:
-        >>> sample, row = Sample("a", "test", "", {}), Row("a", "test", "", {"text": "so"}, "", "")
-        >>> is_usable(sample, row, ["text", "audio"], optional=["audio"])
-        True
     """
     return (
         any(modality in row.sources for modality in modalities)

@@ -44,14 +44,7 @@ STRIP = 256
 
 
 def turn_upright(image: Image.Image) -> Image.Image:
-    """Apply the orientation of the EXIF data; an image without a valid one is returned unchanged.
-
-    Example:
-        >>> image = Image.new("L", (3, 2))
-        >>> image.getexif()[ORIENTATION] = 6
-        >>> turn_upright(image).size
-        (2, 3)
-    """
+    """Apply the orientation of the EXIF data; without a valid one return the image unchanged."""
     # ImageOps.exif_transpose would also write all other tags anew, and fail at damaged ones.
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -118,11 +111,6 @@ def check_background(background: Sequence[int]) -> tuple[int, int, int]:
 
     Raises:
         ValueError: If it is no such colour.
-
-    Example:
-        >>> check_background([0, 0, 300])
-        Traceback (most recent call last):
-        ValueError: background=300 must be from 0 to 255
     """
     colour: list[Any] = list(background)
     if len(colour) != 3:

@@ -22,11 +22,6 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
 
     Raises:
         MediaError: If no image can be decoded from the file.
-
-    Example:
-        >>> read_image("absent.jpg")
-        Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     path = Path(path)
     check_file(path)

@@ -39,14 +39,7 @@ def find_file(
     follow_links: bool = False,
     argument: str = "root",
 ) -> Path:
-    """Return the first of several files of a data set that exists.
-
-    Args:
-        root: Folder of the data set.
-        names: Paths relative to ``root``.
-        advice: What to do if there is none, for the error.
-        follow_links: Allow links to outside of the root.
-        argument: Name of the argument that gave ``root``, for the error.
+    """Return the first of several files below a root that exists; else raise with advice.
 
     Raises:
         FileNotFoundError: If none exists; the error names the folder that holds one, if it is one
@@ -73,12 +66,7 @@ def require_root(root: Path, prepared: Path, file: str) -> None:
 
 
 def level_hint(root: Path, names: Sequence[str], argument: str = "root") -> str:
-    """Describe which folder to use instead of one that does not exist or is some levels off.
-
-    Args:
-        root: The folder that was given.
-        names: Files or folders of which the right one holds at least one.
-        argument: Name of the argument, for the text.
+    """Describe which folder, some levels off, holds one of the names and is to be given instead.
 
     Returns:
         A text to append to an error; empty if nothing is known.

@@ -37,10 +37,6 @@ class SourceFiles:
         root: Folder of the source files.
         compare: What distinguishes versions of a file.
         follow_links: Allow links to files outside of the root.
-
-    Example:
-        >>> SourceFiles(Path("absent"), "time").find("owl.wav").fault.status
-        'missing'
     """
 
     def __init__(self, root: Path, compare: Compare = "time", follow_links: bool = False) -> None:

@@ -9,16 +9,7 @@ from fdkd_lightning.ops.read_file import read_text
 
 
 class Event(NamedTuple):
-    """One row of a list.
-
-    Args:
-        split: The list's split.
-        category: Name of the class.
-        video: YouTube identifier of the video.
-        start: Start of the event, in seconds from the start of the video.
-        end: End of the event, in seconds from the start of the video.
-        place: File name and line number of the row.
-    """
+    """One row of a list, with start and end in seconds of the video, and its file name and line."""
 
     split: str
     category: str

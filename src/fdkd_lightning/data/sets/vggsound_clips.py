@@ -8,15 +8,7 @@ from fdkd_lightning.ops.read_file import csv_rows
 
 
 class Clip(NamedTuple):
-    """One row of a list.
-
-    Args:
-        video: YouTube identifier of the video.
-        start: Start of the clip in its video, in seconds; part of the clip's file name.
-        label: Name of the class.
-        split: ``"train"`` or ``"test"``.
-        place: File name and line number of the row.
-    """
+    """One row of a list, with the start in seconds of the video, and its file name and line."""
 
     video: str
     start: int

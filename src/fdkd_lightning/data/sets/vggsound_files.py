@@ -92,11 +92,7 @@ def index_clips(
 ) -> dict[tuple[str, int], str]:
     """Return (video, start) -> path relative to the root; of several of a clip, the first counts.
 
-    Args:
-        root: Folder of the data set.
-        names: Folders below it; those that do not exist are skipped.
-        folders: List folders of frames, else files.
-        parse: Function that returns the clip that a name means.
+    Folders that do not exist are skipped. Their entries are folders of frames, or else files.
     """
     found: dict[tuple[str, int], str] = {}
     for name in names:
