@@ -1,5 +1,6 @@
 """The base class of all splits, and the arithmetic they share."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -62,6 +63,12 @@ class Decoupler(nn.Module, ABC):
     def logged_values(self) -> dict[str, Tensor]:
         """Return values to log beside the terms, without gradient; none by default."""
         return {}
+
+    def extra_repr(self) -> str:
+        """Return the arguments for ``print(model)``; modules are printed by themselves."""
+        names = inspect.signature(type(self)).parameters
+        values = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return ", ".join(f"{k}={v}" for k, v in values.items() if not isinstance(v, nn.Module))
 
 
 def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tensor]) -> Bands:

@@ -97,10 +97,6 @@ class FrequencyDecoupler(Decoupler):
         """Split ``x`` into its low and high band."""
         return frequency_split(x, self.threshold, self.dim, self.keep_dc)
 
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"
-
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:
     """Multiply each bin of the real Fourier transform by its gain.

@@ -72,10 +72,6 @@ class HaarDecoupler(Decoupler):
             )
         return split(x, self.dim, self.keep_dc, lambda centred: _block_means(centred, block))
 
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"levels={self.levels}, dim={self.dim}, keep_dc={self.keep_dc}"
-
 
 def _block_means(x: Tensor, block: int) -> Tensor:
     whole = x.shape[-1] - x.shape[-1] % block

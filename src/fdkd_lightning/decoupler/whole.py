@@ -29,7 +29,3 @@ class WholeDecoupler(Decoupler):
         """Return the mean-free features and zeros."""
         check_features(x, self.dim)
         return split(x, self.dim, False, lambda centred: centred)
-
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"dim={self.dim}"

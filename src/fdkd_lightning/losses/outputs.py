@@ -29,11 +29,7 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
 
 
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
-    """Raise unless both tensors have the same shape.
-
-    Shape:
-        - student, teacher: any
-    """
+    """Raise unless both tensors have the same shape."""
     for role, x in (("student", student), ("teacher", teacher)):
         check_tensor(f"the {role}'s {name}", x, "[N, ...]")
     if student.shape != teacher.shape:
@@ -44,11 +40,7 @@ def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str)
 
 
 def require_same_batch(student: Tensor, teacher: Tensor) -> None:
-    """Raise unless both tensors are floating-point, of the same number of samples.
-
-    Shape:
-        - student, teacher: [N, ...]
-    """
+    """Raise unless both tensors are floating-point, of the same number of samples."""
     check_tensor("student", student, "[N, ...]")
     check_tensor("teacher", teacher, "[N, ...]")
     if len(student) != len(teacher):

@@ -14,11 +14,7 @@ def world_size() -> int:
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """Sum a tensor over all ranks, without gradient.
-
-    Shape:
-        - x, output: any shape, the same on every rank
-    """
+    """Sum a tensor over all ranks, without gradient."""
     if world_size() == 1:
         return x
     total = x.detach().clone()

@@ -117,9 +117,6 @@ def check_masks(student: Tensor, teacher: Tensor) -> None:
     Its divergence would be infinite. Values on a GPU are not read: that would be a synchronisation
     in every step.
 
-    Shape:
-        - student, teacher: any, the same
-
     Example:
         >>> import torch
         >>> masked, whole = torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2)

@@ -10,10 +10,6 @@ def mean(x: Tensor) -> Tensor:
     ``torch.mean`` of no elements is NaN, and a rank whose batch has no sample for a loss would
     spoil the weights of all ranks.
 
-    Shape:
-        - x: any
-        - output: scalar
-
     Example:
         >>> import torch
         >>> mean(torch.tensor([1.0, 3.0])), mean(torch.zeros(0))

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX
 
 
@@ -50,9 +51,6 @@ def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> N
 def check_classes(name: str, labels: Tensor, classes: int) -> None:
     """Raise unless all labels are classes or -100. It reads values: not for each training step.
 
-    Shape:
-        - labels: any, int64
-
     Example:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
@@ -70,13 +68,8 @@ label): set num_classes to that of the data
 
 
 def check_axis(name: str, dim: int, x: Tensor) -> None:
-    """Raise unless a tensor has the axis, and at least one value along it.
-
-    Shape:
-        - x: any
-    """
-    if isinstance(dim, bool) or not isinstance(dim, int):
-        raise TypeError(f"{name}={dim!r} must be a whole number, for example 1")
+    """Raise unless a tensor has the axis, and at least one value along it."""
+    check_count(name, dim, None, example=1)
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(
             f"{name}={dim} is no axis of a tensor of shape {list(x.shape)}: choose from "
@@ -92,9 +85,6 @@ def check_on_cpu(fits: Tensor, message: str) -> None:
     """Raise unless a condition on values holds; on a GPU, or in compiled code, do nothing.
 
     Reading a value from a GPU would stop the host until the GPU is done, in every step.
-
-    Shape:
-        - fits: scalar, bool
     """
     if fits.device.type != "cpu" or torch.compiler.is_compiling():
         return

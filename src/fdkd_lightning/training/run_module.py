@@ -87,9 +87,7 @@ class RunModule(LightningModule):
         """Read the weights."""
         self.read_weights()
 
-    def on_predict_start(self) -> None:
-        """Read the weights."""
-        self.read_weights()
+    on_predict_start = on_test_start
 
     def on_train_start(self) -> None:
         """Restore the random generators from the checkpoint."""
