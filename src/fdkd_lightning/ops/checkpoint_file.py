@@ -39,11 +39,9 @@ def load_checkpoint(
         code = pickled_code(error)
         if code is not None:
             raise ValueError(
-                f"{name} holds pickled code besides weights "
-                f"({code}), which is never run: save `model.state_dict()` instead of the model, "
-                "and plain numbers and strings as hyper-parameters. If you trust where the file "
-                "comes from, take its weights out once: torch.save(torch.load(path, "
-                "weights_only=False)['state_dict'], 'weights.pt')"
+                f"{name} holds pickled code ({code}), which is never run: save "
+                "`model.state_dict()` and plain values. The weights of a file that you trust: "
+                "torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pt')"
             ) from error
         raise _damaged(name, "its content cannot be read", remedy) from error
 

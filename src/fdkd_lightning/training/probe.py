@@ -116,10 +116,9 @@ def modality_input(batch: Batch, modality: str) -> Any:
     """
     if not isinstance(batch, Mapping):
         raise TypeError(
-            f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule "
-            "read dicts, such as {'audio': ..., 'label': ...}: let the data's collate_fn return "
-            "one, or use DistillationCallback, whose keys (target=1, student_input=0) name entries "
-            "of tuples"
+            f"the batch is a {type(batch).__name__}: let the data's collate_fn return a dict, such "
+            "as {'audio': ..., 'label': ...}, or use DistillationCallback, whose keys (target=1, "
+            "student_input=0) name entries of tuples"
         )
     if modality not in batch:
         have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))

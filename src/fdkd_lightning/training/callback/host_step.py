@@ -113,9 +113,9 @@ class HostStep:
         is_lost = self.backward is not None or not running.backwards
         if is_lost and not running.is_added and self.host.reader.has_gradient():
             raise RuntimeError(
-                f"{type(self.host.module).__name__} uses manual optimization, but none of this "
-                f"step's {running.backwards} calls of manual_backward could take the terms: call "
-                "self.manual_backward(loss), not loss.backward(), after the student ran, and let "
+                f"none of the {running.backwards} calls of manual_backward in a step of "
+                f"{type(self.host.module).__name__} could take the terms: call "
+                "self.manual_backward(loss) after the student ran, and let "
                 f"backward={self.backward} be None or the number of that call"
             )
 
