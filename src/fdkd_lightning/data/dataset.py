@@ -27,9 +27,6 @@ def usable_positions(
     """Return the positions of the samples of a split that can be loaded.
 
     See :func:`~fdkd_lightning.data.preparation.coverage.is_usable`.
-
-    Raises:
-        ValueError: If there is none.
     """
     positions = [
         position

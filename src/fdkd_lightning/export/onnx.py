@@ -27,11 +27,7 @@ def require_onnx() -> None:
 
 
 def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path:
-    """Write the graph and its weights; weights above 2 GB go into a file beside it.
-
-    Raises:
-        ExportError: If the graph cannot be converted to ONNX.
-    """
+    """Write the graph and its weights; weights above 2 GB go into a file beside it."""
     path = folder / GRAPH
     try:
         # The converter prints its progress to standard output.

@@ -125,11 +125,7 @@ def export_student(
 
 
 def check_formats(names: Sequence[str]) -> list[Format]:
-    """Return the named formats, each once and in a fixed order.
-
-    Raises:
-        ExportError: If a format is unknown, or needs a package that is not installed.
-    """
+    """Return the named formats, each once and in a fixed order."""
     found = [kind for kind in FORMATS if kind in names]
     unknown = [name for name in names if name not in FORMATS]
     if isinstance(names, str) or unknown or not found:

@@ -39,11 +39,7 @@ def save_weights(network: nn.Module, path: Path) -> Path:
 
 
 def write_config(config: dict[str, Any], folder: Path) -> None:
-    """Write ``config.json``: inputs, outputs, and how the network is built.
-
-    Raises:
-        ExportError: If the network's arguments are not plain values.
-    """
+    """Write ``config.json``: inputs, outputs, and how the network is built."""
     try:
         text = json.dumps(config, indent=2, ensure_ascii=False)
     except TypeError as error:
@@ -109,12 +105,7 @@ def load_student(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the content of a folder's ``config.json``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged.
-    """
+    """Return the content of a folder's ``config.json``."""
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
@@ -122,12 +113,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file, those under a second name included.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged.
-    """
+    """Return the weights in a file, those under a second name included."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
     try:
@@ -143,12 +129,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = None) -> None:
-    """Read a file, or its content if that is given, into a network.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged, or its names, shapes or values do not suit the network.
-    """
+    """Read a file, or its content if that is given, into a network."""
     weights = read_weights(path) if weights is None else weights
     check_weights(str(path), weights, network.state_dict(), type(network).__name__)
     network.load_state_dict(weights)

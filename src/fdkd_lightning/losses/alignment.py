@@ -87,9 +87,6 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
         - scores: [N, K, H', W'], or [N, K] with an empty size
         - output: [N, K, *size]
 
-    Raises:
-        ValueError: If scores of whole samples meet labels of pixels.
-
     Reference:
         B. Zhou et al., "Learning deep features for discriminative localization" (arXiv
         1512.04150), Eq. 1.

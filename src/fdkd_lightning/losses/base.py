@@ -150,10 +150,6 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
     Shape:
         - target, output: [N] or [N, H, W]
 
-    Raises:
-        TypeError: If the target is no int64 tensor.
-        ValueError: If it does not fit the teacher's logits.
-
     Example:
         >>> teacher = Output(torch.zeros(2, 8), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
         >>> label_or_prediction(torch.tensor([-100, 1]), teacher)

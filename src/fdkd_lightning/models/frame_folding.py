@@ -20,9 +20,6 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
         - x: [N, C, H, W] or [N, T, C, H, W]
         - output: images: [N, C, H, W] and 1; ``"average"``: [N * T, C, H, W] and T; ``"stack"``:
           [N, T * C, H, W] and 1
-
-    Raises:
-        ValueError: If x has another shape, or its channels are not ``in_chans``.
     """
     if x.ndim not in (4, 5):
         raise ValueError(

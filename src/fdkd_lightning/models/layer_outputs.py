@@ -52,11 +52,7 @@ def find_tensor(value: Any, kind: Kind) -> Tensor | None:
 
 
 def find_logits(returned: Any) -> Tensor:
-    """Return the logits in a network's output.
-
-    Raises:
-        TypeError: If it holds none.
-    """
+    """Return the logits in a network's output."""
     found = find_tensor(returned, "logits")
     if found is None:
         raise TypeError(

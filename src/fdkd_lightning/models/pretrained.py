@@ -159,12 +159,7 @@ def load_pretrained(module: nn.Module) -> None:
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file, plain or inside a Lightning checkpoint.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged or not a checkpoint, or holds pickled code.
-    """
+    """Return the state dict in a file, plain or inside a Lightning checkpoint."""
     if not checkpoint.is_file():
         raise FileNotFoundError(
             f"checkpoint={str(checkpoint)!r} is not a file (looked from {str(Path.cwd())!r}): "

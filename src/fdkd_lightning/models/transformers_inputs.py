@@ -18,9 +18,6 @@ def named_inputs(net: Any, source: str, x: Any) -> dict[str, Tensor]:
     Shape:
         - x: as :class:`~fdkd_lightning.TransformersModel` takes it
         - output: tokens [N, L], waveforms [N, S], spectrograms [N, T, F] or images [N, C, H, W]
-
-    Raises:
-        ValueError: If the network takes another argument or another shape.
     """
     name, config = net.main_input_name, net.config
     text = name == "input_ids"

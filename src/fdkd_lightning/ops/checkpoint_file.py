@@ -47,11 +47,7 @@ def load_checkpoint(
 
 
 def check_checkpoint(path: str | Path, name: str, remedy: str = "") -> None:
-    """Raise if a file is empty or cut off, without reading its weights.
-
-    Raises:
-        DamagedCheckpointError: If it is.
-    """
+    """Raise if a file is empty or cut off, without reading its weights."""
     with Path(path).open("rb") as file:
         start = file.read(4)
         if not start:

@@ -58,11 +58,6 @@ def cross_entropy_sum(
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
         - output: two scalars, both of a floating-point dtype
-
-    Raises:
-        TypeError: If the target is no int64 tensor.
-        ValueError: If the logits are not floating-point or do not fit the target, a label is
-            neither a class nor -100, or ``label_smoothing`` is out of range.
     """
     check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
     size = logits.shape[:1] + logits.shape[2:]

@@ -12,12 +12,7 @@ LARGEST_JSON = 64 * 2**20
 
 
 def read_text(path: Path, unix_lines: bool = False) -> str:
-    """Read a UTF-8 file, with or without byte order mark; with ``unix_lines`` as of Unix.
-
-    Raises:
-        ValueError: If the file is not UTF-8.
-        OSError: If the file cannot be read.
-    """
+    """Read a UTF-8 file, with or without byte order mark; with ``unix_lines`` as of Unix."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")

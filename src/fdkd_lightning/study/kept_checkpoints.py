@@ -38,11 +38,7 @@ def forget_damaged(run_folder: Path) -> str | None:
 
 
 def check_finite(run: str, values: Mapping[str, Any]) -> None:
-    """Raise if a weight or a metric is NaN or infinite: the run is no result.
-
-    Raises:
-        FloatingPointError: If one is not finite.
-    """
+    """Raise if a weight or a metric is NaN or infinite: the run is no result."""
     for name, value in values.items():
         if isinstance(value, Tensor):
             finite = bool(value.isfinite().all())

@@ -172,12 +172,7 @@ def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) ->
 
 
 def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Read a study's file.
-
-    Raises:
-        SystemExit: If the file is missing or a value has another type.
-        ValueError: See :class:`Study`.
-    """
+    """Read a study's file."""
     parser = study_parser()
     config = parser.parse_args(["--config", str(path), *overrides])
     values = parser.instantiate(config).as_dict()

@@ -97,10 +97,6 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """Read the files of :func:`write_results`: the study's settings, and the rows.
 
     The settings also hold ``warnings`` and ``failures`` (run -> error).
-
-    Raises:
-        FileNotFoundError: If the folder holds no results.
-        ValueError: If a file is damaged.
     """
     path = folder / "results.csv"
     if not path.exists():

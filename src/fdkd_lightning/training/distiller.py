@@ -98,9 +98,6 @@ class Distiller(nn.Module):
             pairs: One per teacher, or a single one without a teacher for the teacher-free terms.
                 None counts as zero in the average, so that the contributions of the other teachers
                 do not change.
-
-        Raises:
-            ValueError: If the teacher weights and the criterion use the same name for a term.
         """
         if self.weights is None:
             return self._average(pairs, None)
@@ -125,11 +122,7 @@ class Distiller(nn.Module):
         return self.criterion.heads(self._project(student, None)[0])
 
     def logged_values(self) -> dict[str, Tensor]:
-        """Return the values to log beside the terms, such as a learned threshold, by name.
-
-        Raises:
-            ValueError: If the teacher weights and the criterion use the same name.
-        """
+        """Return the values to log beside the terms, such as a learned threshold, by name."""
         values = self.criterion.logged_values()
         return values if self.weights is None else self._merge(values, self.weights.logged_values())
 

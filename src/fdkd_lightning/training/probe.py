@@ -53,11 +53,7 @@ def _give_back(source: Any, first: FirstBatch) -> None:
 
 
 def probe(model: nn.Module, x: Any) -> Output:
-    """Return the model's output in eval mode; leave modes, gradients and RNG as they were.
-
-    Raises:
-        TypeError: If the model does not return an ``Output``.
-    """
+    """Return the model's output in eval mode; leave modes, gradients and RNG as they were."""
     modes = {module: module.training for module in model.modules()}
     x = cast_to_model_dtype(model, x)
     try:
@@ -130,11 +126,7 @@ def modality_input(batch: Batch, modality: str) -> Any:
 
 
 def batch_target(batch: Batch) -> Tensor:
-    """Return the batch's labels.
-
-    Raises:
-        KeyError: If the batch has none.
-    """
+    """Return the batch's labels."""
     if "label" not in batch:
         raise KeyError("the batch holds no 'label': add it, with -100 for unlabelled samples")
     target: Tensor = batch["label"]
@@ -142,11 +134,7 @@ def batch_target(batch: Batch) -> Tensor:
 
 
 def as_output(value: Any) -> Output:
-    """Return the value if it is an ``Output``.
-
-    Raises:
-        TypeError: If it is not.
-    """
+    """Return the value if it is an ``Output``."""
     if not isinstance(value, Output):
         raise TypeError(
             f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it, "

@@ -8,9 +8,6 @@ from pathlib import Path
 def run_folder(root: str | Path) -> str:
     """Return the folder's path with environment variables expanded, such as a sweep's run id.
 
-    Raises:
-        ValueError: If a variable is not set, or the folder cannot be written.
-
     Example:
         >>> os.environ["EXAMPLE"] = "seven"
         >>> run_folder("runs/$EXAMPLE")

@@ -51,9 +51,6 @@ def check_teachers(
     Returns:
         Modality -> accuracy on the labelled samples (or pixels) that have this modality. A teacher
         without such samples has no entry.
-
-    Raises:
-        ValueError: If a teacher's output is not finite.
     """
     if not teachers or not max_batches or not trainer.enable_validation:
         return {}

@@ -107,11 +107,7 @@ def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Imag
 
 
 def check_background(background: Sequence[int]) -> tuple[int, int, int]:
-    """Return red, green and blue, from 0 to 255, as a tuple.
-
-    Raises:
-        ValueError: If it is no such colour.
-    """
+    """Return red, green and blue, from 0 to 255, as a tuple."""
     colour: list[Any] = list(background)
     if len(colour) != 3:
         raise ValueError(f"background={colour} must be three numbers from 0 to 255: RGB")

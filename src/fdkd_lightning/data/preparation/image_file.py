@@ -19,9 +19,6 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
     """Decode an image in the mode in which it is stored (8-bit ``RGB``, 16-bit ``I;16``, ...).
 
     The image is upright: an orientation in its EXIF data is applied.
-
-    Raises:
-        MediaError: If no image can be decoded from the file.
     """
     path = Path(path)
     check_file(path)

@@ -49,12 +49,7 @@ def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> s
 
 
 def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
-    """Read the rows of a manifest.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged.
-    """
+    """Read the rows of a manifest."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -78,11 +73,7 @@ def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
 
 
 def write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
-    """Write a manifest, unless the file already has this content.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    """Write a manifest, unless the file already has this content."""
     text = io.StringIO()
     # Before Python 3.13 the minimal quoting misses a lone carriage return.
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -31,11 +31,7 @@ class MonoResampler:
         self.resampler: Any = None
 
     def resample(self, frame: Any) -> list[NDArray[np.float32]]:
-        """Return the sound that is ready after a frame.
-
-        Raises:
-            MediaError: If the frame has more than 64 channels.
-        """
+        """Return the sound that is ready after a frame."""
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         before = []
         if form != self.form:

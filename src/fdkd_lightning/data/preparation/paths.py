@@ -56,11 +56,7 @@ def find_file(
 
 
 def require_root(root: Path, prepared: Path, file: str) -> None:
-    """Raise unless there is a folder of the source files, or of the prepared ones.
-
-    Raises:
-        FileNotFoundError: If there is neither.
-    """
+    """Raise unless there is a folder of the source files, or of the prepared ones."""
     if not (root.is_dir() or prepared.is_dir()):
         raise FileNotFoundError(f"root={root} is no folder{level_hint(root, [file])}")
 

@@ -68,10 +68,6 @@ def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
 
     A damaged file is an error and is not rebuilt: it was written atomically, so the disk is
     suspect.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged or lacks one of the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

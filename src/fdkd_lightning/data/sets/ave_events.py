@@ -58,11 +58,7 @@ def further_events(events: Sequence[Event]) -> dict[str, str]:
 
 
 def read_events(path: Path, split: str) -> list[Event]:
-    """Read a list: rows ``Category&VideoID&Quality&Start&End`` with an optional header.
-
-    Raises:
-        ValueError: If a row has another form, or the file is not UTF-8.
-    """
+    """Read a list: rows ``Category&VideoID&Quality&Start&End`` with an optional header."""
     events = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         cells = [cell.strip() for cell in line.split("&")]

@@ -60,9 +60,6 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
     Args:
         path: The list, rows ``id,start,label,split`` without a header.
         split: Split of all clips; the rows may then lack the column. None: read the column.
-
-    Raises:
-        ValueError: If a row has another form.
     """
     for line, cells in csv_rows(path):
         place = f"{path.name}, line {line}"

@@ -22,9 +22,6 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
             attribute.
         argument: Name of the key in an error.
 
-    Raises:
-        KeyError: If there is no such entry.
-
     Example:
         >>> batch = ({"image": 1, "a.b": 2}, "label")
         >>> [entry(batch, key, "student_input") for key in ("0.image", "0.a.b", 1)]
@@ -77,22 +74,14 @@ class BatchInputs:
         self.index = index
 
     def teacher_inputs(self, batch: Any) -> Batch:
-        """Return modality -> input of each teacher.
-
-        Raises:
-            KeyError: If the batch lacks one.
-        """
+        """Return modality -> input of each teacher."""
         return {
             modality: entry(batch, key, f"teacher_inputs[{modality!r}]")
             for modality, key in self.inputs.items()
         }
 
     def read(self, batch: Any) -> Batch:
-        """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key.
-
-        Raises:
-            KeyError: If the batch lacks an entry.
-        """
+        """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key."""
         found = self.teacher_inputs(batch)
         if self.index is not None:
             found["index"] = entry(batch, self.index, "index")
@@ -105,12 +94,7 @@ class BatchInputs:
         return found
 
     def read_for(self, student: Output, batch: Any) -> Batch:
-        """Return what :meth:`read` does for the samples of an output; no labels are -100.
-
-        Raises:
-            KeyError: If the batch lacks an entry.
-            ValueError: If there are labels for another number of samples.
-        """
+        """Return what :meth:`read` does for the samples of an output; no labels are -100."""
         found, size = self.read(batch), len(student.features)
         if self.target is None:
             found["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)

@@ -26,9 +26,6 @@ class Host:
 
     :meth:`restore` undoes all of it.
 
-    Raises:
-        ValueError: If it is wrapped already.
-
     Example:
         >>> module = LightningModule()
         >>> host = Host(module)

@@ -115,7 +115,7 @@ class HostStep:
             raise RuntimeError(
                 f"none of the {running.backwards} calls of manual_backward in a step of "
                 f"{type(self.host.module).__name__} could take the terms: call "
-                "self.manual_backward(loss) after the student ran, and let "
+                "self.manual_backward(loss), not loss.backward(), after the student ran, and let "
                 f"backward={self.backward} be None or the number of that call"
             )
 

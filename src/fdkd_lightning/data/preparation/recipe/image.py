@@ -94,11 +94,7 @@ class ImageRecipe(MediaRecipe):
 
 
 def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
-    """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels.
-
-    Raises:
-        MediaError: If a side of the scaled image is longer than a JPEG can hold.
-    """
+    """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels."""
     scale = bound / min(image.size)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
