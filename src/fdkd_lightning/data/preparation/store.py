@@ -5,10 +5,10 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +49,8 @@ def require_folder(folder: Path, argument: str = "root", write: bool = True) -> 
         ) from error
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open one of many files for atomic writing; see ``atomic_write``."""
-    with atomic_write(path, is_one_of_many=True) as file:
-        yield file
+whole_file = partial(atomic_write, is_one_of_many=True)
+"""Open one of many files for atomic writing."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
