@@ -207,7 +207,9 @@ class FDKDCLI(LightningCLI):
         trains = self.subcommand == "fit" and not config.trainer.fast_dev_run
         if not is_rank_zero() or not (trains or has_replaced(self._root, folder)):
             return
-        for locked in (Path(self._root), *([folder] if config.checkpoint.dirpath else [])):
+        root = Path(self._root)
+        has_own = config.checkpoint.dirpath and folder.resolve() != root.resolve()
+        for locked in (root, *([folder] if has_own else [])):
             lock = RunLock(locked)
             try:
                 lock.acquire()
