@@ -1,4 +1,5 @@
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,13 @@ def test_without_an_index_samples_are_numbered_as_they_come(tmp_path: Path) -> N
         ("2", "2"),
         ("3", "1"),
     ]
+    table = PredictionTable(tmp_path / "predictions.csv")
+    for broken in (True, False):
+        run = Trainer(accelerator="cpu", callbacks=[table], logger=False, default_root_dir=tmp_path)
+        data = loader([*samples, *([{"audio": None}] if broken else [])])
+        with pytest.raises(TypeError) if broken else nullcontext():
+            run.predict(UnimodalModule(Echo(), "audio"), data)
+    assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["0", "1", "2", "3"]
     present = [{"audio": True}, {"audio": False}, {"audio": True}, {"audio": True}]
     predict(tmp_path, loader([s | {"present": p} for s, p in zip(samples, present, strict=True)]))
     assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["0", "2", "3"]

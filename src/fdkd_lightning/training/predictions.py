@@ -46,6 +46,10 @@ class PredictionTable(BasePredictionWriter):
         self.path = path
         self._seen = 0
 
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Number samples from 0 again, also after a run that was interrupted."""
+        self._seen = 0
+
     def write_on_batch_end(
         self,
         trainer: Trainer,
@@ -88,7 +92,6 @@ class PredictionTable(BasePredictionWriter):
             )
         }
         rows = {index: row for part in gather_objects(rows) for index, row in part.items()}
-        self._seen = 0
         if not trainer.is_global_zero or not rows:
             return
         path = self._table(trainer)
