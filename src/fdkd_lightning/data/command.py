@@ -79,7 +79,7 @@ def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
         raise ValueError(
             f"{config} has no data.class_path: pass the complete configuration of a run"
         )
-    return data["class_path"], data.get("init_args", {})
+    return data["class_path"], data.get("init_args") or {}
 
 
 def _class_of(name: str) -> type[PairedDataModule]:
