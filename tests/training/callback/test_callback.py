@@ -630,9 +630,7 @@ def test_of_several_optimizers_the_students_trains_the_parts(tmp_path: Path, of_
 @pytest.mark.parametrize("backward", [0, 5])
 def test_a_backward_that_cannot_take_the_terms_is_an_error(tmp_path: Path, backward: int) -> None:
     added = callback(optimizer=1, backward=backward)
-    with pytest.raises(
-        RuntimeError, match=f"none of the 2 calls .* backward={backward} be None"
-    ):
+    with pytest.raises(RuntimeError, match=f"none of the 2 calls .* backward={backward} be None"):
         trainer(tmp_path, added).fit(TwoOptimizers(), loader())
 
 
