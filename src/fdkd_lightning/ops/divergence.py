@@ -38,12 +38,6 @@ def softened_kl(
         - student, teacher: [N, K, ...], the same
         - output: scalar, or [N, ...] with ``reduction="none"``; the mean of an empty batch is 0
 
-    Raises:
-        TypeError: If an argument is no tensor, or the temperature no number.
-        ValueError: If the reduction is unknown, the temperature not above 0, or the logits are not
-            floating-point or of different shapes; on a CPU, if the student masks a class that the
-            teacher does not mask (on a GPU, whose values are not read, the divergence is inf).
-
     Reference:
         Hinton et al. 2015 (arXiv 1503.02531), Section 2.
 
@@ -71,10 +65,6 @@ def kl_divergence(
         - log_student, log_teacher: [N, K, ...], the same
         - output: scalar, or [N, ...] with ``reduction="none"``
 
-    Raises:
-        ValueError: If the reduction is unknown; on a CPU, if a class has probability 0 for the
-            student alone.
-
     Example:
         >>> import torch
         >>> teacher, student = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.25, 0.75]])
@@ -95,11 +85,7 @@ def kl_divergence(
 
 
 def check_logits(student: Tensor, teacher: Tensor) -> None:
-    """Raise unless both are class scores of the same shape.
-
-    Shape:
-        - student, teacher: [N, K, ...], the same, K at least 1
-    """
+    """Raise unless both are class scores of the same shape."""
     for role, logits in (("student", student), ("teacher", teacher)):
         check_tensor(f"the {role}'s logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
     if student.shape != teacher.shape:

@@ -56,16 +56,11 @@ def select(x: Any, mask: Tensor, name: str = "input") -> Any:
         x: A tensor, a list with one entry per sample, or a dict or tuple (such as
             :class:`~fdkd_lightning.types.Output`) of these; None stays None.
         mask: The samples to select.
-        name: Name of ``x`` in an error.
 
     Shape:
         - x: [N, ...]
         - mask: [N] bool, M of them True
         - output: [M, ...]
-
-    Raises:
-        TypeError: If ``x`` has another type.
-        ValueError: If a list has another number of entries.
 
     Example:
         >>> mask = torch.tensor([True, False, True])

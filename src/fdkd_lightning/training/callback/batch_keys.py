@@ -13,14 +13,10 @@ BatchKey = str | int | Callable[[Any], Any]
 
 
 def entry(batch: Any, key: BatchKey, argument: str) -> Any:
-    """Return the entry of a batch under a key.
+    """Return the entry of a batch under a key; ``argument`` names the key in an error.
 
-    Args:
-        batch: A dict, a tuple or list, an object with attributes, or any nesting of these.
-        key: A function is called with the batch. A string is looked up whole in a dict first, then
-            part by part: as a key of a dict, as an index or a field of a (named) tuple, or as an
-            attribute.
-        argument: Name of the key in an error.
+    A string is looked up whole in a dict first, then part by part: as a key of a dict, as an index
+    or a field of a (named) tuple, or as an attribute.
 
     Example:
         >>> batch = ({"image": 1, "a.b": 2}, "label")
@@ -39,16 +35,6 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
 
 class BatchInputs:
     """The keys under which a batch holds the teachers' inputs, the labels and the samples' ids.
-
-    Args:
-        teachers: The teachers' modalities.
-        inputs: Modality -> key of that teacher's input; a modality that is not named is the key
-            itself.
-        target: Key of the labels; None: the batch has none.
-        index: Key of the samples' ids; None: the batch has none.
-
-    Raises:
-        ValueError: If ``inputs`` names a modality without a teacher.
 
     Example:
         >>> inputs = BatchInputs(["audio"], {"audio": 1}, target=2)
