@@ -56,6 +56,7 @@ def select(x: Any, mask: Tensor, name: str = "input") -> Any:
         x: A tensor, a list with one entry per sample, or a dict or tuple (such as
             :class:`~fdkd_lightning.types.Output`) of these; None stays None.
         mask: The samples to select.
+        name: Name of ``x`` in an error.
 
     Shape:
         - x: [N, ...]
