@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "study": "types ops training",
     "export": "types ops models data training study",
     "report": "types ops study analysis",
-    "cli": "data training study export report",
+    "cli": "ops data training study export report",
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi
 }

@@ -1,6 +1,5 @@
 """The command line ``fdkd``: choose the command, and import only what it needs."""
 
-import difflib
 import logging
 import os
 import sys
@@ -8,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from fdkd_lightning.ops.near_names import did_you_mean
 from fdkd_lightning.training.help_text import COMMANDS, run_help
 
 DEBUG = "JSONARGPARSE_DEBUG"
@@ -20,12 +20,9 @@ OTHERS = {
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line.
+    """Run the command line with these arguments; by default with those of the process.
 
     An error is reported in at most five lines; with ``--debug`` by its traceback.
-
-    Args:
-        args: The arguments; None: those of the process.
 
     Raises:
         SystemExit: With status 2 if an argument is wrong, else 1, if the command fails.
@@ -70,10 +67,10 @@ def _choose(given: list[str], args: Sequence[str] | None) -> None:
     elif command in COMMANDS or command in OTHERS or command.startswith("-"):
         _run(command, rest, args)
     else:
-        near = difflib.get_close_matches(command, [*COMMANDS, *OTHERS])
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        problem = f"there is no command {command!r}: {meant}" if command else "give a command: "
-        print(f"fdkd: {problem}{', '.join([*COMMANDS, *OTHERS])}", file=sys.stderr)
+        names = [*COMMANDS, *OTHERS]
+        problem = f"there is no command {command!r}:" if command else "give a command:"
+        meant = f"{did_you_mean(command, names, cutoff=0.6)} ".lstrip()
+        print(f"fdkd: {problem} {meant}{', '.join(names)}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -215,6 +215,12 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> N
         CountsData(**arguments)
 
 
+@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size", "num_workers", "seed"])
+def test_counts_are_whole_numbers(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}=2.5 must be a whole number"):
+        CountsData(**{name: 2.5})
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_transforms_run_where_the_batch_is() -> None:

@@ -70,6 +70,10 @@ def test_a_set_is_prepared_by_its_name(root: Path, capsys: pytest.CaptureFixture
     prepare_set(["PairedManifest", *settings, "--min_coverage=0.5"])
     assert "11 files decoded" in capsys.readouterr().out
     assert list(root.glob("prepared/manifest-audio-visual-*.csv"))
+    bare = "data: {class_path: fdkd_lightning.PairedManifest, init_args: null}"
+    (root.parent / "bare.yaml").write_text(bare)
+    prepare_set(["bare.yaml", *settings, "--min_coverage=0.5"])
+    assert "0 files decoded" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("root")

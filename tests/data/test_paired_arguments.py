@@ -38,3 +38,9 @@ def test_a_number_out_of_range_is_named(name: str, value: float) -> None:
 def test_an_unknown_comparison_is_named() -> None:
     with pytest.raises(ValueError, match="compare='hash' is unknown: choose 'time' or 'content'"):
         check_arguments(**VALID | {"compare": "hash"})
+
+
+@pytest.mark.parametrize("name", ["labelled", "split_seed", "prepare_workers"])
+def test_a_count_is_a_whole_number(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}=2.5 must be a whole number"):
+        check_arguments(**VALID | {name: 2.5})

@@ -62,7 +62,7 @@ def test_a_split_worked_out_by_hand() -> None:
 
 @pytest.mark.parametrize("levels", [0, -1])
 def test_no_level_is_an_error(levels: int) -> None:
-    with pytest.raises(ValueError, match=f"levels={levels} must be at least 1"):
+    with pytest.raises(ValueError, match=f"levels={levels} must be from 1 to 30"):
         HaarDecoupler(levels)
 
 

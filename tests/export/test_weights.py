@@ -14,7 +14,7 @@ from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.standalone import make_standalone
-from fdkd_lightning.export.weights import load_student, write_config, write_weights
+from fdkd_lightning.export.weights import WEIGHTS, load_student, save_weights, write_config
 from fdkd_lightning.models import NgramNet
 
 CaseOf = Callable[[str], Any]
@@ -22,7 +22,7 @@ CaseOf = Callable[[str], Any]
 
 def write(folder: Path, network: nn.Module, example: Any, spec: Any) -> None:
     student = make_standalone(network, example, None, spec, None, (), "")
-    write_weights(student, folder)
+    save_weights(student.network, folder / WEIGHTS)
     write_config(student.config, folder)
 
 

@@ -247,5 +247,5 @@ def test_what_is_missing_is_an_error(pair: Callable[..., tuple]) -> None:
         AFDLoss().build(student, None)
     with pytest.raises(ValueError, match=r"the 0 maps of the student.*return its stages' maps"):
         AFDLoss().build(student._replace(maps=()), teacher)
-    with pytest.raises(ValueError, match="size=0 must be above 0"):
+    with pytest.raises(ValueError, match="size=0 must be at least 1"):
         AFDLoss(size=0)

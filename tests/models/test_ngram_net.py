@@ -111,8 +111,8 @@ def test_other_inputs_are_named(x: Any) -> None:
     [
         ({"width": 0}, "width=0 must be at least 1"),
         ({"buckets": 0}, "buckets=0 must be at least 1"),
-        ({"ngrams": ()}, r"ngrams=\[\] must be one or more lengths, each at least 3"),
-        ({"ngrams": (2, 3)}, r"ngrams=\[2, 3\] must be one or more"),
+        ({"ngrams": ()}, r"ngrams=\[\] must be one or more lengths"),
+        ({"ngrams": (2, 3)}, r"ngrams=2 must be at least 3"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:

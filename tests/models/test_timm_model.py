@@ -151,9 +151,9 @@ def test_published_weights_that_cannot_be_had_are_an_error_with_the_ways_out() -
 
 
 def test_an_unknown_name_is_an_error_with_those_that_are_near() -> None:
-    with pytest.raises(ValueError, match=r"'mobilnetv2_100': do you mean mobilenetv2_100 or"):
+    with pytest.raises(ValueError, match=r"'mobilnetv2_100': did you mean mobilenetv2_100 or"):
         TimmModel("mobilnetv2_100", num_classes=5)
-    with pytest.raises(ValueError, match=r"no network name='_' \(timm.list_models"):
+    with pytest.raises(ValueError, match=r"no network name='_': choose another \(timm.list_models"):
         TimmModel("_", num_classes=5)
 
 

@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,18 @@ def test_partial_files_of_killed_processes_are_removed_and_no_others(tmp_path: P
         remove_partial_files(tmp_path)
         assert len(names(tmp_path)) == 1
     assert names(tmp_path) == ["a"]
+
+
+def test_marking_a_file_waits_for_who_asks_whether_it_is_marked(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    with path.open("rb+") as asking, path.open("rb+") as writing:
+        module.fcntl.flock(asking.fileno(), module.fcntl.LOCK_EX)
+        timer = threading.Timer(0.1, asking.close)
+        timer.start()
+        module.hold(writing)
+        timer.join()
+        assert module.is_held(path)
 
 
 def test_a_file_that_a_library_wrote_is_flushed_and_renamed(tmp_path: Path) -> None:

@@ -56,5 +56,5 @@ def test_another_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_code_is_named_and_never_run(tmp_path: Path) -> None:
     torch.save({"module": SimpleNamespace()}, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"pickled code besides weights \(types\.SimpleNamespace"):
+    with pytest.raises(ValueError, match=r"pickled code \(types\.SimpleNamespace"):
         load_checkpoint(tmp_path / "a.ckpt", "a.ckpt")

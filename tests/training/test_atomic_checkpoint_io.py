@@ -86,6 +86,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, weights_only: bool | None
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DamagedCheckpointError, match=r"last\.ckpt is not a checkpoint, .*resume"):
         AtomicCheckpointIO().load_checkpoint(path, weights_only=weights_only)
+    path.write_bytes(b"hello")
+    with pytest.raises(DamagedCheckpointError, match=r"last\.ckpt is not a checkpoint, .*resume"):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=weights_only)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "none.ckpt")
 

@@ -269,6 +269,12 @@ def test_the_runs_folder_may_be_named_by_environment_variables(
         assert config["trainer"]["default_root_dir"] == str(run)
 
 
+def test_checkpoints_may_lie_in_the_runs_folder_itself(digits_root: Path) -> None:
+    folders = ["--trainer.default_root_dir=run", "--checkpoint.dirpath=run"]
+    fdkd("fit", "unimodal_visual", digits_root, *folders)
+    assert {"best.ckpt", "last.ckpt"} < {path.name for path in Path("run").iterdir()}
+
+
 @pytest.mark.parametrize("name", ["$FDKD_UNSET", "${FDKD_UNSET}"])
 def test_an_environment_variable_that_is_not_set_is_named(
     digits_root: Path,

@@ -1,4 +1,5 @@
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,11 @@ def test_classes_have_the_names_of_the_data_module(tmp_path: Path) -> None:
     assert [row["class"] for row in rows] == ["cat", "dog", "fish", "dog"]
 
 
-def test_without_names_classes_are_numbers(tmp_path: Path) -> None:
-    predict(tmp_path, loader())
+@pytest.mark.parametrize("has_data_module", [False, True])
+def test_without_names_classes_are_numbers(tmp_path: Path, has_data_module: bool) -> None:
+    data = Pets(batch_size=3)
+    data.class_names = None  # type: ignore[assignment]
+    predict(tmp_path, data if has_data_module else loader())
     rows = read(tmp_path / "predictions.csv")
     assert list(rows[0]) == ["index", "class", "0", "1", "2"]
     assert [row["class"] for row in rows] == ["0", "1", "2", "1"]
@@ -193,6 +197,13 @@ def test_without_an_index_samples_are_numbered_as_they_come(tmp_path: Path) -> N
         ("2", "2"),
         ("3", "1"),
     ]
+    table = PredictionTable(tmp_path / "predictions.csv")
+    for broken in (True, False):
+        run = Trainer(accelerator="cpu", callbacks=[table], logger=False, default_root_dir=tmp_path)
+        data = loader([*samples, *([{"audio": None}] if broken else [])])
+        with pytest.raises(TypeError) if broken else nullcontext():
+            run.predict(UnimodalModule(Echo(), "audio"), data)
+    assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["0", "1", "2", "3"]
     present = [{"audio": True}, {"audio": False}, {"audio": True}, {"audio": True}]
     predict(tmp_path, loader([s | {"present": p} for s, p in zip(samples, present, strict=True)]))
     assert [row["index"] for row in read(tmp_path / "predictions.csv")] == ["0", "2", "3"]

@@ -342,7 +342,7 @@ def test_an_output_stays_itself() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("name", ["features", "logits"])
 def test_values_that_are_not_finite_are_counted_and_named(name: str, value: float) -> None:
-    output = Output(torch.ones(2, 4), torch.ones(2, 3))
+    output = Output(torch.ones(2, 4), torch.ones(2, 2))
     check_output("student", output)
     getattr(output, name)[0, :2] = value
     size = getattr(output, name).numel()
@@ -353,7 +353,7 @@ def test_values_that_are_not_finite_are_counted_and_named(name: str, value: floa
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        ([0, 1], TypeError, "'label' is list: it must be an int64 tensor"),
+        ([0, 1], TypeError, "'label' is list: give an int64 tensor"),
         (torch.tensor([0.0, 1.0]), TypeError, "'label' is torch.float32"),
         (torch.tensor([0, 1], dtype=torch.int32), TypeError, "'label' is torch.int32"),
         (torch.tensor([0]), ValueError, r"shape \[1\].* logits of shape \[2, 3\]"),

@@ -115,7 +115,7 @@ def test_in_evaluation_the_width_is_that_of_training() -> None:
 def test_another_rank_is_an_error(role: str) -> None:
     good, bad = torch.randn(2, 8), torch.randn(2, 3, 8)
     with pytest.raises(
-        ValueError, match=rf"{role}'s features have shape \[2, 3, 8\].*\[N, D, 1, L"
+        ValueError, match=rf"features of the {role} has shape \[2, 3, 8\].*\[N, D, 1, L"
     ):
         Projector().build(*((bad, good) if role == "student" else (good, bad)))
 

@@ -109,7 +109,7 @@ def test_the_metric_has_the_gallery_of_all_batches(k: int) -> None:
     ("shapes", "k", "message"),
     [
         (((3, 4), (4, 4)), 1, r"query has shape \[3, 4\], gallery \[4, 4\]"),
-        (((3, 4, 2), (3, 4, 2)), 1, r"two tensors \[N, D\]"),
+        (((3, 4, 2), (3, 4, 2)), 1, r"query has shape .*: give \[N, D\]"),
         (((3, 4), (3, 4)), 0, "k=0 must be at least 1"),
         (((0, 4), (0, 4)), 1, "query has no rows"),
     ],

@@ -211,3 +211,60 @@ def test_a_frozen_body_is_taught_through_its_logits(tmp_path: Path) -> None:
 
     made = distilled(frozen(), criterion=KDLoss(), projector=None)
     trainer(tmp_path).fit(made, loader())
+
+
+@pytest.mark.parametrize("kind", ["unimodal", "distilled"])
+@pytest.mark.filterwarnings("ignore")
+def test_neither_test_nor_resume_takes_weights_that_are_none(tmp_path: Path, kind: str) -> None:
+    first = trainer(tmp_path)
+    first.fit(module(kind, Norm()), loader())
+    path = checkpoint(tmp_path)
+    first.save_checkpoint(path)
+    whole = torch.load(path, weights_only=True)
+    name = "model.fc.weight"
+    weight = whole["state_dict"][name]
+    for value, part in (
+        (torch.full_like(weight, torch.nan), f"1 hold NaN (such as {name})"),
+        (None, f"1 weights are missing (such as {name})"),
+    ):
+        stored = {k: v for k, v in whole["state_dict"].items() if k != name}
+        if value is not None:
+            stored[name] = value
+        torch.save({**whole, "state_dict": stored}, path)
+        again = module(kind, Norm())
+        before = values(again.model)
+        for run in (trainer(tmp_path).test, trainer(tmp_path).fit):
+            with pytest.raises(ValueError, match=r"^ckpt_path='.*some\.ckpt' ") as error:
+                run(again, loader(), ckpt_path=path, weights_only=True)
+            assert part in str(error.value)
+            assert equal(values(again.model), before)
+
+
+def test_without_strict_other_names_are_left_to_torch() -> None:
+    found = unimodal()
+    state = found.state_dict()
+    del state["model.fc.bias"]
+    assert found.load_state_dict(state, strict=False).missing_keys == ["model.fc.bias"]
+    with pytest.raises(ValueError, match="the state dict holds no usable weights"):
+        found.load_state_dict(
+            {k: v * torch.nan if v.ndim > 1 else v for k, v in state.items()}, False
+        )
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.filterwarnings("ignore")
+def test_an_optimizer_that_is_not_finite_is_not_resumed(tmp_path: Path, value: float) -> None:
+    first = trainer(tmp_path)
+    first.fit(module("unimodal", Source()), loader())
+    path = tmp_path / "a.ckpt"
+    first.save_checkpoint(path)
+    whole = torch.load(path, weights_only=True)
+    whole["optimizer_states"][0]["state"][0]["momentum_buffer"].view(-1)[0] = value
+    torch.save(whole, path)
+    second = trainer(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"ckpt_path='.*a\.ckpt' holds no .* momentum_buffer of parameter 0 is NaN"
+    ):
+        second.fit(module("unimodal", Source()), loader(), ckpt_path=path)
+    # Its weights alone are used here.
+    second.test(module("unimodal", Source()), loader(), ckpt_path=path)

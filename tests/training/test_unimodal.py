@@ -271,19 +271,19 @@ WRONG_LABELS: list[Any] = [
     pytest.param(
         Samples(X, torch.zeros(4)),
         TypeError,
-        r"'label' is torch.float32: it must be an int64 tensor",
+        r"'label' is torch.float32: give an int64 tensor",
         id="float",
     ),
     pytest.param(
         Samples(X, torch.tensor([0, 1, -100, 5])),
         ValueError,
-        r"labels range from 0 to 5, .* num_classes=3 \(0\.\.2; .*set num_classes",
+        r"'label' ranges from 0 to 5, .* num_classes=3 \(0\.\.2; .*set num_classes",
         id="too large",
     ),
     pytest.param(
         Samples(X, torch.tensor([0, -1, 2, 1])),
         ValueError,
-        r"labels range from -1 to 2, .* num_classes=3 .*-100 means no label.*set num_classes",
+        r"'label' ranges from -1 to 2, .* num_classes=3 .*-100: no label.*set num_classes",
         id="negative",
     ),
 ]
@@ -319,7 +319,7 @@ def test_features_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
 def test_each_fit_looks_at_its_own_first_batch(tmp_path: Path) -> None:
     module = UnimodalModule(Net(), "visual")
     trainer(tmp_path).fit(module, loader(X, torch.zeros(4, dtype=torch.long)))
-    with pytest.raises(ValueError, match="range from 3 to 3"):
+    with pytest.raises(ValueError, match="ranges from 3 to 3"):
         trainer(tmp_path).fit(module, loader(X, torch.full((4,), 3)))
 
 

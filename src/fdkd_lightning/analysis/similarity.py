@@ -55,12 +55,12 @@ def band_similarity(
         >>> [round(value, 4) for value in band_similarity(x, x)]
         [1.0, 1.0, 1.0]
     """
-    check_tensor("x", x, "[N, D]")
-    check_tensor("y", y, "[N, D]")
-    if x.shape != y.shape or x.ndim != 2:
+    check_tensor("x", x, "[N, D]", 2)
+    check_tensor("y", y, "[N, D]", 2)
+    if x.shape != y.shape:
         raise ValueError(
-            f"x {list(x.shape)} and y {list(y.shape)} must both be [N, D]: pair the rows and "
-            "project both to one width"
+            f"x has shape {list(x.shape)}, y {list(y.shape)}: pair the rows and project both to "
+            "one width"
         )
     if not len(x):
         raise ValueError(f"x and y have shape {list(x.shape)}: give at least one pair of rows")

@@ -18,7 +18,7 @@ from torch.utils.data._utils.collate import (
     default_collate_fn_map,
 )
 
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch
 
 SPLITS_OF_STAGE = {
@@ -54,6 +54,7 @@ class MultimodalDataModule(LightningDataModule):
         - batch["index"]: [N] int64
 
     Raises:
+        TypeError: If a count or the seed is no whole number.
         ValueError: If a modality is unknown, the modality of a transform is not selected, or a
             number is out of range.
 
@@ -90,11 +91,11 @@ class MultimodalDataModule(LightningDataModule):
         transforms: dict[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        check_range("batch_size", batch_size, 1)
+        check_count("batch_size", batch_size)
         if eval_batch_size is not None:
-            check_range("eval_batch_size", eval_batch_size, 1)
-        check_range("num_workers", num_workers, 0)
-        check_range("seed", seed, 0)
+            check_count("eval_batch_size", eval_batch_size)
+        check_count("num_workers", num_workers, 0)
+        check_count("seed", seed, 0)
         self.root = Path(user_cache_dir("fdkd_lightning") if root is None else root).expanduser()
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
@@ -224,9 +225,6 @@ def _to_float32(x: Tensor) -> Tensor:
 
 def collate(samples: list[Batch]) -> Batch:
     """Collate samples into a batch; entries of different shapes, such as clips, become a list.
-
-    Args:
-        samples: Samples with equal keys.
 
     Shape:
         - output[key]: [N, ...], or a list of N tensors if their shapes differ

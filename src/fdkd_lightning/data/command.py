@@ -42,10 +42,6 @@ fdkd prepare SET --help lists the other arguments (modalities, min_coverage, ...
 def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = ArgumentParser) -> None:
     """Run ``fdkd prepare``.
 
-    Args:
-        args: Arguments after ``fdkd prepare``.
-        parser_class: Class of the parser, which reports wrong arguments.
-
     Raises:
         SystemExit: If the arguments are invalid or the data set cannot be prepared; also after the
             help.
@@ -93,7 +89,7 @@ def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
         raise ValueError(
             f"{config} has no data.class_path: pass the complete configuration of a run"
         )
-    return data["class_path"], data.get("init_args", {})
+    return data["class_path"], data.get("init_args") or {}
 
 
 def _class_of(name: str) -> type[PairedDataModule]:

@@ -27,22 +27,6 @@ def usable_positions(
     """Return the positions of the samples of a split that can be loaded.
 
     See :func:`~fdkd_lightning.data.preparation.coverage.is_usable`.
-
-    Args:
-        rows: Rows of the manifest.
-        samples: The samples, in the same order.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        modalities: The modalities to load.
-        optional: Modalities that a sample may lack.
-
-    Raises:
-        ValueError: If there is none.
-
-    Example:
-        >>> rows = [Row("a", "train", "", sources, "", "") for sources in ({"text": "so"}, {})]
-        >>> samples = [Sample(row.id, row.split, row.label, {}) for row in rows]
-        >>> usable_positions(rows, samples, "train", ["text", "audio"], optional=["audio"])
-        [0]
     """
     positions = [
         position

@@ -25,10 +25,6 @@ def clean_labels(
     is no label. If all labels are numbers, equal numbers are one class: 10, 10.0 and 1e1. With
     ``class_names`` a label that is one of them, or the same number, always stays a class.
 
-    Args:
-        samples: All samples of a data set.
-        class_names: Names of the classes; None: the labels that occur.
-
     Warns:
         UserWarning: If -1 was read as "no label", two classes differ only in case, spacing or
             Unicode form, or a class is called "none" or the like.

@@ -8,16 +8,12 @@ from numpy.typing import NDArray
 from fdkd_lightning.data.preparation.manifest_file import Row
 from fdkd_lightning.data.preparation.sample import LABEL_MAP
 from fdkd_lightning.data.sampling import stratified_order
-from fdkd_lightning.ops.checks import check_range
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX
 
 
 def class_indices(rows: Sequence[Row], class_names: Sequence[str]) -> NDArray[np.int64]:
     """Convert the class names of samples to class indices.
-
-    Args:
-        rows: Rows of the manifest; the label of an unlabelled sample is empty.
-        class_names: Names of the classes, in the order of their indices.
 
     Shape:
         - output: [N], -100 for unlabelled samples
@@ -33,9 +29,6 @@ def class_indices(rows: Sequence[Row], class_names: Sequence[str]) -> NDArray[np
 
 def map_labels(rows: Sequence[Row]) -> NDArray[np.int64]:
     """Return 0 for samples with a label map and -100 for samples without one.
-
-    Args:
-        rows: Rows of the manifest of a data set with a class for each pixel.
 
     Shape:
         - output: [N]
@@ -54,11 +47,6 @@ def keep_labels(label: NDArray[np.int64], labelled: int, seed: int) -> NDArray[n
 
     With equal seeds, the labels kept for a smaller ``labelled`` are among those for a larger one.
 
-    Args:
-        label: Class indices, -100 for samples without a label.
-        labelled: Number of labels to keep.
-        seed: Seed of the draw.
-
     Shape:
         - label: [N]
         - output: [N], -100 where the label was removed
@@ -71,7 +59,7 @@ def keep_labels(label: NDArray[np.int64], labelled: int, seed: int) -> NDArray[n
         3
     """
     has_label = np.flatnonzero(label != IGNORE_INDEX)
-    check_range("labelled", labelled, 1, len(has_label))
+    check_count("labelled", labelled, 1, len(has_label))
     kept = np.full_like(label, IGNORE_INDEX)
     positions = has_label[stratified_order(label[has_label], seed)[:labelled]]
     kept[positions] = label[positions]

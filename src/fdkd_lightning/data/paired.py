@@ -75,7 +75,7 @@ class PairedDataModule(MultimodalDataModule):
         - batch["index"]: [N] int64, the position of the sample in the data set, from 0
 
     Raises:
-        ValueError: If an argument is out of range, a sample is invalid or a split is empty.
+        TypeError, ValueError: If an argument or a sample is invalid, or a split is empty.
         CoverageError: In ``prepare_data``, if a split has fewer usable samples.
 
     Example:

@@ -18,10 +18,6 @@ def stratified_order(label: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     Within a prefix the numbers of samples of any two classes differ by at most 1, while both have
     samples left.
 
-    Args:
-        label: Class indices.
-        seed: Seed of the order.
-
     Shape:
         - label, output: [N]
 
@@ -43,9 +39,6 @@ def balanced_weights(label: NDArray[np.int64]) -> Tensor:
     """Return sampling weights that make all classes that occur equally frequent.
 
     The total weight of the unlabelled samples stays their number.
-
-    Args:
-        label: Class indices, -100 for unlabelled samples.
 
     Shape:
         - label: [N]
@@ -69,12 +62,7 @@ class EpochSampler(DistributedSampler[Any]):
     The epoch determines the training view of a sample. Passing it with the position gives equal
     views in the main process, in workers that persist over all epochs, and in a resumed run.
 
-    Args:
-        dataset: The training samples.
-        num_replicas: Number of ranks.
-        rank: Rank of this process.
-        seed: Seed of the order, together with the epoch.
-        weights: Sampling weights, for draws with replacement; None: each sample once.
+    With ``weights`` samples are drawn with replacement, without them each once.
 
     Shape:
         - weights: [N]

@@ -12,17 +12,7 @@ RESERVED = (
 
 
 def check_names(names: Collection[str]) -> None:
-    """Check that names can be those of modalities.
-
-    Args:
-        names: Names of modalities and views.
-
-    Raises:
-        ValueError: If a name is reserved or not one word, or there are no names.
-
-    Example:
-        >>> check_names(["audio", "visual"])
-    """
+    """Check that names can be those of modalities."""
     for name in names:
         if name in RESERVED or not name.isidentifier():
             raise ValueError(
@@ -34,18 +24,7 @@ def check_names(names: Collection[str]) -> None:
 
 
 def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
-    """Check that views have new names and show selected modalities.
-
-    Args:
-        views: Name of the view -> modality.
-        modalities: The selected modalities.
-
-    Raises:
-        ValueError: If a name is that of a modality, or a modality is not selected.
-
-    Example:
-        >>> check_views({"teacher": "audio"}, ["audio", "visual"])
-    """
+    """Check that views have new names and show selected modalities."""
     for name, modality in views.items():
         if name in modalities or modality not in modalities:
             raise ValueError(
@@ -56,10 +35,6 @@ def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
 
 def add_views(sample: Sample, views: Mapping[str, str]) -> Sample:
     """Return the sample with the sources of its views.
-
-    Args:
-        sample: A sample.
-        views: Name of the view -> modality.
 
     Example:
         >>> sample = Sample("a", "train", "", {"audio": "a.wav"})

@@ -1,5 +1,6 @@
 """The base class of all splits, and the arithmetic they share."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -63,6 +64,12 @@ class Decoupler(nn.Module, ABC):
         """Return values to log beside the terms, without gradient; none by default."""
         return {}
 
+    def extra_repr(self) -> str:
+        """Return the arguments for ``print(model)``; modules are printed by themselves."""
+        names = inspect.signature(type(self)).parameters
+        values = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return ", ".join(f"{k}={v}" for k, v in values.items() if not isinstance(v, nn.Module))
+
 
 def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tensor]) -> Bands:
     r"""Split features by a linear map of their mean-free part.
@@ -75,7 +82,7 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
     (float64 for float64 input).
 
     Args:
-        x: Features of any number of dimensions.
+        x: Features of any number of dimensions, checked by :func:`check_features`.
         dim: The axis to split along.
         keep_dc: Add the mean (in brackets above) to the low band; otherwise it is in neither band.
         low_part: Map from mean-free features, their axis last, to their mean-free low band.
@@ -84,7 +91,6 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
         - x: [N, D, ...], or D at ``dim``
         - output: two tensors like x
     """
-    check_features(x, dim)
     x = at_least_float32(x)
     mean = x.mean(dim, keepdim=True)
     # Centred first, so that a large mean costs the bands no precision; twice, since the first mean
@@ -101,28 +107,15 @@ def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tenso
 def check_features(x: Tensor, dim: int) -> None:
     """Raise unless features can be split along an axis.
 
-    Args:
-        x: The features.
-        dim: The axis.
-
     Shape:
         - x: [N, D, ...], or D at ``dim``
-
-    Raises:
-        TypeError: If ``x`` is no tensor.
-        ValueError: If ``x`` is not floating-point or has no axis ``dim``.
     """
     check_tensor("features", x, "[N, D, ...]")
     check_axis("dim", dim, x)
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise unless the threshold is in (0, 1).
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is outside, or NaN.
-    """
+    """Raise unless the threshold is in (0, 1)."""
     if isinstance(threshold, bool) or not isinstance(threshold, Real):
         raise TypeError(f"threshold={threshold!r} must be a number, for example 0.5")
     if not 0 < threshold < 1:

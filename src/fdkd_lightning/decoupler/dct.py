@@ -73,7 +73,3 @@ class DCTDecoupler(Decoupler):
             return low_pass(mirrored, cutoff)[..., :size]
 
         return split(x, self.dim, self.keep_dc, low_part)
-
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"

@@ -80,9 +80,6 @@ class FrequencyDecoupler(Decoupler):
     Raises:
         ValueError: If the threshold is outside (0, 1) or leaves a band without a frequency.
 
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 1-3.
-
     Example:
         >>> low, high = FrequencyDecoupler(threshold=0.25)(torch.randn(8, 512))
         >>> low.shape
@@ -100,17 +97,9 @@ class FrequencyDecoupler(Decoupler):
         """Split ``x`` into its low and high band."""
         return frequency_split(x, self.threshold, self.dim, self.keep_dc)
 
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"threshold={self.threshold}, dim={self.dim}, keep_dc={self.keep_dc}"
-
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:
     """Multiply each bin of the real Fourier transform by its gain.
-
-    Args:
-        x: Features, their axis last.
-        gain: Factor of each bin.
 
     Shape:
         - x, output: [..., D]
@@ -122,10 +111,6 @@ def filtered(x: Tensor, gain: Tensor) -> Tensor:
 
 def low_pass(x: Tensor, cutoff: int) -> Tensor:
     """Keep the bins 1..cutoff of the real Fourier transform.
-
-    Args:
-        x: Features, their axis last.
-        cutoff: The last bin to keep.
 
     Shape:
         - x, output: [..., D]

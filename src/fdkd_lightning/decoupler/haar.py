@@ -50,8 +50,7 @@ class HaarDecoupler(Decoupler):
 
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
         super().__init__(dim)
-        check_count("levels", levels)
-        check_count("levels", levels, None, MOST_LEVELS)
+        check_count("levels", levels, 1, MOST_LEVELS)
         check_flags(keep_dc=keep_dc)
         self.levels = levels
         self.keep_dc = keep_dc
@@ -72,10 +71,6 @@ class HaarDecoupler(Decoupler):
                 f"blocks have {block} channels): {remedy}"
             )
         return split(x, self.dim, self.keep_dc, lambda centred: _block_means(centred, block))
-
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"levels={self.levels}, dim={self.dim}, keep_dc={self.keep_dc}"
 
 
 def _block_means(x: Tensor, block: int) -> Tensor:

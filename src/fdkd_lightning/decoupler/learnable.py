@@ -116,10 +116,3 @@ class LearnableFrequencyDecoupler(Decoupler):
     def logged_values(self) -> dict[str, Tensor]:
         """Return the current cut-off frequency."""
         return {"threshold": self.cutoff.detach()}
-
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return (
-            f"threshold={self.threshold}, temperature={self.temperature}, dim={self.dim}, "
-            f"keep_dc={self.keep_dc}, margin={self.margin}, strength={self.strength}"
-        )

@@ -65,10 +65,6 @@ class PermutedDecoupler(Decoupler):
         """Return the wrapped split's logged values."""
         return self.decoupler.logged_values()
 
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"seed={self.seed}"
-
 
 # Drawn on the CPU, whose generator gives the same numbers on every machine. Cached per device
 # outside the module, so that the module copies, pickles and moves without it. A tensor made in

@@ -85,12 +85,6 @@ class RandomOrthogonalDecoupler(Decoupler):
 
         return split(x, self.dim, self.keep_dc, low_part)
 
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return (
-            f"threshold={self.threshold}, dim={self.dim}, seed={self.seed}, keep_dc={self.keep_dc}"
-        )
-
 
 # Drawn on the CPU, whose generator gives the same numbers on every machine. Cached per device
 # outside the module, so that the module copies, pickles and moves without the matrix. A tensor made

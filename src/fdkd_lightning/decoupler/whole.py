@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, split
+from fdkd_lightning.decoupler.base import Decoupler, check_features, split
 from fdkd_lightning.types import Bands
 
 
@@ -27,8 +27,5 @@ class WholeDecoupler(Decoupler):
 
     def forward(self, x: Tensor) -> Bands:
         """Return the mean-free features and zeros."""
+        check_features(x, self.dim)
         return split(x, self.dim, False, lambda centred: centred)
-
-    def extra_repr(self) -> str:
-        """Return the arguments for ``print(model)``."""
-        return f"dim={self.dim}"

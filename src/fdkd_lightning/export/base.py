@@ -29,10 +29,6 @@ class ExportError(ValueError):
 class Deployed(nn.Module):
     """A network, after an optional transform, that returns a dict of tensors.
 
-    Args:
-        network: Network that returns :class:`~fdkd_lightning.types.Output`.
-        transform: Computes the network's input; None: the input goes to the network.
-
     Shape:
         - x: input of the transform, or of the network
         - output: ``logits`` [N, K] or [N, K, H, W], ``features`` [N, D] or [N, D, H, W]
@@ -82,14 +78,7 @@ class Student:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that was written, loaded again and compared with the student.
-
-    Args:
-        format: One of the formats of :func:`~fdkd_lightning.export_student`.
-        path: The file.
-        difference: Largest difference from the student's outputs.
-        size: Size in bytes.
-    """
+    """A file that was written, loaded again and compared: size in bytes, largest difference."""
 
     format: str
     path: Path
@@ -104,21 +93,12 @@ class Artefact:
 
 
 def class_path(instance: object) -> str:
-    """Return the path by which a configuration names an object's class.
-
-    Example:
-        >>> class_path(nn.ReLU())
-        'torch.nn.modules.activation.ReLU'
-    """
+    """Return the path by which a configuration names an object's class."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
 def named_tensors(x: Any, name: str) -> dict[str, Tensor]:
-    """Return the tensors of an input by name.
-
-    Args:
-        x: A tensor, or a dict of tensors.
-        name: Name of a single tensor.
+    """Return the tensors of an input by name; a single one is called ``name``.
 
     Raises:
         ExportError: If the input is anything else.
@@ -149,20 +129,9 @@ def signature(x: Any, name: str) -> dict[str, dict[str, Any]]:
 def parity(name: str, student: Run, loaded: Run, inputs: Iterator[Any]) -> float:
     """Return the largest difference between a loaded file's outputs and the student's.
 
-    Args:
-        name: The file's format, for errors.
-        student: The student.
-        loaded: The file.
-        inputs: Inputs to compare on.
-
     Raises:
         ExportError: If the difference exceeds :data:`TOLERANCE` or is NaN, a shape differs, or
             the file does not run on an input.
-
-    Example:
-        >>> double = lambda x: {"logits": 2 * x}
-        >>> parity("onnx", double, double, iter([torch.ones(2)]))
-        0.0
     """
     largest = 0.0
     for x in inputs:

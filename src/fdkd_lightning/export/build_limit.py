@@ -20,9 +20,6 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
     Each operation is first run on the meta device, which allocates nothing, for its output's size.
 
-    Args:
-        weights: Content of the weights file.
-
     Raises:
         ValueError: Within the context, if a tensor or the network exceeds the limit.
 

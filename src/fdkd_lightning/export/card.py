@@ -26,12 +26,6 @@ def write_card(
 ) -> Path:
     """Write the model card of an exported folder.
 
-    Args:
-        config: Content of ``config.json``.
-        facts: What is recorded about the run; None: nothing.
-        files: Names of the student's files in the folder.
-        folder: The folder.
-
     Returns:
         The card's path.
     """

@@ -17,8 +17,9 @@ from fdkd_lightning.export.student import FILES, FORMATS, check_formats, export_
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.first_batch import FirstBatch
-from fdkd_lightning.training.probe import modality_input
+from fdkd_lightning.training.probe import class_names_of, modality_input
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 ALL = ",".join(FORMATS)
@@ -79,7 +80,7 @@ class Exporter(Trainer):
             checked,
             network=_network(self.config["model"]),
             transform=transform,
-            class_names=getattr(datamodule, "class_names", ()),
+            class_names=class_names_of(datamodule),
             meaning=meaning,
             facts=facts,
         )
@@ -122,8 +123,7 @@ def export(args: Sequence[str] | None = None) -> None:
     try:
         ExportCLI(args)
     except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        raise SystemExit(f"fdkd export: {message}") from error
+        raise SystemExit(f"fdkd export: {message_of(error)}") from error
 
 
 def _network(model: dict[str, Any]) -> dict[str, Any] | None:

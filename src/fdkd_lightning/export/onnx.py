@@ -27,11 +27,7 @@ def require_onnx() -> None:
 
 
 def write_onnx(student: Student, program: ExportedProgram, folder: Path) -> Path:
-    """Write the graph and its weights; weights above 2 GB go into a file beside it.
-
-    Raises:
-        ExportError: If the graph cannot be converted to ONNX.
-    """
+    """Write the graph and its weights; weights above 2 GB go into a file beside it."""
     path = folder / GRAPH
     try:
         # The converter prints its progress to standard output.
@@ -75,9 +71,7 @@ def _strip(model: Any) -> None:
 def run_onnx(path: Path, name: str) -> Run:
     """Load the graph into onnxruntime on the CPU; inputs and outputs are torch tensors.
 
-    Args:
-        path: The file.
-        name: Name of the input, for graphs with a single one.
+    A graph with a single input calls it ``name``.
     """
     onnxruntime = require("onnxruntime", extra="export", purpose="the format onnx")
     options = onnxruntime.SessionOptions()

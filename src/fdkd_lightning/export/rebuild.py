@@ -48,9 +48,6 @@ def build_network(spec: Any, trust: Sequence[str] = ()) -> nn.Module:
 def required_trust(spec: Any) -> list[str]:
     """List the packages that a caller must trust to build a network.
 
-    Args:
-        spec: As in :func:`build_network`; None: no network is described.
-
     Example:
         >>> stem = {"class_path": "torch.nn.ReLU"}
         >>> required_trust({"class_path": "mine.Net", "init_args": {"stem": stem}})

@@ -13,14 +13,7 @@ from fdkd_lightning.training.run import read_run
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher of the run.
-
-    Args:
-        modality: Its modality.
-        network: Class path of its network.
-        checkpoint: The file its weights were read from; None: the configuration names none.
-        sha256: Hash of that file when training began; None: not recorded.
-    """
+    """A teacher of the run; its hash is that of the file when training began, None: unknown."""
 
     modality: str
     network: str
@@ -30,16 +23,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class StudyScores:
-    """Test scores of a study's runs that differ in the seed alone.
-
-    Args:
-        method: Name of the method.
-        direction: Name of the direction.
-        regime: Name of the regime.
-        metric: Name of the metric.
-        epoch: ``last`` or ``best``: the weights that were tested.
-        values: Seed -> score.
-    """
+    """Test scores of a study's runs that differ in the seed alone: seed -> score."""
 
     method: str
     direction: str
@@ -86,11 +70,7 @@ def gather_facts(
     Metrics count if they were measured on the whole split of the same data, with the weights of
     this checkpoint.
 
-    Args:
-        config: The configuration given at export, for a checkpoint that ``run.json`` does not list.
-        root: The run's folder, ``trainer.default_root_dir``.
-        checkpoint: The student's checkpoint.
-        loading: Arguments of the data module that only concern loading.
+    The configuration given at export counts for a checkpoint that ``run.json`` does not list.
     """
     record = read_run(root) or {"fit": None, "checkpoints": {}, "evaluations": []}
     found = describe_checkpoint(checkpoint)
@@ -182,10 +162,5 @@ def _describe_weights(name: str, epoch: int | None, step: int | None) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """A number and what it counts.
-
-    Example:
-        >>> count(1, "epoch"), count(2, "epoch")
-        ('1 epoch', '2 epochs')
-    """
+    """A number and what it counts."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -120,17 +120,12 @@ def export_student(
         written = _write(student, new, formats, facts)
         for path in folder.iterdir() if folder.exists() else ():
             if path.name not in FILES:
-                copy = shutil.copytree if path.is_dir() else shutil.copy2
-                copy(path, new / path.name)
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, new / path.name)
     return [replace(artefact, path=folder / artefact.path.name) for artefact in written]
 
 
 def check_formats(names: Sequence[str]) -> list[Format]:
-    """Return the named formats, each once and in a fixed order.
-
-    Raises:
-        ExportError: If a format is unknown, or needs a package that is not installed.
-    """
+    """Return the named formats, each once and in a fixed order."""
     found = [kind for kind in FORMATS if kind in names]
     unknown = [name for name in names if name not in FORMATS]
     if isinstance(names, str) or unknown or not found:
@@ -171,7 +166,7 @@ def _write(
     weights.write_config(student.config, folder)
     written = []
     if {"safetensors", "hub"} & {*formats}:
-        path = weights.write_weights(student, folder)
+        path = weights.save_weights(student.network, folder / weights.WEIGHTS)
         written.append(_compared("safetensors", path, student, _load(student, folder)))
     written += graphs
     if "hub" in formats:

@@ -9,16 +9,7 @@ from fdkd_lightning.study.results import read_results
 
 
 def read_scores(folder: Path, run: str) -> StudyScores:
-    """Read the scores of the runs that differ from one run in the seed alone.
-
-    Args:
-        folder: The study's folder.
-        run: Name of the run's folder in ``runs``.
-
-    Raises:
-        ExportError: If the study has no such run.
-        FileNotFoundError: If the folder holds no results.
-    """
+    """Read the scores of the runs that differ from one run in the seed alone."""
     settings, rows = read_results(folder)
     slug = run.rpartition("-")[0]
     found = [

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
-from fdkd_lightning.export.base import ExportError, Student
+from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
 from fdkd_lightning.models.weight_checks import check_weights
@@ -24,11 +24,6 @@ DIGEST = "sha256"
 """Key of the hash of names and weights in the file's metadata."""
 GIVE_A_FOLDER = "give a folder that fdkd export wrote with the format safetensors or hub"
 EXPORT_AGAIN = "export the student again, or copy the file again"
-
-
-def write_weights(student: Student, folder: Path) -> Path:
-    """Write the weights under the names of the network's state dict; return the file's path."""
-    return save_weights(student.network, folder / WEIGHTS)
 
 
 def save_weights(network: nn.Module, path: Path) -> Path:
@@ -51,11 +46,7 @@ def save_weights(network: nn.Module, path: Path) -> Path:
 
 
 def write_config(config: dict[str, Any], folder: Path) -> None:
-    """Write ``config.json``: inputs, outputs, and how the network is built.
-
-    Raises:
-        ExportError: If the network's arguments are not plain values.
-    """
+    """Write ``config.json``: inputs, outputs, and how the network is built."""
     try:
         text = json.dumps(config, indent=2, ensure_ascii=False)
     except TypeError as error:
@@ -121,12 +112,7 @@ def load_student(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the content of a folder's ``config.json``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged.
-    """
+    """Return the content of a folder's ``config.json``."""
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
@@ -134,12 +120,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file, those under a second name included.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged.
-    """
+    """Return the weights in a file, those under a second name included."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {GIVE_A_FOLDER}")
     try:
@@ -155,17 +136,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, path: Path, weights: dict[str, Tensor] | None = None) -> None:
-    """Read weights into a network.
-
-    Args:
-        network: The network.
-        path: The file.
-        weights: Its content; None: it is read.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged, or its names, shapes or values do not suit the network.
-    """
+    """Read a file, or its content if that is given, into a network."""
     weights = read_weights(path) if weights is None else weights
     check_weights(str(path), weights, network.state_dict(), type(network).__name__)
     network.load_state_dict(weights)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.outputs import require_batch, require_same_batch, stage_map
-from fdkd_lightning.ops.checks import check_count, check_range, check_weights
+from fdkd_lightning.ops.checks import check_count, check_weights
 from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32
@@ -92,7 +92,7 @@ class AFDLoss(DistillationLoss):
     uses one map per block; here it is one per entry of ``Output.maps``, usually per stage.
 
     Args:
-        size: d, the size of queries and keys, above 0; the official code sets 128.
+        size: d, the size of queries and keys; the official code sets 128.
         weight: Factor w of the term; the official code sets 200.
 
     Shape:
@@ -123,8 +123,7 @@ class AFDLoss(DistillationLoss):
 
     def __init__(self, size: int = 128, weight: float = 200.0) -> None:
         super().__init__()
-        check_count("size", size, None, example=128)
-        check_range("size", size, above=0, example=128)
+        check_count("size", size, example=128)
         check_weights(weight=weight)
         self.size = size
         self.weight = weight

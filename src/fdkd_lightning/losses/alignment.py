@@ -81,17 +81,6 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
     score is the classifier's bias. Remove padding before, as
     :class:`~fdkd_lightning.LayerwiseLoss` does.
 
-    Args:
-        scores: Class scores.
-        size: H and W of the labels; empty for one label per sample.
-
-    Shape:
-        - scores: [N, K, H', W'], or [N, K] with an empty size
-        - output: [N, K, *size]
-
-    Raises:
-        ValueError: If scores of whole samples meet labels of pixels.
-
     Reference:
         B. Zhou et al., "Learning deep features for discriminative localization" (arXiv
         1512.04150), Eq. 1.

@@ -116,10 +116,6 @@ class ATLoss(DistillationLoss):
         ValueError: If an argument is out of range, there is no teacher, the numbers of maps
             differ, or a stage is missing.
 
-    Reference:
-        Zagoruyko and Komodakis 2017 (arXiv 1612.03928), Eq. 2; szagoruyko/attention-transfer,
-        cifar.py; megvii-research/mdistiller, distillers/AT.py.
-
     Example:
         >>> maps = torch.ones(2, 8, 4, 4), torch.ones(2, 16, 2, 2)
         >>> output = Output(torch.ones(2, 16), torch.zeros(2, 3), maps)

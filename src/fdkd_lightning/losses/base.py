@@ -147,16 +147,8 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
 
     For methods that treat the class of a sample separately.
 
-    Args:
-        target: Class indices, -100 where there is no label.
-        teacher: The teacher's output for the same samples.
-
     Shape:
         - target, output: [N] or [N, H, W]
-
-    Raises:
-        TypeError: If the target is no int64 tensor.
-        ValueError: If it does not fit the teacher's logits.
 
     Example:
         >>> teacher = Output(torch.zeros(2, 8), torch.tensor([[0.0, 1.0], [2.0, 0.0]]))

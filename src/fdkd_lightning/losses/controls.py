@@ -91,9 +91,6 @@ class ShuffledPairs(WrapperLoss):
 def next_of_group(group: Tensor) -> Tensor:
     """Return the index of the next sample of the same group, cyclically, for each sample.
 
-    Args:
-        group: Group of each sample, any integers.
-
     Shape:
         - group, output: [N]
 

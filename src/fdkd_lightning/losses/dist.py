@@ -119,10 +119,6 @@ class DISTLoss(DistillationLoss):
         ValueError: If the temperature is not above 0, a weight negative or not finite, there is no
             teacher, or the numbers of classes differ.
 
-    Reference:
-        Huang et al. 2022 (arXiv 2205.10536); hunto/image_classification_sota,
-        lib/models/losses/dist_kd.py; for pixels hunto/DIST_KD, segmentation/losses/dist_kd.py.
-
     Example:
         >>> output = Output(torch.ones(1, 8), torch.tensor([[0.0, 0.0, 9.0]]))
         >>> terms = DISTLoss()(output, output, torch.tensor([0]))

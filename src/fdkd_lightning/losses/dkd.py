@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
+from fdkd_lightning.losses.non_target import set_target
 from fdkd_lightning.losses.schedule import WarmUp
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.divergence import check_logits, check_masks, kl_divergence
 from fdkd_lightning.ops.precision import at_least_float32
-from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
+from fdkd_lightning.ops.tensor_checks import check_labels
 from fdkd_lightning.types import Output
 
 # The official code subtracts this from the target's logit to remove it from a softmax.
@@ -74,20 +75,10 @@ def dkd_loss(
     student = at_least_float32(student)
     teacher = teacher.detach().to(student.dtype)
     student, teacher = student / temperature, teacher / temperature
-    is_target = _one_hot(target, student)
+    is_target = set_target(torch.zeros_like(student, dtype=torch.bool), target, True)
     tckd = kl_divergence(_target_or_not(student, is_target), _target_or_not(teacher, is_target))
     nckd = kl_divergence(_non_target(student, is_target), _non_target(teacher, is_target))
     return temperature**2 * tckd, temperature**2 * nckd
-
-
-def _one_hot(target: Tensor, logits: Tensor) -> Tensor:
-    empty = torch.zeros_like(logits, dtype=torch.bool)
-    try:
-        return empty.scatter(1, target.unsqueeze(1), True)
-    except (IndexError, RuntimeError):
-        # Only now: the check reads values. -100 is no class here.
-        check_classes("target", target.where(target != -100, -1), logits.shape[1])
-        raise
 
 
 def _target_or_not(logits: Tensor, is_target: Tensor) -> Tensor:

@@ -52,9 +52,6 @@ class FeatureLoss(DistillationLoss):
         ValueError: If the weight is negative or not finite, there is no teacher, or the features'
             shapes differ.
 
-    Reference:
-        The row "Feat" of FD-CMKD (arXiv 2511.19887), Table 1.
-
     Example:
         >>> import torch
         >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3))

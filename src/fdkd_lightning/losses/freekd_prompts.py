@@ -117,10 +117,6 @@ def freekd_prompts(
 def prompt_masks(prompts: Tensor, band: Tensor) -> Tensor:
     """Compute the masks of prompts on a band of wavelet details.
 
-    Args:
-        prompts: The prompts of the band's level.
-        band: The band.
-
     Shape:
         - prompts: [T, C]
         - band: [N, C, 3, H, W]

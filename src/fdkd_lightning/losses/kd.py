@@ -2,10 +2,7 @@
 
 from torch import Tensor
 
-from fdkd_lightning.losses.base import (
-    DistillationLoss,
-    require_teacher,
-)
+from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.types import Output
@@ -62,9 +59,6 @@ class KDLoss(DistillationLoss):
     Raises:
         ValueError: If the temperature is not above 0, the weight negative or not finite, there is
             no teacher, or the numbers of classes differ.
-
-    Reference:
-        Hinton et al. 2015 (arXiv 1503.02531); megvii-research/mdistiller, distillers/KD.py.
 
     Example:
         >>> import torch

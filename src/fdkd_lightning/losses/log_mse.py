@@ -44,9 +44,6 @@ class LogMSELoss(nn.Module):
         - student, teacher: any, the same
         - output: scalar
 
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 9.
-
     Example:
         >>> import torch
         >>> LogMSELoss()(torch.zeros(4), torch.zeros(4))

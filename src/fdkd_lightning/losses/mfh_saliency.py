@@ -66,13 +66,6 @@ def permutation_errors(
 ) -> Tensor:
     r"""Compute the error of each channel before it is scaled: :math:`s_d` of :func:`mfh_saliency`.
 
-    Args:
-        logits: The student's logits.
-        features: The teacher's features of the same samples.
-        weight: Weight of the teacher's classifier.
-        bias: Bias of the teacher's classifier.
-        repeats: R, permutations per channel.
-
     Shape:
         - logits: [N, K]
         - features: [N, D]

@@ -83,15 +83,25 @@ def non_target_kl(
     return mean(selected * softened_kl(student, teacher, reduction="none"))
 
 
+def set_target(x: Tensor, target: Tensor, value: float | bool) -> Tensor:
+    """Return a copy of class scores with a value in place of the target's; -100 is no target.
+
+    Example:
+        >>> set_target(torch.tensor([[7.0, 1.0]]), torch.tensor([0]), 0.0)
+        tensor([[0., 1.]])
+    """
+    try:
+        return x.scatter(1, target.unsqueeze(1), value)
+    except (IndexError, RuntimeError):
+        # Only now: the check reads values.
+        check_classes("target", target.where(target >= 0, -1), x.shape[1])
+        raise
+
+
 def _exclude(logits: Tensor, target: Tensor, non_target: NonTarget) -> Tensor:
     check_choice("non_target", non_target, get_args(NonTarget))
     if non_target == "zero":
-        try:
-            return logits.scatter(1, target.unsqueeze(1), 0.0)
-        except (IndexError, RuntimeError):
-            # Only now: the check reads values. -100 is no class here.
-            check_classes("target", target.where(target != -100, -1), logits.shape[1])
-            raise
+        return set_target(logits, target, 0.0)
     # The K - 1 columns other than the target's, in their order.
     column = torch.arange(logits.shape[1] - 1, device=logits.device).expand(len(logits), -1)
     return logits.gather(1, column + (column >= target.unsqueeze(1)))

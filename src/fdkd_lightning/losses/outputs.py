@@ -15,14 +15,6 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
     """Raise unless each output holds floating-point tensors.
 
     Shapes and dtypes only: no value is read.
-
-    Args:
-        student: The student's output.
-        teacher: The teacher's output, if there is one.
-
-    Raises:
-        TypeError: If an output is no ``Output`` of tensors.
-        ValueError: If a tensor is not floating-point.
     """
     for role, output in (("student", student), ("teacher", teacher)):
         if output is None and role == "teacher":
@@ -37,21 +29,7 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
 
 
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
-    """Raise unless both tensors have the same shape.
-
-    Args:
-        name: The tensors' name in the error, a plural.
-        student: The student's tensor.
-        teacher: The teacher's tensor.
-        remedy: The next step, which the error suggests.
-
-    Shape:
-        - student, teacher: any
-
-    Raises:
-        TypeError: If one of them is no tensor.
-        ValueError: If one of them is not floating-point, or the shapes differ.
-    """
+    """Raise unless both tensors have the same shape."""
     for role, x in (("student", student), ("teacher", teacher)):
         check_tensor(f"the {role}'s {name}", x, "[N, ...]")
     if student.shape != teacher.shape:
@@ -62,19 +40,7 @@ def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str)
 
 
 def require_same_batch(student: Tensor, teacher: Tensor) -> None:
-    """Raise unless both tensors are floating-point, of the same number of samples.
-
-    Args:
-        student: The student's tensor.
-        teacher: The teacher's tensor.
-
-    Shape:
-        - student, teacher: [N, ...]
-
-    Raises:
-        TypeError: If one of them is no tensor.
-        ValueError: If one of them is not floating-point, or the numbers differ.
-    """
+    """Raise unless both tensors are floating-point, of the same number of samples."""
     check_tensor("student", student, "[N, ...]")
     check_tensor("teacher", teacher, "[N, ...]")
     if len(student) != len(teacher):
@@ -88,17 +54,7 @@ def require_same_batch(student: Tensor, teacher: Tensor) -> None:
 
 
 def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
-    """Raise if the batch has fewer samples than the loss is defined for.
-
-    Args:
-        loss: The loss, which the error names.
-        size: The number of samples, N.
-        least: The smallest number allowed.
-        why: The reason, which the error states.
-
-    Raises:
-        ValueError: If N is smaller.
-    """
+    """Raise if the batch has fewer samples than the loss is defined for."""
     if size < least:
         raise ValueError(
             f"{type(loss).__name__} got a batch of {size}, and needs at least {least}: {why}. "
@@ -107,12 +63,7 @@ def require_batch(loss: nn.Module, size: int, least: int, why: str) -> None:
 
 
 def stage_map(role: str, output: Output, stage: int) -> Tensor:
-    """Return the feature map of a stage.
-
-    Args:
-        role: "student" or "teacher", for the error.
-        output: The network's output.
-        stage: Index into ``output.maps``; negative indices count from the end.
+    """Return the feature map of a stage; negative indices count from the end.
 
     Shape:
         - output: [N, C, H, W], or [N, C, 1, L] for tokens

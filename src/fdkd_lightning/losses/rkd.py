@@ -36,7 +36,6 @@ def rkd_loss(student: Tensor, teacher: Tensor, squared: bool = False) -> tuple[T
     Args:
         student: The student's features.
         teacher: The teacher's features; they get no gradient.
-
         squared: Compare squared distances, ``pdist(squared=True)`` of the official code; d is then
             the squared distance, at least 1e-12, and mu its mean.
 
@@ -114,10 +113,6 @@ class RKDLoss(DistillationLoss):
 
     Raises:
         ValueError: If a weight is negative or not finite, or there is no teacher.
-
-    Reference:
-        Park et al. 2019 (arXiv 1904.05068); lenscloth/RKD, metric/loss.py;
-        megvii-research/mdistiller, distillers/RKD.py.
 
     Example:
         >>> output = Output(torch.eye(4), torch.zeros(4, 3))

@@ -41,9 +41,6 @@ class SignedLog1p(nn.Module):
     Shape:
         - x, output: any, the same
 
-    Reference:
-        FD-CMKD (arXiv 2511.19887), Eq. 6.
-
     Example:
         >>> SignedLog1p()(torch.tensor([-1.0, 1.0]))
         tensor([-0.6931,  0.6931])

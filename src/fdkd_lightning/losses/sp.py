@@ -71,9 +71,6 @@ class SPLoss(DistillationLoss):
     Raises:
         ValueError: If the weight is negative or not finite, there is no teacher, or no such stage.
 
-    Reference:
-        Tung and Mori 2019 (arXiv 1907.09682); megvii-research/mdistiller, distillers/SP.py.
-
     Example:
         >>> output = Output(torch.ones(2, 8), torch.zeros(2, 3), (torch.ones(2, 8, 4, 4),))
         >>> SPLoss()(output, output, torch.tensor([0, 1]))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.pretrained import FETCH_ONCE, DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_count, check_flags
 from fdkd_lightning.ops.optional import require
@@ -83,6 +83,7 @@ class DeepLabV3Plus(DeferredModel):
         if not self.pretrained:
             return
         encoder, smp = self.net.encoder, _smp()
+        source = f"ImageNet's weights of encoder={self.encoder!r}"
         weights = True if self.encoder.startswith("tu-") else "imagenet"
         try:
             # Creating the encoder consumes random numbers.
@@ -94,12 +95,7 @@ class DeepLabV3Plus(DeferredModel):
                     output_stride=encoder.output_stride,
                 )
         except Exception as error:  # of the hub or smp's own
-            raise RuntimeError(
-                f"ImageNet's weights of encoder={self.encoder!r} cannot be read ({error}): run "
-                "where the hub can be reached, once, and they are kept in its cache (HF_HOME); or "
-                "set pretrained: false; or read a checkpoint of your own with PretrainedModel"
-            ) from error
-        source = f"ImageNet's weights of encoder={self.encoder!r}"
+            raise RuntimeError(f"{source} cannot be read ({error}): {FETCH_ONCE}") from error
         check_weights(source, fetched.state_dict(), encoder.state_dict())
         encoder.load_state_dict(fetched.state_dict())
 

@@ -20,11 +20,6 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
         - x: [N, C, H, W] or [N, T, C, H, W]
         - output: images: [N, C, H, W] and 1; ``"average"``: [N * T, C, H, W] and T; ``"stack"``:
           [N, T * C, H, W] and 1
-
-    Raises:
-        TypeError: If x is no tensor.
-        ValueError: If x has another shape, no floating-point values, or its channels are not
-            ``in_chans``.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"x is of type {type(x).__name__}: give a tensor [N, C, H, W]")
@@ -62,10 +57,6 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
 
 def average_frames(x: Tensor, parts: int) -> Tensor:
     """Average over the frames of each sample.
-
-    Args:
-        x: An output for each frame.
-        parts: Number of frames per sample.
 
     Shape:
         - x: [N * parts, ...]

@@ -19,16 +19,7 @@ class LayerSide(NamedTuple):
 
 
 def find_layer(model: nn.Module, pattern: str, argument: str) -> LayerSide:
-    """Return the single layer that matches a name.
-
-    Args:
-        model: The network.
-        pattern: A name, as in :func:`find_layers`.
-        argument: The argument's name in errors.
-
-    Raises:
-        ValueError: If no layer or several layers match.
-    """
+    """Return the single layer that matches a name, as in :func:`find_layers`."""
     found = find_layers(model, pattern, argument)
     if len(found) > 1:
         names = [layer.name for layer in found]
@@ -76,9 +67,6 @@ def classifier_name(model: nn.Module) -> str:
 
     It is the layer that timm's ``pretrained_cfg`` names (the first of two), or else the last
     ``nn.Linear`` outside of auxiliary heads (``aux...``).
-
-    Raises:
-        ValueError: If the network has no classifier.
 
     Example:
         >>> classifier_name(nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2), nn.Softmax(1)))

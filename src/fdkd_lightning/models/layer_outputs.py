@@ -26,10 +26,6 @@ def find_tensor(value: Any, kind: Kind) -> Tensor | None:
     the first tensor is returned. Scalars (losses) and integer tensors (tokens, masks) are skipped.
     A tuple of hidden states gives that of the last layer.
 
-    Args:
-        value: The output: a tensor, or tensors nested in dicts, named tuples, tuples and lists.
-        kind: The tensor to find.
-
     Example:
         >>> import torch
         >>> output = {"loss": torch.tensor(1.0), "logits": torch.tensor([2.0])}
@@ -56,11 +52,7 @@ def find_tensor(value: Any, kind: Kind) -> Tensor | None:
 
 
 def find_logits(returned: Any) -> Tensor:
-    """Return the logits in a network's output.
-
-    Raises:
-        TypeError: If it holds none.
-    """
+    """Return the logits in a network's output."""
     found = find_tensor(returned, "logits")
     if found is None:
         raise TypeError(

@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 from fdkd_lightning.models.layer_names import LayerSide, classifier_name, find_layer, find_layers
 from fdkd_lightning.models.layer_outputs import Kind, describe, find_logits, find_tensor
 from fdkd_lightning.models.layers import Layers
+from fdkd_lightning.ops.gradient_graph import reaches
 from fdkd_lightning.types import Output
 
 
@@ -95,16 +96,8 @@ class LayerReader:
     def is_in(self, loss: Tensor) -> bool:
         """Return whether the loss was computed from a layer's tensor that was captured."""
         # The captured tensor is a copy: the layer's tensor is its parent in the graph.
-        wanted = {value.grad_fn.next_functions[0][0] for value in self._values() if value.grad_fn}
-        seen, nodes = set(), [loss.grad_fn]
-        while nodes:
-            node = nodes.pop()
-            if node in wanted:
-                return True
-            if node is not None and node not in seen:
-                seen.add(node)
-                nodes += [parent for parent, _ in node.next_functions]
-        return False
+        parents = (value.grad_fn.next_functions[0][0] for value in self._values() if value.grad_fn)
+        return reaches(loss, {node for node in parents if node is not None})
 
     def take(self, returned: Any = None, mask: Tensor | None = None) -> Output:
         """Return the captured tensors as an ``Output``, and discard them.

@@ -7,7 +7,7 @@ from typing import get_args
 from torch import Tensor
 
 from fdkd_lightning.models.token_pooling import Pooling, as_map, pool_tokens
-from fdkd_lightning.ops.checks import check_choice, check_range
+from fdkd_lightning.ops.checks import check_choice, check_count
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Layers:
                 raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
         check_choice("pooling", self.pooling, (*get_args(Pooling), None))
         check_choice("channel_dim", self.channel_dim, (1, -1, None))
-        check_range("prefix_tokens", self.prefix_tokens, 0)
+        check_count("prefix_tokens", self.prefix_tokens, 0)
         if isinstance(self.maps, str):
             raise ValueError(f"maps={self.maps!r} must be a list of layers: [{self.maps!r}]")
         if not isinstance(self.maps, Sequence) or not all(isinstance(x, str) for x in self.maps):

@@ -62,10 +62,10 @@ class NgramNet(nn.Module):
         for name, value in {"num_classes": num_classes, "width": width, "buckets": buckets}.items():
             check_count(name, value)
         check_range("dropout", dropout, 0, 1, example=0.2)
+        if not ngrams:
+            raise ValueError("ngrams=[] must be one or more lengths, for example [3, 4, 5]")
         for length in ngrams:
-            check_count("ngrams", length, None, example=3)
-        if not ngrams or min(ngrams) < 3:
-            raise ValueError(f"ngrams={list(ngrams)} must be one or more lengths, each at least 3")
+            check_count("ngrams", length, 3, example=3)
         self.ngrams = tuple(ngrams)
         self.buckets = buckets
         self.embedding = nn.Embedding(buckets, width)
@@ -91,11 +91,6 @@ class NgramNet(nn.Module):
 
 def hashed_ngrams(tokens: Tensor, lengths: Sequence[int], buckets: int) -> tuple[Tensor, Tensor]:
     """Return the bucket of each n-gram, and whether the n-gram lies within its text.
-
-    Args:
-        tokens: Tokens of the texts.
-        lengths: Lengths of the n-grams.
-        buckets: Number of buckets.
 
     Shape:
         - tokens: [N, L]

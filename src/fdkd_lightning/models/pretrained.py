@@ -15,6 +15,12 @@ from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.tensor_checks import check_module
 from fdkd_lightning.types import Output
 
+FETCH_ONCE = (
+    "run once where the hub can be reached, which fills its cache (HF_HOME); or set pretrained: "
+    "false; or read a checkpoint of your own with PretrainedModel"
+)
+"""Remedies where published weights cannot be read."""
+
 
 def _noting(load: Callable[[Any], None]) -> Callable[[Any], None]:
     """Let a model's ``load`` note that its weights are there."""
@@ -148,11 +154,7 @@ class PretrainedModel(DeferredModel):
 
 
 def load_pretrained(module: nn.Module) -> None:
-    """Call ``load()`` of every outermost :class:`DeferredModel` that has no weights yet.
-
-    Args:
-        module: A network, or a module that contains networks.
-    """
+    """Call ``load()`` of every outermost :class:`DeferredModel` that has no weights yet."""
     if isinstance(module, DeferredModel):
         # Its checkpoint also holds the weights of DeferredModels inside it.
         if not module.has_weights:
@@ -164,15 +166,7 @@ def load_pretrained(module: nn.Module) -> None:
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file, plain or inside a Lightning checkpoint.
-
-    Args:
-        checkpoint: Path of the file.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is damaged or not a checkpoint, or holds pickled code.
-    """
+    """Return the state dict in a file, plain or inside a Lightning checkpoint."""
     if not checkpoint.is_file():
         raise FileNotFoundError(
             f"checkpoint={str(checkpoint)!r} is not a file (looked from {str(Path.cwd())!r}): "
@@ -197,10 +191,6 @@ def _fits(value: Any, expected: Any) -> bool:
 
 def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights below a prefix, with the prefix removed from their names.
-
-    Args:
-        prefix: Name of a submodule, such as ``teachers.audio``.
-        weights: A state dict.
 
     Example:
         >>> import torch

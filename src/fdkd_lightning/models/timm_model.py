@@ -1,6 +1,5 @@
 """Networks of timm for images, frames and spectrograms."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -9,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.models.frame_folding import Frames, average_frames, fold_frames
-from fdkd_lightning.models.pretrained import DeferredModel
+from fdkd_lightning.models.pretrained import FETCH_ONCE, DeferredModel
 from fdkd_lightning.models.weight_checks import check_weights
 from fdkd_lightning.ops.checks import check_choice, check_count, check_flags
+from fdkd_lightning.ops.near_names import did_you_mean
 from fdkd_lightning.types import Output
 
 
@@ -93,17 +93,14 @@ class TimmModel(DeferredModel):
         """Read the published weights, if ``pretrained``."""
         if not self.pretrained:
             return
+        source = f"the published weights of {self.name!r}"
         try:
             # Creating the network consumes random numbers.
             with torch.random.fork_rng(devices=[]):
                 weights = self._create(pretrained=True).state_dict()
         except Exception as error:  # of the network, the hub's or timm's own
-            raise RuntimeError(
-                f"the published weights of {self.name!r} cannot be read ({error}): run where the "
-                "hub can be reached, once, and they are kept in its cache (HF_HOME); or set "
-                "pretrained: false; or read a checkpoint of your own with PretrainedModel"
-            ) from error
-        check_weights(f"the published weights of {self.name!r}", weights, self.net.state_dict())
+            raise RuntimeError(f"{source} cannot be read ({error}): {FETCH_ONCE}") from error
+        check_weights(source, weights, self.net.state_dict())
         self.net.load_state_dict(weights)
 
     def self_contained(self) -> dict[str, Any]:
@@ -125,11 +122,10 @@ class TimmModel(DeferredModel):
 
     def _create(self, pretrained: bool) -> Any:
         if ":" not in self.name and not timm.is_model(self.name):
-            near = difflib.get_close_matches(self.name, timm.list_models(), n=3)
+            meant = did_you_mean(self.name, timm.list_models())
             raise ValueError(
-                f"timm has no network name={self.name!r}"
-                + (f": do you mean {' or '.join(near)}?" if near else "")
-                + " (timm.list_models('*vit*') lists them)"
+                f"timm has no network name={self.name!r}: {meant or 'choose another'} "
+                "(timm.list_models('*vit*') lists them)"
             )
         return timm.create_model(
             self.name, pretrained, num_classes=self.num_classes, in_chans=self.in_chans

@@ -12,14 +12,9 @@ Pooling = Literal["cls", "mean", "last"]
 def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor:
     """Pool each sequence to one vector, without its padding.
 
-    Args:
-        hidden: Hidden states of the tokens.
-        mask: Which tokens are not padding; None: all.
-        pooling: Use the first of these tokens, their mean, or the last.
-
     Shape:
         - hidden: [N, L, D]
-        - mask: [N, L] bool
+        - mask: [N, L] bool; None: no padding
         - output: [N, D]; the mean over no token is 0
 
     Example:
@@ -47,17 +42,9 @@ def pool_tokens(hidden: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor
 def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Set the hidden states of padding to zero.
 
-    Args:
-        hidden: Hidden states of the tokens.
-        mask: Which tokens are not padding; None: all.
-
     Shape:
         - hidden, output: [N, L, D]
-        - mask: [N, L] bool
-
-    Example:
-        >>> blank(torch.ones(1, 2, 1), torch.tensor([[True, False]])).flatten()
-        tensor([1., 0.])
+        - mask: [N, L] bool; None: no padding
     """
     return hidden if mask is None else hidden.masked_fill(~mask.unsqueeze(2), 0)
 
@@ -65,17 +52,9 @@ def blank(hidden: Tensor, mask: Tensor | None) -> Tensor:
 def as_map(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Arrange tokens as a map of one row, with zeros at padding.
 
-    Args:
-        hidden: Hidden states of the tokens.
-        mask: Which tokens are not padding; None: all.
-
     Shape:
         - hidden: [N, L, D]
-        - mask: [N, L] bool
+        - mask: [N, L] bool; None: no padding
         - output: [N, D, 1, L]
-
-    Example:
-        >>> as_map(torch.zeros(2, 5, 8), None).shape
-        torch.Size([2, 8, 1, 5])
     """
     return blank(hidden, mask).transpose(1, 2).unsqueeze(2)

@@ -15,17 +15,9 @@ def takes_spectrograms(net: Any) -> bool:
 def named_inputs(net: Any, source: str, x: Any) -> dict[str, Tensor]:
     """Return the keyword arguments of a network's forward pass.
 
-    Args:
-        net: A network of transformers.
-        source: Its name in errors.
-        x: A tensor, or a dict of tensors by argument name.
-
     Shape:
         - x: as :class:`~fdkd_lightning.TransformersModel` takes it
         - output: tokens [N, L], waveforms [N, S], spectrograms [N, T, F] or images [N, C, H, W]
-
-    Raises:
-        ValueError: If the network takes another argument or another shape.
     """
     name, config = net.main_input_name, net.config
     text = name == "input_ids"

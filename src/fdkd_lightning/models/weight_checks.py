@@ -1,6 +1,7 @@
 """Checks of weights before a network gets them: names, shapes, kinds of numbers, values."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,12 +68,6 @@ def check_numbers(
 
     Casting between floating-point types is allowed. Infinite values are allowed where the
     network's own buffer has some, such as a mask.
-
-    Args:
-        source: Where the weights come from, for the error: ``checkpoint='a.ckpt'``.
-        weights: Name -> tensor; those of other names or shapes are left out.
-        expected: The network's state dict.
-        model: Name of the network, for the error.
 
     Raises:
         ValueError: If kinds of numbers differ (such as integers for floats), or values are NaN,
@@ -145,3 +140,31 @@ def _kind(x: Tensor) -> str:
     if x.is_complex():
         return "complex numbers"
     return "booleans" if x.dtype == torch.bool else "integers"
+
+
+def check_optimizer_states(source: str, checkpoint: Mapping[str, Any]) -> None:
+    """Raise if an optimizer's state, from which a run is resumed, is NaN or infinite.
+
+    Args:
+        source: Where it comes from, for the error: ``ckpt_path='last.ckpt'``.
+        checkpoint: A checkpoint of Lightning.
+
+    Raises:
+        ValueError: If a moment or another value is; weights would become NaN, or not move at all.
+
+    Example:
+        >>> state = {"state": {0: {"exp_avg": torch.tensor([0.0, torch.nan])}}}
+        >>> check_optimizer_states("ckpt_path='last.ckpt'", {"optimizer_states": [state]})
+        Traceback (most recent call last):
+        ValueError: ckpt_path='last.ckpt' holds no usable optimizer: exp_avg of parameter 0 is ...
+    """
+    for optimizer in checkpoint.get("optimizer_states", ()):
+        for parameter, values in optimizer.get("state", {}).items():
+            for name, value in values.items() if isinstance(values, Mapping) else ():
+                if isinstance(value, Tensor) and not value.isfinite().all():
+                    raise ValueError(
+                        f"{source} holds no usable optimizer: {name} of parameter {parameter} is "
+                        "NaN or infinite. The run that wrote it diverged, or the file is damaged: "
+                        "resume from an earlier checkpoint, or read its weights alone with "
+                        "PretrainedModel"
+                    )

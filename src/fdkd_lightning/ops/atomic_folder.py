@@ -18,19 +18,8 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     What a killed process has left, ``.<name>.<random>.partial``, is settled by the next call for
     the same folder: the previous folder is restored if it was moved away already.
 
-    Args:
-        folder: The folder to replace; its parents are created.
-
     Raises:
         OSError: If it cannot be written; the message names it, and it is unchanged.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp()) / "export"
-        >>> with atomic_folder(folder) as new:
-        ...     _ = (new / "config.json").write_text("{}")
-        >>> [path.name for path in folder.iterdir()]
-        ['config.json']
     """
     folder = Path(folder).resolve()
     with naming(folder):

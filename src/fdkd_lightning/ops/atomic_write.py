@@ -70,12 +70,7 @@ def atomic_write(
 
 
 def replace_durably(source: str | Path, target: str | Path) -> None:
-    """Rename a file whose content is on the disk, and bring the new name to the disk.
-
-    Args:
-        source: The file; see :func:`flush_to_disk`.
-        target: Its new path, in the same file system.
-    """
+    """Rename a file whose content is on the disk, and bring the new name to the disk."""
     os.replace(source, target)
     # Some systems cannot flush a folder. The rename is complete in any case.
     with contextlib.suppress(OSError):
@@ -93,12 +88,7 @@ def flush_to_disk(path: str | Path) -> None:
 
 
 def remove_partial_files(folder: Path, start: str = ".") -> None:
-    """Remove the partial files of processes that were killed.
-
-    Args:
-        folder: The folder.
-        start: How their names start; ".": all of the folder.
-    """
+    """Remove partial files of killed processes whose names begin with ``start``."""
     for name in os.listdir(folder):
         if name.startswith(start) and name.endswith(SUFFIX) and not is_held(folder / name):
             (folder / name).unlink(missing_ok=True)
@@ -124,7 +114,8 @@ def hold(file: IO[Any]) -> None:
     """Mark a file as being written, until it is closed or its process ends."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may hold it for the moment in which it asks whether it is held.
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
 
 
 def is_held(path: Path) -> bool:

@@ -27,15 +27,6 @@ def load_checkpoint(
     Raises:
         DamagedCheckpointError: If the file is empty, cut off or no checkpoint.
         ValueError: If it holds pickled code.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "best.ckpt"
-        >>> path.touch()
-        >>> load_checkpoint(path, "checkpoint='best.ckpt'")
-        Traceback (most recent call last):
-        fdkd_lightning.ops.checkpoint_file.DamagedCheckpointError: checkpoint='best.ckpt' is \
-not a checkpoint, or a damaged one (it is empty): copy it again, or train that model again
     """
     check_checkpoint(path, name, remedy)
     if zipfile.is_zipfile(path) and not _sums_are_right(path):
@@ -48,26 +39,15 @@ not a checkpoint, or a damaged one (it is empty): copy it again, or train that m
         code = pickled_code(error)
         if code is not None:
             raise ValueError(
-                f"{name} holds pickled code besides weights "
-                f"({code}), which is never run: save `model.state_dict()` instead of the model, "
-                "and plain numbers and strings as hyper-parameters. If you trust where the file "
-                "comes from, take its weights out once: torch.save(torch.load(path, "
-                "weights_only=False)['state_dict'], 'weights.pt')"
+                f"{name} holds pickled code ({code}), which is never run: save "
+                "`model.state_dict()` and plain values. The weights of a file that you trust: "
+                "torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pt')"
             ) from error
         raise _damaged(name, "its content cannot be read", remedy) from error
 
 
 def check_checkpoint(path: str | Path, name: str, remedy: str = "") -> None:
-    """Raise if a file is empty or cut off, without reading its weights.
-
-    Args:
-        path: The file.
-        name: What an error calls the file.
-        remedy: As of :func:`load_checkpoint`.
-
-    Raises:
-        DamagedCheckpointError: If it is.
-    """
+    """Raise if a file is empty or cut off, without reading its weights."""
     with Path(path).open("rb") as file:
         start = file.read(4)
         if not start:

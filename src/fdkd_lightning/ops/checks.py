@@ -101,13 +101,6 @@ def check_count(
 def check_weights(**values: float) -> None:
     """Raise unless each value can weight a term: a finite number of at least 0.
 
-    Args:
-        values: The weights, by the names of their arguments.
-
-    Raises:
-        TypeError: If a value is no number.
-        ValueError: If a value is negative, infinite or NaN.
-
     Example:
         >>> check_weights(alpha=1.0, beta=-8.0)
         Traceback (most recent call last):
@@ -118,29 +111,12 @@ def check_weights(**values: float) -> None:
 
 
 def check_optional_weights(**values: float | None) -> None:
-    """Raise unless each value is None or a weight as of :func:`check_weights`.
-
-    Args:
-        values: The weights, by the names of their arguments; None leaves a term out.
-
-    Raises:
-        TypeError: If a value is neither None nor a number.
-        ValueError: If a value is negative, infinite or NaN.
-
-    Example:
-        >>> check_optional_weights(lambda_low=1.0, lambda_high=None)
-    """
+    """Raise unless each value is None or a weight as of :func:`check_weights`."""
     check_weights(**{name: value for name, value in values.items() if value is not None})
 
 
 def check_flags(**values: bool) -> None:
     """Raise unless each value is True or False; any other value would count as one of them.
-
-    Args:
-        values: The values, by the names of their arguments.
-
-    Raises:
-        TypeError: If a value is neither.
 
     Example:
         >>> check_flags(keep_dc=True)
@@ -155,14 +131,6 @@ def check_flags(**values: bool) -> None:
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raise unless the value is one of the choices.
-
-    Args:
-        name: Name of the argument, for the error.
-        value: The value.
-        choices: The allowed values, such as ``get_args`` of a ``Literal``.
-
-    Raises:
-        ValueError: If the value is none of the choices.
 
     Example:
         >>> check_choice("reduction", "median", ("mean", "sum"))
@@ -184,22 +152,6 @@ def refuse_renamed_methods(cls: type, renamed: Mapping[str, str]) -> None:
 
     Nothing calls the earlier name any more, so the override would silently have no effect. Base
     classes call this function in ``__init_subclass__``.
-
-    Args:
-        cls: The class.
-        renamed: Earlier name -> current name.
-
-    Raises:
-        TypeError: If the class defines an earlier name.
-
-    Example:
-        >>> class Base:
-        ...     def __init_subclass__(cls):
-        ...         refuse_renamed_methods(cls, {"record": "logged_values"})
-        >>> class Mine(Base):
-        ...     def record(self): ...
-        Traceback (most recent call last):
-        TypeError: Mine.record is now called logged_values: rename the method
     """
     for old, new in renamed.items():
         if old in vars(cls):

@@ -54,25 +54,10 @@ def cross_entropy_sum(
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the cross-entropy over this rank's labelled samples, and their number.
 
-    Args:
-        logits: Class scores.
-        target: Class indices, -100 for unlabelled samples.
-        label_smoothing: Share of each target that is spread evenly over all classes, from 0 to 1.
-
     Shape:
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
         - output: two scalars, both of a floating-point dtype
-
-    Raises:
-        TypeError: If the target is no int64 tensor.
-        ValueError: If the logits are not floating-point or do not fit the target, a label is
-            neither a class nor -100, or ``label_smoothing`` is out of range.
-
-    Example:
-        >>> total, count = cross_entropy_sum(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
-        >>> round(total.item(), 4), count.item()  # 2 log 4
-        (2.7726, 2.0)
     """
     check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
     size = logits.shape[:1] + logits.shape[2:]
@@ -129,12 +114,7 @@ class MeanCrossEntropy(Metric):
         self.add_state("labelled", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            logits: Class scores.
-            target: Class indices, -100 for unlabelled samples.
-        """
+        """Add a batch."""
         total, labelled = cross_entropy_sum(logits, target)
         # Not in place: an earlier evaluation may have left inference tensors as states.
         self.total = self.total + total

@@ -9,28 +9,12 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 def world_size() -> int:
-    """Return the number of ranks, 1 without a process group.
-
-    Example:
-        >>> world_size()
-        1
-    """
+    """Return the number of ranks, 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """Sum a tensor over all ranks, without gradient.
-
-    Args:
-        x: This rank's summand.
-
-    Shape:
-        - x, output: any shape, the same on every rank
-
-    Example:
-        >>> sum_over_ranks(torch.tensor(2.0))
-        tensor(2.)
-    """
+    """Sum a tensor over all ranks, without gradient."""
     if world_size() == 1:
         return x
     total = x.detach().clone()
@@ -61,15 +45,7 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
 
 
 def gather_objects(x: Any) -> list[Any]:
-    """Gather a picklable object from every rank, in the order of the ranks.
-
-    Args:
-        x: This rank's object.
-
-    Example:
-        >>> gather_objects({"rows": 3})
-        [{'rows': 3}]
-    """
+    """Gather a picklable object from every rank, in the order of the ranks."""
     if world_size() == 1:
         return [x]
     gathered: list[Any] = [None] * world_size()
@@ -80,16 +56,9 @@ def gather_objects(x: Any) -> list[Any]:
 def row_counts(x: Tensor) -> list[int]:
     """Return the number of rows on each rank, in the order of the ranks.
 
-    Args:
-        x: Rows of this rank.
-
     Shape:
         - x: [N, ...], N may differ between ranks
         - output: one integer per rank
-
-    Example:
-        >>> row_counts(torch.zeros(3, 8))
-        [3]
     """
     if world_size() == 1:
         return [len(x)]
@@ -103,17 +72,9 @@ def gather_rows(x: Tensor) -> Tensor:
     ranks have none. Where all ranks compute the same value from the result, the gradient averaged
     over ranks (as DDP does) is therefore that of a single process with all rows.
 
-    Args:
-        x: Rows of this rank.
-
     Shape:
         - x: [N, ...], N may differ between ranks
         - output: [sum of N over ranks, ...]
-
-    Example:
-        >>> rows = torch.eye(2)
-        >>> gather_rows(rows) is rows
-        True
     """
     if world_size() == 1:
         return x

@@ -50,8 +50,7 @@ def haar_dwt(x: Tensor, levels: int = 3) -> tuple[Tensor, list[Tensor]]:
         (6.0, [-3.0, -2.0, 1.0])
     """
     check_tensor("x", x, "[N, C, H, W]", 4)
-    check_count("levels", levels, example=3)
-    check_count("levels", levels, None, 62, example=3)
+    check_count("levels", levels, 1, 62, example=3)
     if not (x.shape[2] and x.shape[3]):
         raise ValueError(f"x has shape {list(x.shape)}, without pixels: give at least one")
     x = at_least_float32(x)

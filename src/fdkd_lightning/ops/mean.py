@@ -10,13 +10,6 @@ def mean(x: Tensor) -> Tensor:
     ``torch.mean`` of no elements is NaN, and a rank whose batch has no sample for a loss would
     spoil the weights of all ranks.
 
-    Args:
-        x: The values.
-
-    Shape:
-        - x: any
-        - output: scalar
-
     Example:
         >>> import torch
         >>> mean(torch.tensor([1.0, 3.0])), mean(torch.zeros(0))
@@ -28,18 +21,9 @@ def mean(x: Tensor) -> Tensor:
 def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
     """Average the squared differences of all elements; :func:`mean` of none.
 
-    Args:
-        x: Some values.
-        y: Other values.
-
     Shape:
         - x, y: any, the same
         - output: scalar
-
-    Example:
-        >>> import torch
-        >>> mean_squared_error(torch.zeros(2), torch.ones(2))
-        tensor(1.)
     """
     # Not mean((x - y) ** 2), whose last bit differs.
     return F.mse_loss(x, y) if x.numel() else (x - y).sum()

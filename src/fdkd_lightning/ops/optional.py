@@ -17,10 +17,6 @@ def require(module: str, extra: str, purpose: str) -> Any:
 
     Raises:
         ImportError: If the module cannot be imported; it gives the command that installs the extra.
-
-    Example:
-        >>> require("json", extra="demo", purpose="reading JSON").loads("[1]")
-        [1]
     """
     try:
         return import_module(module)

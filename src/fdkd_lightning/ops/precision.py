@@ -13,12 +13,6 @@ def at_least_float32(x: Tensor) -> Tensor:
     Half precision holds neither the sum of a few thousand squares nor the difference of two
     close logits.
 
-    Args:
-        x: A floating-point tensor.
-
-    Shape:
-        - x, output: any shape
-
     Example:
         >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
         torch.float32
@@ -34,13 +28,6 @@ def cast_to_model_dtype(model: nn.Module, x: Any) -> Any:
     The dtype is that of the first floating-point parameter: half precision for a teacher that is
     kept in it, or under a "true" precision of the trainer. Without such a parameter ``x`` stays
     unchanged.
-
-    Args:
-        model: The model that receives ``x``.
-        x: A tensor, or tensors nested in dicts, lists and tuples.
-
-    Shape:
-        - x, output: any shapes
 
     Example:
         >>> x = {"ids": torch.tensor([1]), "image": torch.zeros(1)}

@@ -12,16 +12,7 @@ LARGEST_JSON = 64 * 2**20
 
 
 def read_text(path: Path, unix_lines: bool = False) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
-
-    Args:
-        path: The file.
-        unix_lines: Convert the line ends of Windows; else keep them.
-
-    Raises:
-        ValueError: If the file is not UTF-8.
-        OSError: If the file cannot be read.
-    """
+    """Read a UTF-8 file, with or without byte order mark; with ``unix_lines`` as of Unix."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -39,10 +30,6 @@ def read_text(path: Path, unix_lines: bool = False) -> str:
 
 def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the cells of each row of a CSV file; skip empty lines.
-
-    Args:
-        path: The file, in UTF-8.
-        delimiter: The separator of the cells.
 
     Raises:
         ValueError: If the file is not UTF-8, a quotation mark is not closed, or a cell is longer
@@ -72,11 +59,7 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
 
 
 def read_json(path: Path, advice: str = "delete it, and repeat what wrote it") -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Args:
-        path: The file, in UTF-8.
-        advice: What to do if it is missing or damaged, for the error.
+    """Read a JSON file that holds an object; errors end with the advice.
 
     Raises:
         FileNotFoundError: If it does not exist.

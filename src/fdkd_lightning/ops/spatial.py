@@ -52,9 +52,6 @@ def arrange(x: Tensor, size: torch.Size, positions: Positions, where: str = "") 
 def is_sequence(size: torch.Size) -> bool:
     """Whether H and W are those of a sequence; a single position is none.
 
-    Args:
-        size: H and W.
-
     Example:
         >>> [is_sequence(torch.Size(size)) for size in ([1, 7], [4, 7], [1, 1])]
         [True, False, False]
@@ -63,10 +60,7 @@ def is_sequence(size: torch.Size) -> bool:
 
 
 def mean_over_positions(x: Tensor) -> Tensor:
-    """Average over the positions of a map; for a sequence, over the tokens that are not padding.
-
-    Args:
-        x: Maps; a token that is zero in all channels is padding.
+    """Average over the positions of a map; for a sequence, over the tokens that are not all zero.
 
     Shape:
         - x: [N, C, H, W]

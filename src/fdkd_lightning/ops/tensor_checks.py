@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.types import IGNORE_INDEX
+
 
 def check_tensor(name: str, x: Any, shape: str, *ndims: int) -> None:
     """Raise unless the value is a real floating-point tensor of an allowed number of dimensions.
@@ -55,24 +58,7 @@ def check_module(name: str, model: Any) -> None:
 
 
 def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> None:
-    """Raise unless the value is an int64 tensor of one class per sample, or per pixel.
-
-    Args:
-        name: Name of the argument, for the error.
-        labels: The value.
-        size: The shape that it must have.
-        where: Shape of the class scores that set this size, for the error.
-
-    Raises:
-        TypeError: If the value is no tensor of dtype int64.
-        ValueError: If it has another shape.
-
-    Example:
-        >>> check_labels("target", torch.tensor([0, 2]), (2,), "logits [2, 3]")
-        >>> check_labels("target", torch.tensor([0]), (2,), "logits [2, 3]")
-        Traceback (most recent call last):
-        ValueError: target has shape [1], which does not fit logits [2, 3]: give one class each, [2]
-    """
+    """Raise unless the value is an int64 tensor of one class per sample, or per pixel."""
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"{name} is {kind}: give an int64 tensor of classes, {list(size)}")
@@ -86,54 +72,25 @@ def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> N
 def check_classes(name: str, labels: Tensor, classes: int) -> None:
     """Raise unless all labels are classes or -100. It reads values: not for each training step.
 
-    Args:
-        name: Name of the argument, for the error.
-        labels: The labels.
-        classes: K, the number of classes.
-
-    Shape:
-        - labels: any, int64
-
-    Raises:
-        ValueError: If a label is out of range.
-
     Example:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
         Traceback (most recent call last):
-        ValueError: target holds the class 3, but there are 3 classes (0..2; -100: no label)
+        ValueError: target ranges from 0 to 3, but the model has num_classes=3 (0..2; -100: no \
+label): set num_classes to that of the data
     """
-    wrong = labels[(labels != -100) & ((labels < 0) | (labels >= classes))]
-    if wrong.numel():
+    found = labels[labels != IGNORE_INDEX]
+    if found.numel() and (found.min() < 0 or found.max() >= classes):
         raise ValueError(
-            f"{name} holds the class {int(wrong[0])}, but there are {classes} classes "
-            f"(0..{classes - 1}; -100: no label)"
+            f"{name} ranges from {int(found.min())} to {int(found.max())}, but the model has "
+            f"num_classes={classes} (0..{classes - 1}; -100: no label): set num_classes to that "
+            "of the data"
         )
 
 
 def check_axis(name: str, dim: int, x: Tensor) -> None:
-    """Raise unless a tensor has the axis, and at least one value along it.
-
-    Args:
-        name: Name of the argument, for the error.
-        dim: The axis; negative values count from the end.
-        x: The tensor.
-
-    Shape:
-        - x: any
-
-    Raises:
-        TypeError: If the axis is no whole number.
-        ValueError: If there is no such axis, or vectors along it have no values.
-
-    Example:
-        >>> check_axis("dim", 1, torch.zeros(2, 8))
-        >>> check_axis("dim", 2, torch.zeros(2, 8))
-        Traceback (most recent call last):
-        ValueError: dim=2 is no axis of a tensor of shape [2, 8]: choose from -2 to 1
-    """
-    if isinstance(dim, bool) or not isinstance(dim, int):
-        raise TypeError(f"{name}={dim!r} must be a whole number, for example 1")
+    """Raise unless a tensor has the axis, and at least one value along it."""
+    check_count(name, dim, None, example=1)
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(
             f"{name}={dim} is no axis of a tensor of shape {list(x.shape)}: choose from "
@@ -149,19 +106,6 @@ def check_on_cpu(fits: Tensor, message: str) -> None:
     """Raise unless a condition on values holds; on a GPU, or in compiled code, do nothing.
 
     Reading a value from a GPU would stop the host until the GPU is done, in every step.
-
-    Args:
-        fits: The condition.
-        message: The error's message.
-
-    Shape:
-        - fits: scalar, bool
-
-    Raises:
-        ValueError: If the condition is false.
-
-    Example:
-        >>> check_on_cpu(torch.tensor(True), "x must be positive")
     """
     if fits.device.type != "cpu" or torch.compiler.is_compiling():
         return

@@ -12,9 +12,6 @@ from fdkd_lightning.study.results import read_results, scores
 def print_report(folder: Path) -> None:
     """Write and print the report; end with an error that names the runs that failed.
 
-    Args:
-        folder: Folder of a study, with ``results.csv`` and ``results.json``.
-
     Raises:
         SystemExit: With a message, if the folder holds no results or runs failed.
     """

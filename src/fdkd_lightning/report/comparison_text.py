@@ -14,10 +14,6 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
 
     A method with controls gets a verdict where its gain over the baseline is significant: the gain
     is attributed to the teacher only if it is also significant against every control.
-
-    Args:
-        settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
-        rows: Rows of all runs.
     """
     lines = ["## Comparisons", ""]
     if len(settings["seeds"]) < 2:

@@ -10,12 +10,7 @@ from fdkd_lightning.study.results import Row, scores
 
 
 def score_tables(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
-    """Return the lines of a caption, a table per regime and direction, and the teachers' scores.
-
-    Args:
-        settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
-        rows: Rows of all runs.
-    """
+    """Return the lines of a caption, a table per regime and direction, and the teachers' scores."""
     found = scores(settings, rows)
     lines = [caption(settings)]
     for regime in settings["regimes"]:

@@ -73,12 +73,7 @@ SHOWN = rf"^(?:{TeacherWarning.__name__}|{DamagedRunWarning.__name__}): (.*)"
 
 
 class StudyCLI(FDKDCLI):
-    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger.
-
-    Args:
-        args: Command-line arguments, the command first.
-        teachers: Modality -> checkpoint that replaces the one in the configuration.
-    """
+    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger."""
 
     def __init__(self, args: list[str], teachers: Mapping[str, Path]) -> None:
         self._teachers = teachers
@@ -108,11 +103,6 @@ class StudyCLI(FDKDCLI):
 
 def run_cell(run: Run, folder: Path, metric: str) -> str | None:
     """Train and evaluate a run that has no result yet; resume one that was interrupted.
-
-    Args:
-        run: The run.
-        folder: Parent of the runs' folders.
-        metric: Name of the metric that the result holds.
 
     Returns:
         None on success, else the error in one line; the traceback is in the run's ``run.log``.

@@ -59,19 +59,17 @@ def study(args: Sequence[str]) -> Path:
             parser.error(f"there is no {name}: did you mean {meant[0]}?")
     if (parsed.file is None) == (parsed.report is None):
         parser.error("give the file of a study, or --report and the folder of a finished study")
+    if parsed.report is not None:
+        return Path(parsed.report)
     failures: dict[str, str] = {}
     try:
-        if parsed.report is not None:
-            return Path(parsed.report)
         plan = read_study(parsed.file, overrides)
         run_study(plan, parsed.scheduler)
     except StudyError as error:
         failures = error.failures
-        if not (rows := collect(plan)):
+        if not collect(plan):
             raise SystemExit(f"fdkd study: {error}") from error
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
-    else:
-        rows = collect(plan)
-    write_results(plan, rows, plan.folder, failures)
+    write_results(plan, collect(plan), plan.folder, failures)
     return plan.folder

@@ -43,14 +43,6 @@ def paired_difference(
     Returns:
         The difference; with fewer than two seeds, or a score that is nan, the interval is nan.
 
-    Shape:
-        - method, reference: n values each
-
-    Raises:
-        TypeError: If the confidence is no number.
-        ValueError: If the numbers of seeds differ or are 0, or the confidence is not between 0 and
-            1.
-
     Reference:
         scipy.stats.ttest_rel.
 
@@ -90,13 +82,6 @@ def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     against the truly best method must reject falsely. At most methods - 1 such tests exist, so a
     wrong winner is named in at most 5 % of studies. A method with a score that is nan is not
     ranked; no lead over it is significant.
-
-    Args:
-        scores: Method -> one score per seed, all in the same order of seeds. A method with a NaN, a
-            failed run, takes no part.
-
-    Raises:
-        ValueError: If no method has finite scores, or the numbers of seeds differ.
 
     Example:
         >>> leader({"a": [1.0, 1.1, 0.9, 1.0], "b": [0.1, 0.2, 0.1, 0.2]})

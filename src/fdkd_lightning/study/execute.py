@@ -16,12 +16,7 @@ from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
 
 
 class StudyError(RuntimeError):
-    """Some runs failed; the results of the others are kept.
-
-    Args:
-        message: What failed first.
-        failures: Name of each failed run -> its error.
-    """
+    """Some runs failed; the results of the others are kept."""
 
     def __init__(self, message: str, failures: Mapping[str, str]) -> None:
         super().__init__(message)

@@ -13,11 +13,7 @@ from fdkd_lightning.types import Batch
 
 
 class HeadMetrics(Callback):
-    """Compute one of the module's test metrics for every classifier that the criterion trains.
-
-    Args:
-        metric: Name of the metric in the module's ``test_metrics``.
-    """
+    """Compute one of the module's test metrics for every classifier that the criterion trains."""
 
     def __init__(self, metric: str) -> None:
         self.metric = metric

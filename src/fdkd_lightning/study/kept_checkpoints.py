@@ -17,9 +17,6 @@ class DamagedRunWarning(UserWarning):
 def forget_damaged(run_folder: Path) -> str | None:
     """Remove a run's checkpoints and result if one of the checkpoints is damaged or missing.
 
-    Args:
-        run_folder: The run's folder.
-
     Returns:
         What was wrong, in a sentence; None: nothing, or the run has no checkpoint yet.
     """
@@ -41,15 +38,7 @@ def forget_damaged(run_folder: Path) -> str | None:
 
 
 def check_finite(run: str, values: Mapping[str, Any]) -> None:
-    """Raise if a weight or a metric is NaN or infinite: the run is no result.
-
-    Args:
-        run: Name of the run.
-        values: Name -> tensor or number; other values are not checked.
-
-    Raises:
-        FloatingPointError: If one is not finite.
-    """
+    """Raise if a weight or a metric is NaN or infinite: the run is no result."""
     for name, value in values.items():
         if isinstance(value, Tensor):
             finite = bool(value.isfinite().all())

@@ -172,16 +172,7 @@ def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) ->
 
 
 def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Read a study's file.
-
-    Args:
-        path: The YAML file.
-        overrides: ``--key=value`` arguments that override keys of the file.
-
-    Raises:
-        SystemExit: If the file is missing or a value has another type.
-        ValueError: See :class:`Study`.
-    """
+    """Read a study's file."""
     parser = study_parser()
     config = parser.parse_args(["--config", str(path), *overrides])
     values = parser.instantiate(config).as_dict()
@@ -230,6 +221,11 @@ def method_runs(study: Study) -> list[Run]:
             tuned_args = (*args, *(f"--{setting}" for setting in tuned))
             runs.append(Run(name, direction, regime, seed, " ".join(tuned), tuned_args, pairs))
     return runs
+
+
+def all_runs(study: Study) -> list[Run]:
+    """List the runs of the teachers, then those of the methods."""
+    return [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
 
 
 def _grid(tune: dict[str, list[Any]]) -> Iterator[tuple[str, ...]]:

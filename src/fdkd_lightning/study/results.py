@@ -14,7 +14,7 @@ import yaml
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result, read_result
-from fdkd_lightning.study.plan import Run, Study, is_config, method_runs, teacher_runs
+from fdkd_lightning.study.plan import Run, Study, all_runs, is_config
 from fdkd_lightning.training.provenance import package_versions
 from fdkd_lightning.training.redaction import redact
 
@@ -48,18 +48,12 @@ class Row:
 
 def collect(study: Study) -> list[Row]:
     """Collect the rows of the runs that have a result, the teachers' first."""
-    folder = study.folder / "runs"
-    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
     # Method and column -> tuning setting -> validation metric of each seed.
     validation: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    results = []
-    for run in runs:
-        result = read_result(run, folder, study.metric)
-        if result is None:
-            continue
-        results.append((run, result))
+    results = _results(study)
+    for run, result in results:
         validation[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
     best = {
         # A setting that failed with some seeds comes after those that did not.
@@ -84,14 +78,7 @@ def collect(study: Study) -> list[Row]:
 def write_results(
     study: Study, rows: Sequence[Row], folder: Path, failures: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted).
-
-    Args:
-        study: The study.
-        rows: Rows of the runs that have a result.
-        folder: Folder to write into.
-        failures: Name of each run without a result -> its error.
-    """
+    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -110,13 +97,6 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """Read the files of :func:`write_results`: the study's settings, and the rows.
 
     The settings also hold ``warnings`` and ``failures`` (run -> error).
-
-    Args:
-        folder: Folder with ``results.csv`` and ``results.json``.
-
-    Raises:
-        FileNotFoundError: If the folder holds no results.
-        ValueError: If a file is damaged.
     """
     path = folder / "results.csv"
     if not path.exists():
@@ -162,10 +142,6 @@ def scores(settings: dict[str, Any], rows: Sequence[Row]) -> Scores:
     """Return the reported test metric per column and method, in the order of the study's file.
 
     The scores of a method are those of all seeds, in ascending order; a failed run's is NaN.
-
-    Args:
-        settings: The study's settings, see :func:`read_results`.
-        rows: Rows of all runs.
     """
     value = f"test_{settings['epoch']}"
     chosen = {
@@ -198,15 +174,20 @@ def _configs(paths: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def _results(study: Study) -> list[tuple[Run, Result]]:
+    found = (
+        (run, read_result(run, study.folder / "runs", study.metric)) for run in all_runs(study)
+    )
+    return [(run, result) for run, result in found if result is not None]
+
+
 def _key(run: Run) -> tuple[str, ...]:
     return run.method, run.direction, run.regime
 
 
 def _provenance(study: Study) -> dict[str, Any]:
-    runs = [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
-    paths = dict.fromkeys(arg for run in runs for arg in run.args if is_config(arg))
-    found = (read_result(run, study.folder / "runs", study.metric) for run in runs)
-    results = [result for result in found if result is not None]
+    paths = dict.fromkeys(arg for run in all_runs(study) for arg in run.args if is_config(arg))
+    results = [result for _, result in _results(study)]
     settings = redact(asdict(study))
     return {
         "study": {name: value for name, value in settings.items() if name not in LOCAL},

@@ -1,5 +1,6 @@
 """Checkpoints that are complete under their name, and damaged ones named."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             # As the user asked: objects are unpickled.
             try:
                 return super().load_checkpoint(path, map_location, weights_only)
-            except (EOFError, RuntimeError) as error:
+            except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
                 raise DamagedCheckpointError(
                     f"checkpoint {path} is not a checkpoint, or a damaged one: {remedy}"
                 ) from error

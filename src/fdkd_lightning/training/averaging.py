@@ -14,31 +14,15 @@ COPYING = {"WeightAveraging", "StochasticWeightAveraging"}
 
 
 def renew_copies(trainer: Trainer, module: LightningModule) -> None:
-    """Let averaging callbacks copy the module again, now that it has all its parts.
-
-    Args:
-        trainer: The trainer, whose callbacks have been set up for fit.
-        module: The module.
-    """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
-        if _kinds(callback) & COPYING and getattr(callback, "_average_model", None) is not None:
-            callback.setup(trainer, module, "fit")
+    """Let averaging callbacks copy the module again, now that it has all its parts."""
+    for callback, _ in _averaging(trainer):
+        callback.setup(trainer, module, "fit")
 
 
 def copies(trainer: Trainer) -> Iterator[nn.Module]:
     """Iterate over the copies of the module in which Lightning's callbacks average weights."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
-        average = getattr(callback, "_average_model", None)
-        if _kinds(callback) & COPYING and average is not None:
-            yield average.module if isinstance(average, AveragedModel) else average
-
-
-def averages(trainer: Trainer) -> Iterator[AveragedModel]:
-    """Iterate over the averages that Lightning's ``WeightAveraging`` callbacks keep."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
-        average = getattr(callback, "_average_model", None)
-        if "WeightAveraging" in _kinds(callback) and average is not None:
-            yield average
+    for _, average in _averaging(trainer):
+        yield average.module if isinstance(average, AveragedModel) else average
 
 
 @torch.no_grad()
@@ -48,8 +32,8 @@ def follow_module(trainer: Trainer, module: LightningModule) -> None:
     Until its first update (``update_starting_at_step``) an average would stay at the weights of its
     copy: these would be validated, and returned if training ends first.
     """
-    for average in averages(trainer):
-        if not average.n_averaged:
+    for callback, average in _averaging(trainer):
+        if "WeightAveraging" in _kinds(callback) and not average.n_averaged:
             for ours, theirs in zip(_state(average.module), _state(module), strict=True):
                 ours.copy_(theirs)
 
@@ -57,8 +41,7 @@ def follow_module(trainer: Trainer, module: LightningModule) -> None:
 def save_followed(checkpoint: dict[str, Any]) -> None:
     """Save the module's state in place of that of an average that has not begun.
 
-    Args:
-        checkpoint: A checkpoint to which the callbacks have added their part.
+    The callbacks have added their part to the checkpoint.
     """
     if not checkpoint.get("averaging_state", {}).get("n_averaged", 1):
         checkpoint["state_dict"] = checkpoint["current_model_state"]
@@ -66,6 +49,14 @@ def save_followed(checkpoint: dict[str, Any]) -> None:
 
 def _state(module: nn.Module) -> Iterator[Tensor]:
     return itertools.chain(module.parameters(), module.buffers())
+
+
+def _averaging(trainer: Trainer) -> Iterator[tuple[Any, Any]]:
+    """Yield the callbacks that have copied the module, each with its copy."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        average = getattr(callback, "_average_model", None)
+        if _kinds(callback) & COPYING and average is not None:
+            yield callback, average
 
 
 def _kinds(callback: object) -> set[str]:

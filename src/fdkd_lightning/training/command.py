@@ -14,13 +14,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
-from fdkd_lightning.training.find_checkpoint import find_checkpoint
+from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
-from fdkd_lightning.training.run_folder import run_folder
+from fdkd_lightning.training.run_folder import find_checkpoint, run_folder
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
 from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
 from fdkd_lightning.training.save_run_config import SaveRunConfig
@@ -35,9 +35,6 @@ class FDKDCLI(LightningCLI):
     ``predictions.csv``. ``--ckpt_path=best`` and ``last`` are these files in every command, so the
     configuration of one run can name the checkpoint of another before it exists. The folder's name
     may hold environment variables (``runs/sweep/$WANDB_RUN_ID``).
-
-    Args:
-        args: The arguments, a command first; None: those of the process.
     """
 
     trainer_type: type[Trainer] = Trainer
@@ -161,9 +158,8 @@ class FDKDCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, KeyError, OSError, MisconfigurationException) as error:
-            message = error.args[0] if isinstance(error, KeyError) else error
             # With JSONARGPARSE_DEBUG set the parser raises it, traceback and all.
-            self.parser.error(f"{message}", error)
+            self.parser.error(message_of(error), error)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard unless the configuration says otherwise."""
@@ -211,7 +207,9 @@ class FDKDCLI(LightningCLI):
         trains = self.subcommand == "fit" and not config.trainer.fast_dev_run
         if not is_rank_zero() or not (trains or has_replaced(self._root, folder)):
             return
-        for locked in (Path(self._root), *([folder] if config.checkpoint.dirpath else [])):
+        root = Path(self._root)
+        has_own = config.checkpoint.dirpath and folder.resolve() != root.resolve()
+        for locked in (root, *([folder] if has_own else [])):
             lock = RunLock(locked)
             try:
                 lock.acquire()

@@ -14,6 +14,8 @@ WIDTH = 80
 LARGEST = 10_000
 """Aliases can make a small file describe any number of values."""
 
+CONFIG = ("-c", "--config")
+
 LEVELS = ("init_args", "dict_kwargs")
 """Keys that the command line leaves out."""
 
@@ -88,12 +90,8 @@ def _leads_to(path: tuple[str, ...], keys: Sequence[str]) -> bool:
 
 
 def syntax_error(given: Sequence[str]) -> str | None:
-    """Return file, line and fault of the first configuration that is not YAML; None: there is none.
-
-    Args:
-        given: The arguments of the command line.
-    """
-    for path in _files(given):
+    """Return file, line and fault of the first configuration that is not YAML; None: all are."""
+    for path in (Path(value) for key, value in _options(given) if key in CONFIG):
         try:
             yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -124,13 +122,9 @@ def _options(given: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield key, value if equals else following
 
 
-def _files(given: Sequence[str]) -> list[Path]:
-    return [Path(value) for key, value in _options(given) if key in ("-c", "--config")]
-
-
 def _settings(given: Sequence[str]) -> Iterator[Setting]:
     for key, value in _options(given):
-        if key in ("-c", "--config"):
+        if key in CONFIG:
             yield from _of_file(Path(value))
             continue
         path = tuple(key.lstrip("-").removesuffix("+").split("."))
@@ -162,14 +156,11 @@ def _of_text(text: str) -> Iterator[Setting]:
         if path:
             value = text[node.start_mark.index : node.end_mark.index]
             value = re.sub(r"^&\S+\s+", "", value)
-            yield Setting(path, node.value if _is_scalar(node) else value, f"line {line}")
+            value = node.value if isinstance(node, yaml.ScalarNode) else value
+            yield Setting(path, value, f"line {line}")
         if isinstance(node, yaml.MappingNode):
             for key, entry in node.value:
                 step = (*path, str(key.value).removesuffix("+"))
                 waiting.append((step, entry, key.start_mark.line + 1))
         elif isinstance(node, yaml.SequenceNode):
             waiting += [(path, entry, entry.start_mark.line + 1) for entry in node.value]
-
-
-def _is_scalar(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode)

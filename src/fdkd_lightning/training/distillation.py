@@ -204,8 +204,8 @@ class DistillationModule(UnimodalModule):
         """Return the sum of the cross-entropy and the criterion's terms."""
         samples = samples_with(batch, self.modality)
         student = self._learn(samples, batch)
-        self._check_first_batch(samples, student, {})
         if student is not None:
+            self._check_first_batch(samples, student)
             self.watch.note_output(f"{self.modality} student", student)
         task: dict[str, Tensor] = {}
         if self.task_weight is not None:

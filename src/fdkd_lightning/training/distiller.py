@@ -67,12 +67,7 @@ class Distiller(nn.Module):
         self.shapes: dict[str, Any] | None = None
 
     def build(self, student: Output, teachers: Mapping[str, Output]) -> None:
-        """Size all parts by the shapes of one batch's outputs.
-
-        Args:
-            student: The student's output.
-            teachers: Modality -> output of that teacher; empty for the teacher-free control.
-        """
+        """Size all parts by the shapes of one batch's outputs."""
         self.shapes = {
             "student": output_shapes(student),
             "teachers": {modality: output_shapes(output) for modality, output in teachers.items()},
@@ -103,9 +98,6 @@ class Distiller(nn.Module):
             pairs: One per teacher, or a single one without a teacher for the teacher-free terms.
                 None counts as zero in the average, so that the contributions of the other teachers
                 do not change.
-
-        Raises:
-            ValueError: If the teacher weights and the criterion use the same name for a term.
         """
         if self.weights is None:
             return self._average(pairs, None)
@@ -115,12 +107,7 @@ class Distiller(nn.Module):
         return self._merge(terms, self.weights.terms(by_name))
 
     def start(self, epoch: int, max_epochs: int | None) -> None:
-        """Set the criterion's epoch, and warn if its warm-up does not end before training does.
-
-        Args:
-            epoch: Epoch in which training starts; a resumed run may start within it.
-            max_epochs: The trainer's; None or -1: no limit.
-        """
+        """Set the criterion's epoch, and warn if its warm-up does not end before training does."""
         self.criterion.set_epoch(epoch)
         warmup = self.criterion.warmup_epochs()
         if max_epochs is not None and 0 <= max_epochs <= warmup:
@@ -135,11 +122,7 @@ class Distiller(nn.Module):
         return self.criterion.heads(self._project(student, None)[0])
 
     def logged_values(self) -> dict[str, Tensor]:
-        """Return the values to log beside the terms, such as a learned threshold, by name.
-
-        Raises:
-            ValueError: If the teacher weights and the criterion use the same name.
-        """
+        """Return the values to log beside the terms, such as a learned threshold, by name."""
         values = self.criterion.logged_values()
         return values if self.weights is None else self._merge(values, self.weights.logged_values())
 

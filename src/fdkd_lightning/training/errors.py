@@ -44,11 +44,6 @@ PLAIN = {
 def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> str:
     r"""Return an error of the parser in at most five lines.
 
-    Args:
-        message: What the parser reports.
-        given: The arguments of the command line.
-        names: The keys of the parser.
-
     Example:
         >>> import fdkd_lightning
         >>> kind = fdkd_lightning.KDLoss  # which the parser has imported
@@ -58,37 +53,41 @@ def explain(message: str, given: Sequence[str], names: Collection[str] = ()) -> 
         model.criterion.temprature=3: KDLoss has no argument 'temprature': did you mean temperature?
           given on the command line
     """
+    return clip(_explained(message, given, names))
+
+
+def _explained(message: str, given: Sequence[str], names: Collection[str]) -> str:
     is_of_file = message.startswith("Problems parsing config") or "Unable to load config" in message
     if is_of_file and (fault := syntax_error(given)):
-        return clip(fault)
+        return fault
     problem = find_problem(message)
     reason = problem.reasons[0]
     if unknown := UNKNOWN.search(reason):
         return _unknown(problem, next(x for x in unknown.groups() if x), given, names)
     if problem.keys[-1:] == ("config",) and not problem.class_path:
-        return clip(_config(problem, given))
+        return _config(problem)
     if not problem.keys and problem.class_path is None:
-        return clip(with_place(reason, given))
+        return with_place(reason, given)
     if unloadable := re.match(r"Unable to load config (.*)", reason):
         setting = find_setting(given, problem.keys[:1])
-        head = f"{problem.keys[0]}={unloadable[1]}: must be a mapping of arguments, or a YAML file"
-        return clip("\n".join([head, *_place(setting)]))
+        text = f"{problem.keys[0]}={unloadable[1]}: must be a mapping of arguments, or a YAML file"
+        return _located(text, setting)
     setting = find_setting(given, problem.keys)
     if MISSING_CLASS.search(reason):
-        return clip(_class(problem, setting, given))
+        return _class(problem, setting, given)
     value = problem.value
     if value is None or value.startswith(("Namespace(", "NestedArg(", "[Namespace(", "{", "[{")):
         head = ".".join(problem.keys) if setting is None else setting.text
     else:
         key = setting.name if setting is not None else ".".join(problem.keys)
         head = f"{key}={shorten(value)}"
-    return clip("\n".join([f"{head}: {_what(problem)}", *_place(setting)]))
+    return _located(f"{head}: {_what(problem)}", setting)
 
 
 def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collection[str]) -> str:
     first = option.partition("=")[0].lstrip("-")
     if problem.class_path is None:
-        return clip(_unknown_key(option, first, given, names))
+        return _unknown_key(option, first, given, names)
     name = first.split(".")[0]
     setting = find_setting(given, [*problem.keys, name])
     kind = problem.class_path.rpartition(".")[2]
@@ -97,11 +96,11 @@ def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collect
         remedy = near(name, argument_names(problem.class_path))
     head = ".".join([*problem.keys, name]) if setting is None else setting.text
     what = f"{kind} has no argument {name!r}"
-    return clip("\n".join([f"{head}: {what}{f': {remedy}' if remedy else ''}", *_place(setting)]))
+    return _located(f"{head}: {what}{f': {remedy}' if remedy else ''}", setting)
 
 
-def _place(setting: Setting | None) -> list[str]:
-    return [] if setting is None else [f"  given {setting.where}"]
+def _located(text: str, setting: Setting | None) -> str:
+    return text if setting is None else f"{text}\n  given {setting.where}"
 
 
 def _unknown_key(option: str, key: str, given: Sequence[str], names: Collection[str]) -> str:
@@ -121,12 +120,11 @@ def _unknown_key(option: str, key: str, given: Sequence[str], names: Collection[
         setting = find_setting(given, parts[:length])
         if setting is not None:
             break
-    if setting is None:
-        return f"{option}: there is no key {wrong!r}: {remedy}"
-    return f"{setting.text}: there is no key {wrong!r}: {remedy}\n  given {setting.where}"
+    head = option if setting is None else setting.text
+    return _located(f"{head}: there is no key {wrong!r}: {remedy}", setting)
 
 
-def _config(problem: Problem, given: Sequence[str]) -> str:
+def _config(problem: Problem) -> str:
     reason = " ".join(problem.reasons[0].split())
     missing = re.search(r"File does not exist: '(?P<path>[^']*)'", reason)
     if missing is None:
@@ -180,7 +178,7 @@ def _class(problem: Problem, setting: Setting | None, given: Sequence[str]) -> s
     else:
         missing = re.search(r"No module named '[^']*'", reason)
         what = f"{missing[0] if missing else 'there is no such class'}: {near_class(path)}"
-    return "\n".join([f"{key}={path}: {what}", *_place(setting)])
+    return _located(f"{key}={path}: {what}", setting)
 
 
 def _types(problem: Problem) -> str:

@@ -27,12 +27,8 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
     """Return an exception in at most four lines, the last of which says how to see its traceback.
 
     An exception that another package raised is given with its type and the line of code.
-
-    Args:
-        error: The exception.
-        given: The arguments of the command line.
     """
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    message = message_of(error)
     if isinstance(error, OSError) and error.errno in DISK and "cannot write" not in message:
         message += f"{FULL} (resume a fit with --ckpt_path=last)"
     frames = traceback.extract_tb(error.__traceback__)
@@ -43,6 +39,11 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
             last = frames[-1]
             lines.append(f"  raised in {last.filename}, line {last.lineno}, in {last.name}")
     return clip("\n".join(lines), most=MOST_LINES - 2) + "\n  add --debug for the traceback"
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message, that of a KeyError without quotation marks."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def with_place(message: str, given: Sequence[str]) -> str:

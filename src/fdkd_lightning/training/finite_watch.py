@@ -31,25 +31,18 @@ run: lower the learning rate or that term's weight, clip gradients \
     """
 
     def __init__(self) -> None:
-        self._step: Tensor | None = None
-        # Name -> first step of which it was not finite; -1: none.
-        self._first: dict[str, Tensor] = {}
-        self._last: dict[str, Tensor] = {}
+        self.restart()
 
     def restart(self) -> None:
         """Forget all notes: a new run begins."""
-        self._step = None
-        self._first = {}
-        self._last = {}
+        self._step: Tensor | None = None
+        # Name -> first step in which it was not finite; -1: none.
+        self._first: dict[str, Tensor] = {}
+        self._last: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def note(self, name: str, value: Tensor) -> None:
-        """Note whether a value is finite.
-
-        Args:
-            name: Name of the part, for the error.
-            value: The value.
-        """
+        """Note whether a value is finite."""
         self._note(name, value.detach().isfinite().all())
 
     def note_output(self, name: str, output: Output) -> None:

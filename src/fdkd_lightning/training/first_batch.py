@@ -32,9 +32,6 @@ OF_POSITIONS = (SequentialSampler, RandomSampler, DistributedSampler, WeightedRa
 class KeptLoader:
     """A loader of which one batch was taken; its next pass begins with that batch.
 
-    Args:
-        loader: The loader, such as one of a stream that can be read only once.
-
     Example:
         >>> kept = KeptLoader(iter([[1], [2], [3]]))
         >>> kept.first, [*kept]

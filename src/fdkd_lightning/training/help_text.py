@@ -46,15 +46,7 @@ BATCHES = {"fit": "train", "validate": "val", "test": "test", "predict": "predic
 
 
 def run_help(command: str) -> str:
-    """Return the most used arguments of a command, and where the others are listed.
-
-    Args:
-        command: One of :data:`COMMANDS`.
-
-    Example:
-        >>> print(run_help("fit").splitlines()[0])
-        usage: fdkd fit --config FILE [--config OVERLAY ...] [--KEY=VALUE ...]
-    """
+    """Return the most used arguments of a command, and where the others are listed."""
     # Names load on first use: this lists them without importing torch.
     names = import_module("fdkd_lightning.losses").__all__
     criteria = [name for name in names if name.endswith(("Loss", "Pairs")) and name not in BASES]

@@ -13,9 +13,7 @@ from fdkd_lightning.ops.checks import check_count, check_range
 def scheduler_config(scheduler: Any, trainer: Trainer) -> dict[str, Any]:
     """Return a scheduler as Lightning takes it: when it is stepped, and by which metric.
 
-    Args:
-        scheduler: The scheduler; a :class:`PolyLR` without an end gets the trainer's.
-        trainer: The trainer of the fit that begins.
+    A :class:`PolyLR` without an end gets the trainer's.
 
     Raises:
         ValueError: If a ``PolyLR`` and the trainer have no ``max_epochs``, or as
@@ -34,10 +32,6 @@ def stepping_interval(scheduler: Any, trainer: Trainer) -> Literal["step", "epoc
 
     After each epoch, except for the two that torch documents to be stepped after each batch: a
     ``CyclicLR``, and a ``OneCycleLR`` whose cycle is as long as training in steps.
-
-    Args:
-        scheduler: The scheduler.
-        trainer: The trainer of the fit that begins.
 
     Raises:
         ValueError: If the one cycle is as long as training neither in steps nor in epochs, half a

@@ -40,10 +40,6 @@ def samples_with(batch: Batch, modality: str) -> Batch:
 
     The batch itself is returned if no sample lacks it.
 
-    Raises:
-        TypeError: If an entry cannot be selected from; see :func:`select`.
-        ValueError: If a list has another number of entries.
-
     Example:
         >>> label, present = torch.tensor([3, 4]), {"audio": torch.tensor([True, False])}
         >>> samples_with({"text": ["a", "b"], "label": label, "present": present}, "audio")
@@ -66,10 +62,6 @@ def select(x: Any, mask: Tensor, name: str = "input") -> Any:
         - x: [N, ...]
         - mask: [N] bool, M of them True
         - output: [M, ...]
-
-    Raises:
-        TypeError: If ``x`` has another type.
-        ValueError: If a list has another number of entries.
 
     Example:
         >>> mask = torch.tensor([True, False, True])

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+from fdkd_lightning.ops.near_names import did_you_mean
+
 PACKAGES = ("fdkd_lightning", "lightning", "torch", "torchmetrics", "torchvision", "timm")
 
 NAMESPACES = (
@@ -28,15 +30,9 @@ def near(name: str, known: Collection[str]) -> str:
         >>> near("over", ["overwrite", "trainer"])
         'did you mean overwrite?'
     """
-    found = difflib.get_close_matches(name, known, cutoff=0.7)
-    if not found:
-        lower = {candidate.lower(): candidate for candidate in known}
-        found = [lower[x] for x in difflib.get_close_matches(name.lower(), lower, cutoff=0.7)]
-    if not found and len(name) > 1:
-        found = [candidate for candidate in known if candidate.startswith(name)][:3]
-    if found:
-        return f"did you mean {' or '.join(found)}?"
-    return f"choose one of {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    begun = [candidate for candidate in known if len(name) > 1 and candidate.startswith(name)][:3]
+    few = f"choose one of {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    return did_you_mean(name, known) or (f"did you mean {' or '.join(begun)}?" if begun else few)
 
 
 def argument_names(class_path: str) -> list[str]:

@@ -12,12 +12,7 @@ from fdkd_lightning.types import Batch, Output
 
 
 class Pair(NamedTuple):
-    """The outputs of the student and one teacher for the same samples.
-
-    Args:
-        student: The student's output.
-        teacher: The teacher's output; None for the teacher-free terms.
-        target: The labels.
+    """The outputs of the student and one teacher, if there is one, for the same samples.
 
     Shape:
         - target: [N] or [N, H, W], -100 where there is no label
@@ -33,23 +28,16 @@ def make_pairs(
 ) -> list[Pair | None]:
     """Pair the student with each teacher on the samples that have both modalities.
 
+    Without a teacher there is a single pair. A pair is None where samples lack a modality and fewer
+    than two, over all ranks, have both. ``batch`` holds the samples with the student's modality;
+    ``size`` counts the others too.
+
     If a sample of any rank lacks a modality, the samples of all ranks are gathered, and every rank
     gets the same pair. The samples of a rank keep their gradient, multiplied by the number of
     ranks. The gradient averaged over ranks is then that of one process with all samples, whatever
     the criterion does: take a mean, compare samples, count over ranks itself, or normalise by
     batch statistics. Every rank also calls the criterion equally often, which a criterion that uses
     collectives requires.
-
-    Args:
-        student: The student's output for the samples in ``batch``; None: too few samples are left.
-        teachers: Modality -> output of that teacher for the samples in ``batch`` that have its
-            modality; None: there are none, or too few.
-        batch: The samples that have the student's modality.
-        size: Number of samples with those that lack the student's modality.
-
-    Returns:
-        A pair per teacher, or a single one without a teacher. None takes the place of a pair where
-        samples lack a modality and fewer than two, over all ranks, have both.
 
     Raises:
         ValueError: If outputs of different shapes or dtypes have to be gathered.

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 PREFIX = re.compile(r"^Type \S.* expects a function or a callable class: ")
 GOT = re.compile(r"\.? Got value: (?P<value>.*)$", re.DOTALL)
-NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']*)', val=(?P<value>.*)\)$")
 NOISE = (
     "Expected a <class 'NoneType'>",
     "Does not validate against any of the Union subtypes",
@@ -52,9 +51,6 @@ class _Leaf(NamedTuple):
 
 def find_problem(message: str) -> Problem:
     """Find the cause in a message: the innermost reason, or several that are alternatives.
-
-    Args:
-        message: A message of jsonargparse, or any other, which is its own cause.
 
     Example:
         >>> problem = find_problem('''Parser key "model":

@@ -18,6 +18,7 @@ from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.ops.segmentation_image import class_palette, overlay, visible
 from fdkd_lightning.training.missing_modality import present_mask, samples_with
+from fdkd_lightning.training.probe import class_names_of
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
@@ -45,6 +46,10 @@ class PredictionTable(BasePredictionWriter):
     def __init__(self, path: str | Path | None = None) -> None:
         super().__init__(write_interval="batch_and_epoch")
         self.path = path
+        self._seen = 0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Number samples from 0 again, also after a run that was interrupted."""
         self._seen = 0
 
     def write_on_batch_end(
@@ -99,7 +104,6 @@ class PredictionTable(BasePredictionWriter):
             )
         }
         rows = {index: row for part in gather_objects(rows) for index, row in part.items()}
-        self._seen = 0
         if not trainer.is_global_zero or not rows:
             return
         path = self._table(trainer)
@@ -139,7 +143,7 @@ class PredictionTable(BasePredictionWriter):
 
 def _class_names(trainer: Trainer, classes: int) -> list[str]:
     """Return the data module's class names if their number fits, else the class numbers."""
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", ())
+    names = class_names_of(getattr(trainer, "datamodule", None))
     return [str(name) for name in (names if len(names) == classes else range(classes))]
 
 
@@ -157,11 +161,6 @@ def _ids(trainer: Trainer) -> dict[int, str]:
 
 def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
     """Return what identifies the samples of a batch that have a modality.
-
-    Args:
-        batch: The batch.
-        modality: The modality.
-        size: Number of samples that have it.
 
     Returns:
         ``index``, or without one ``position`` within the batch and its ``size``; and ``label`` if

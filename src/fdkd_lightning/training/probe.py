@@ -1,7 +1,7 @@
 """Output sizes measured before training, and checks that models and data fit together."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
 from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.run_network import run_network
-from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+from fdkd_lightning.types import Batch, Output
 
 KEPT = "fdkd_first_batch"
 """Attribute of the trainer's source of data while the first batch is kept."""
@@ -53,15 +54,7 @@ def _give_back(source: Any, first: FirstBatch) -> None:
 
 
 def probe(model: nn.Module, x: Any) -> Output:
-    """Return the model's output in eval mode; leave modes, gradients and RNG as they were.
-
-    Args:
-        model: A network that returns :class:`~fdkd_lightning.Output`.
-        x: Its input; floating-point tensors are cast to the model's dtype.
-
-    Raises:
-        TypeError: If the model does not return an ``Output``.
-    """
+    """Return the model's output in eval mode; leave modes, gradients and RNG as they were."""
     modes = {module: module.training for module in model.modules()}
     x = cast_to_model_dtype(model, x)
     try:
@@ -98,7 +91,12 @@ def modality_input(batch: Batch, modality: str) -> Any:
         KeyError: If the batch has no such entry; the message lists its modalities.
         TypeError: If the batch is no dict.
     """
-    check_mapping(batch)
+    if not isinstance(batch, Mapping):
+        raise TypeError(
+            f"the batch is a {type(batch).__name__}: let the data's collate_fn return a dict, such "
+            "as {'audio': ..., 'label': ...}, or use DistillationCallback, whose keys (target=1, "
+            "student_input=0) name entries of tuples"
+        )
     if modality not in batch:
         have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
         raise KeyError(
@@ -108,27 +106,8 @@ def modality_input(batch: Batch, modality: str) -> Any:
     return batch[modality]
 
 
-def check_mapping(batch: Any) -> None:
-    """Raise if a batch is not a dict, whose keys name the modalities.
-
-    Raises:
-        TypeError: If it is a tuple, a list or of another type.
-    """
-    if not isinstance(batch, Mapping):
-        raise TypeError(
-            f"the batch is a {type(batch).__name__}, but UnimodalModule and DistillationModule "
-            "read dicts, such as {'audio': ..., 'label': ...}: let the data's collate_fn return "
-            "one, or use DistillationCallback, whose keys (target=1, student_input=0) name entries "
-            "of tuples"
-        )
-
-
 def batch_target(batch: Batch) -> Tensor:
-    """Return the batch's labels.
-
-    Raises:
-        KeyError: If the batch has none.
-    """
+    """Return the batch's labels."""
     if "label" not in batch:
         raise KeyError("the batch holds no 'label': add it, with -100 for unlabelled samples")
     target: Tensor = batch["label"]
@@ -136,11 +115,7 @@ def batch_target(batch: Batch) -> Tensor:
 
 
 def as_output(value: Any) -> Output:
-    """Return the value if it is an ``Output``.
-
-    Raises:
-        TypeError: If it is not.
-    """
+    """Return the value if it is an ``Output``."""
     if not isinstance(value, Output):
         raise TypeError(
             f"a model returned {type(value).__name__} instead of fdkd_lightning.Output: wrap it, "
@@ -149,20 +124,14 @@ def as_output(value: Any) -> Output:
     return value
 
 
-def check_output(role: str, output: Output, may_mask: bool = False) -> None:
+def check_output(role: str, output: Output) -> None:
     """Raise if features or logits are not finite.
 
-    Args:
-        role: The network's name in the error.
-        output: Its output. Use the first batch only: the check costs a sync.
-        may_mask: Allow logits of -inf, which mask a class.
-
-    Raises:
-        ValueError: If a value is NaN or infinite, or a sample has no class that is not masked.
+    Use the first batch only: the check costs a synchronisation. Logits of -inf mask a class.
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
         allowed = torch.isfinite(values)
-        if name == "logits" and may_mask:
+        if name == "logits":
             masked = values == -torch.inf
             allowed |= masked & ~masked.all(1, keepdim=True)
         bad = int((~allowed).sum())
@@ -173,14 +142,20 @@ def check_output(role: str, output: Output, may_mask: bool = False) -> None:
             )
 
 
+def class_names_of(data: Any) -> Sequence[Any]:
+    """Return the class names of a data module; none if it has no such attribute, or None."""
+    names: Sequence[Any] | None = getattr(data, "class_names", None)
+    return () if names is None else names
+
+
 def check_class_names(trainer: Trainer, classes: int) -> None:
     """Raise if the model has fewer classes than the data module names; warn if it has more.
 
     Raises:
         ValueError: If it has fewer: labels of the others could be neither learnt nor scored.
     """
-    names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
-    if names is None or not len(names) or len(names) == classes:
+    names = class_names_of(getattr(trainer, "datamodule", None))
+    if not len(names) or len(names) == classes:
         return
     found = (
         f"the model has num_classes={classes}, but the data names {len(names)} classes "
@@ -197,31 +172,12 @@ def check_class_names(trainer: Trainer, classes: int) -> None:
 def check_target(target: Any, logits: Tensor) -> None:
     """Raise if the target is not a class of the logits or -100.
 
-    Args:
-        target: Labels. Use the first batch only: the check costs a sync.
-        logits: The model's logits.
+    Use the first batch only: the check costs a synchronisation.
 
     Shape:
         - target: [N] or [N, H, W] int64
         - logits: [N, K] or [N, K, H, W]
-
-    Raises:
-        TypeError: If the target is not an int64 tensor.
-        ValueError: If its shape does not fit the logits, or a label is out of range.
     """
-    if not isinstance(target, Tensor) or target.dtype != torch.int64:
-        kind = target.dtype if isinstance(target, Tensor) else type(target).__name__
-        raise TypeError(f"the batch's 'label' is {kind}: it must be an int64 tensor of classes")
-    if target.shape != logits.shape[:1] + logits.shape[2:]:
-        raise ValueError(
-            f"the batch's 'label' has shape {list(target.shape)}, which does not fit logits of "
-            f"shape {list(logits.shape)}: one class per sample (and pixel) is needed"
-        )
-    classes = logits.shape[1]
-    labels = target[target != IGNORE_INDEX]
-    if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise ValueError(
-            f"the batch's labels range from {int(labels.min())} to {int(labels.max())}, but the "
-            f"model has num_classes={classes} (0..{classes - 1}; -100 means no label): "
-            "set num_classes to that of the data"
-        )
+    size = logits.shape[:1] + logits.shape[2:]
+    check_labels("the batch's 'label'", target, size, f"logits of shape {list(logits.shape)}")
+    check_classes("the batch's 'label'", target, logits.shape[1])

@@ -101,10 +101,5 @@ class Projector(nn.Module):
 
 
 def _check(role: str, features: Tensor | None) -> None:
-    check_tensor(f"features of the {role}", features, "[N, D, ...]")
-    assert features is not None
-    if features.ndim not in (2, 4):
-        raise ValueError(
-            f"the {role}'s features have shape {list(features.shape)}: a projector takes "
-            "[N, D], maps [N, D, H, W] or tokens as [N, D, 1, L]"
-        )
+    shape = "[N, D], maps [N, D, H, W] or tokens [N, D, 1, L]"
+    check_tensor(f"features of the {role}", features, shape, 2, 4)

@@ -15,28 +15,23 @@ PACKAGES = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "tor
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on.
-
-    Example:
-        >>> [*package_versions()][:3]
-        ['python', 'fdkd_lightning', 'torch']
-    """
+    """Return the versions of Python and of the packages that numbers depend on."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **versions}
 
 
-def git_commit(folder: Path) -> str | None:
+def git_commit(folder: Path, *paths: str) -> str | None:
     """Return the commit that a folder is at, with ``-dirty`` if tracked files were changed.
+
+    With ``paths`` only changes below these count.
 
     Returns:
         None if the folder is not in a git checkout, or git is not installed.
     """
-    if shutil.which("git") is None:
-        return None
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return None
-    return f"{commit}-dirty" if _git(folder, "status", "--porcelain", "-uno") else commit
+    return f"{commit}-dirty" if _git(folder, "status", "--porcelain", "-uno", *paths) else commit
 
 
 def package_commit() -> str | None:
@@ -47,12 +42,8 @@ def package_commit() -> str | None:
         environment, it has no commit.
     """
     here = Path(__file__)
-    if shutil.which("git") is None or not _git(here.parent, "ls-files", here.name):
-        return None
-    commit = _git(here.parent, "rev-parse", "HEAD")
-    # Of the package's files alone.
-    dirty = _git(here.parents[1], "status", "--porcelain", "-uno", ".")
-    return f"{commit}-dirty" if dirty else commit
+    is_tracked = _git(here.parent, "ls-files", here.name)
+    return git_commit(here.parents[1], ".") if is_tracked else None
 
 
 def sha256(path: Path) -> str:
@@ -80,10 +71,6 @@ def describe_data(spec: Mapping[str, Any], loading: Collection[str]) -> dict[str
 def weight_files(spec: Any, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
     """Find the checkpoints that a configuration's parts are read from.
 
-    Args:
-        spec: Class path and arguments of a model.
-        name: Its name within a larger model.
-
     Yields:
         Name of the part, such as ``teachers.audio``, with ``file`` and ``sha256``.
     """
@@ -100,5 +87,7 @@ def weight_files(spec: Any, name: str = "") -> Iterator[tuple[str, dict[str, str
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -48,9 +48,6 @@ def redact(value: Any) -> Any:
     ``file://`` all but its last part; ``[redacted]`` replaces the values of keys such as ``token``
     or ``api_key``, tokens of known forms, the values of such environment variables, and addresses.
 
-    Args:
-        value: Plain values: texts, numbers, lists and mappings.
-
     Example:
         >>> redact({"root": "/home/me/data", "table": "lists/a.csv", "sep": "/"})
         {'root': 'data', 'table': 'lists/a.csv', 'sep': '/'}

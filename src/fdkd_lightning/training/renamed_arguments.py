@@ -54,9 +54,6 @@ REFUSED = re.compile(
 def explain_renamed(message: str) -> str | None:
     """Find a renamed argument in an error of the parser.
 
-    Args:
-        message: What the parser reports.
-
     Returns:
         What to write instead; None: no renamed argument is the cause.
     """

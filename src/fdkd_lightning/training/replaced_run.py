@@ -18,10 +18,6 @@ class ReplacedRun(Callback):
 
     If this run fails before its first checkpoint, the earlier files are restored, so that they are
     never evaluated as this run's, nor lost. If it is killed, the next command restores them.
-
-    Args:
-        root: The run's folder.
-        folder: The folder of its checkpoints.
     """
 
     def __init__(self, root: str | Path, folder: str | Path) -> None:
@@ -57,12 +53,7 @@ def has_replaced(root: str | Path, folder: str | Path) -> bool:
 
 
 def settle_replaced(root: str | Path, folder: str | Path) -> None:
-    """Restore the files that were moved aside; remove them if the later run has saved.
-
-    Args:
-        root: The run's folder.
-        folder: The folder of its checkpoints.
-    """
+    """Restore the files that were moved aside; remove them if the later run has saved."""
     if _has_saved(folder):
         _remove(root, folder)
         return

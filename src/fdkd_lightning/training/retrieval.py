@@ -59,9 +59,9 @@ def recall_at_k(query: Tensor, gallery: Tensor, k: int = 1) -> Tensor:
 
 def _check(query: Tensor, gallery: Tensor, k: int) -> None:
     check_count("k", k)
-    check_tensor("query", query, "[N, D]")
-    check_tensor("gallery", gallery, "[N, D]")
-    if query.ndim != 2 or query.shape != gallery.shape:
+    check_tensor("query", query, "[N, D]", 2)
+    check_tensor("gallery", gallery, "[N, D]", 2)
+    if query.shape != gallery.shape:
         raise ValueError(
             f"query has shape {list(query.shape)}, gallery {list(gallery.shape)}: give two "
             "tensors [N, D] with the pairs in the same order"

@@ -28,10 +28,6 @@ def restore_rng_states(states: list[dict[str, Any]], rank: int) -> None:
     """Restore this rank's generators to the states that :func:`rng_states` returned.
 
     If the number of ranks has changed, no state belongs to this rank: warn and change nothing.
-
-    Args:
-        states: One entry per rank.
-        rank: This rank.
     """
     if len(states) != world_size():
         rank_zero_warn(

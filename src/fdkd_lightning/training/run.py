@@ -51,11 +51,6 @@ class RunRecord(Callback):
 
     Paths, names and secrets are taken out, see :func:`~fdkd_lightning.training.redaction.redact`.
     The validation metrics of a checkpoint are kept in the checkpoint itself.
-
-    Args:
-        parser: The parser of the command, which turns the configuration into plain values.
-        config: The command's configuration.
-        command: The arguments of the command line.
     """
 
     def __init__(

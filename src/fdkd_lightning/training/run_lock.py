@@ -35,18 +35,6 @@ class RunLock:
     The system's lock of the file ``.fit.lock`` counts, not that the file exists: one of a killed
     process does not block. It holds across machines where the file system supports such locks, as
     NFS does; where it does not there is a warning, and no lock.
-
-    Args:
-        folder: The folder; it is created.
-
-    Example:
-        >>> import tempfile
-        >>> lock = RunLock(Path(tempfile.mkdtemp()))
-        >>> lock.acquire()
-        >>> RunLock(lock.folder).acquire()
-        Traceback (most recent call last):
-        fdkd_lightning.training.run_lock.RunLockedError: ...
-        >>> lock.release()
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -7,11 +7,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 
 def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Logger]:
-    """Return the chosen loggers and a CSV log, which the model card and the report read.
-
-    Args:
-        chosen: The loggers of the configuration; None: TensorBoard.
-        root: The run's folder.
+    """Return the chosen loggers, or TensorBoard's, and a CSV log, which card and report read.
 
     Example:
         >>> [type(logger).__name__ for logger in run_loggers(None, "runs")]
@@ -26,11 +22,7 @@ def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Log
 
 
 def redirect_loggers(config: Namespace) -> None:
-    """Let loggers whose ``save_dir`` is the current folder write into the run's folder.
-
-    Args:
-        config: The command's configuration, which is changed.
-    """
+    """Let loggers whose ``save_dir`` is the current folder write into the run's folder."""
     loggers = config.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         # The default of WandbLogger.

@@ -1,27 +1,31 @@
 """Base of the modules: weights, random generators, averages and divergence of a run."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from lightning.pytorch import LightningModule
 from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
-from fdkd_lightning.training.averaging import follow_module, renew_copies, save_followed
+from fdkd_lightning.models.weight_checks import (
+    check_numbers,
+    check_optimizer_states,
+    check_weights,
+)
+from fdkd_lightning.training.averaging import follow_module, save_followed
 from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
-from fdkd_lightning.training.loaded_weights import CheckedModule
 from fdkd_lightning.training.rng import restore_rng_states, rng_states
 
 
-class RunModule(CheckedModule):
-    """Base of the modules: weights are read once, a run resumes exactly, and NaN ends it.
+class RunModule(LightningModule):
+    """Base of the modules: weights are checked and read once, runs resume exactly, NaN ends them.
 
     Weights of a file or a hub are read before the first batch is trained or evaluated on, unless a
     checkpoint has brought others. Lightning's weight averaging starts from these weights, and has
     no effect before its first update.
 
-    Args:
-        model: The network that is evaluated.
-
     Raises:
+        ValueError: By a load, if weights do not fit the module, or are NaN.
         FloatingPointError: Within an epoch, if a network's outputs, a term of the loss or a trained
             weight become NaN or infinite.
     """
@@ -48,16 +52,28 @@ class RunModule(CheckedModule):
             load_pretrained(self.model)
             self._is_read = True
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Check weights, then load them: those of every resumed, tested or exported checkpoint.
+
+        Raises:
+            ValueError: As :func:`~fdkd_lightning.models.weight_checks.check_weights`; without
+                ``strict``, other names and shapes are left to torch.
+        """
+        # Without a trainer, the property would raise.
+        path = None if self._trainer is None else self._trainer.ckpt_path
+        source = "the state dict" if path is None else f"ckpt_path={str(path)!r}"
+        check = check_weights if strict else check_numbers
+        check(source, state_dict, self.state_dict(), type(self).__name__)
+        return super().load_state_dict(state_dict, strict, assign)
+
     def reads_late(self) -> bool:
         """Return whether weights are read after a checkpoint may have brought others.
 
         A strategy that shards the module needs them before it does.
         """
         return not self.trainer.strategy.restore_checkpoint_after_setup
-
-    def renew_copies(self) -> None:
-        """Let callbacks that average weights copy the module again, when it has all its parts."""
-        renew_copies(self.trainer, self)
 
     def on_fit_start(self) -> None:
         """Read the weights."""
@@ -75,9 +91,7 @@ class RunModule(CheckedModule):
         """Read the weights."""
         self.read_weights()
 
-    def on_predict_start(self) -> None:
-        """Read the weights."""
-        self.read_weights()
+    on_predict_start = on_test_start
 
     def on_train_start(self) -> None:
         """Restore the random generators from the checkpoint."""
@@ -101,8 +115,10 @@ class RunModule(CheckedModule):
         save_followed(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random generators' states until training starts."""
+        """Check the optimizers of a resumed run; keep the random generators' states for its start."""
         super().on_load_checkpoint(checkpoint)
+        if self._trainer is not None and self._trainer.state.fn == "fit":
+            check_optimizer_states(f"ckpt_path={str(self._trainer.ckpt_path)!r}", checkpoint)
         self._rng_states = checkpoint.get("rng_states")
 
     def _check_divergence(self) -> None:

@@ -47,17 +47,6 @@ class DistillationStep:
         distiller: The criterion, and what is trained beside the student.
         watch: Notes which part of a step is not finite; None: its own.
         reserved_names: Names that no term and no logged value of the criterion may have.
-
-    Example:
-        >>> import torch
-        >>> from fdkd_lightning import FeatureLoss, ResNet
-        >>> teachers = FrozenTeachers({"audio": ResNet(3, in_chans=1, channels=(8, 8, 8, 8))})
-        >>> step = DistillationStep(teachers, Distiller(FeatureLoss(), ["audio"]))
-        >>> batch = {"audio": torch.zeros(2, 1, 32, 32), "label": torch.tensor([0, 1])}
-        >>> student = Output(torch.zeros(2, 8), torch.zeros(2, 3))
-        >>> result = step(nn.Identity(), torch.tensor(1.0), student, batch, 2)
-        >>> list(result.logged), bool(result.loss == 1 + result.logged["feature"])
-        (['feature'], True)
     """
 
     def __init__(
@@ -80,12 +69,7 @@ class DistillationStep:
         self.taught.start_epoch()
 
     def build(self, student: Output, batch: Batch) -> None:
-        """Size the distiller's parts.
-
-        Args:
-            student: The student's output for any samples.
-            batch: Samples that have the input of every teacher.
-        """
+        """Size the distiller's parts."""
         outputs = {
             modality: probe(teacher, modality_input(batch, modality))
             for modality, teacher in self.teachers.items()
@@ -150,7 +134,7 @@ class DistillationStep:
         for modality, output in outputs.items():
             if modality not in self._checked:
                 self._checked.add(modality)
-                check_output(f"{modality} teacher", output, may_mask=True)
+                check_output(f"{modality} teacher", output)
 
     def _check_names(self, terms: dict[str, Tensor], logged_values: dict[str, Tensor]) -> None:
         names = terms.keys() | logged_values.keys()

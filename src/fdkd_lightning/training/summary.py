@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fdkd_lightning.training.run import read_run
 
-OF_FIT = ("--overwrite", "--ckpt_path", "--debug")
+OF_FIT = ("--overwrite", "--ckpt_path")
 """Arguments that the next command does not take over."""
 
 
@@ -43,6 +43,6 @@ def summary_lines(
     kept = [
         argument
         for before, argument in itertools.pairwise(command)
-        if argument.partition("=")[0] not in OF_FIT and before not in ("--overwrite", "--ckpt_path")
+        if argument.partition("=")[0] not in OF_FIT and before not in OF_FIT
     ]
     return [*lines, f"next: fdkd {shlex.join([following, *kept])}"]

@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from fdkd_lightning.ops.distributed import gather_objects
+from fdkd_lightning.ops.gradient_graph import nodes_of, reaches
 from fdkd_lightning.types import Output
 
 
@@ -15,19 +16,6 @@ class TaughtCheck:
 
     Features that are detached, come from frozen layers or from re-entrant checkpointing have none:
     then only heads and projectors would learn, and the student would look as if it did.
-
-    Example:
-        >>> features = torch.ones(2, 3, requires_grad=True) * 2
-        >>> check = TaughtCheck()
-        >>> check.note([features.sum()], Output(features, features))
-        >>> check.check_epoch("MyModule", "the student's outputs", has_teachers=True)
-        >>> check.start_epoch()
-        >>> check.note([features.detach().sum()], Output(features, features))
-        >>> check.check_epoch("MyModule", "the student's outputs", has_teachers=True)
-        Traceback (most recent call last):
-        RuntimeError: in a whole epoch no term in the loss of MyModule came from the student's \
-outputs with a gradient, so that nothing was distilled: train the layers that give its features, \
-and let them neither be detached nor checkpointed with use_reentrant=True
     """
 
     remedy = (
@@ -45,20 +33,15 @@ and let them neither be detached nor checkpointed with use_reentrant=True
         self._has_steps = self._has_terms = self._has_taught = False
 
     def note(self, terms: Collection[Tensor], student: Output | None) -> None:
-        """Note whether a step's terms were computed from the student's outputs.
-
-        Args:
-            terms: The criterion's terms.
-            student: The student's output; None: it did not run.
-        """
+        """Note whether a step's terms were computed from the student's outputs."""
         self._has_steps = True
         # Walking through the graph takes a millisecond: once an epoch is enough.
         if student is None or not terms or self._has_taught or torch.compiler.is_compiling():
             self._has_taught |= torch.compiler.is_compiling()
             return
         self._has_terms = True
-        outputs = [student.features, student.logits, *student.maps]
-        self._has_taught = any(is_computed_from(term, outputs) for term in terms)
+        outputs = nodes_of([student.features, student.logits, *student.maps])
+        self._has_taught = any(reaches(term, outputs) for term in terms)
 
     def check_epoch(
         self, module: str, outputs: str, has_teachers: bool, remedy: str = remedy
@@ -86,25 +69,3 @@ and let them neither be detached nor checkpointed with use_reentrant=True
                 "in a whole epoch the criterion gave no term, so that nothing was distilled: check "
                 "that batches hold samples with both the student's and a teacher's modality"
             )
-
-
-def is_computed_from(value: Tensor, sources: Collection[Tensor]) -> bool:
-    """Return whether a gradient of the value reaches one of the sources.
-
-    Example:
-        >>> x = torch.ones(2, requires_grad=True)
-        >>> is_computed_from((2 * x).sum(), [x]), is_computed_from(x.detach().sum(), [x])
-        (True, False)
-    """
-    wanted = {source.grad_fn for source in sources if source.grad_fn is not None}
-    leaves = {id(source) for source in sources if source.grad_fn is None and source.requires_grad}
-    seen, nodes = set(), [value.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        if node in wanted or id(getattr(node, "variable", None)) in leaves:
-            return True
-        seen.add(node)
-        nodes += [parent for parent, _ in node.next_functions]
-    return False

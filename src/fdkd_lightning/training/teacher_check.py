@@ -51,9 +51,6 @@ def check_teachers(
     Returns:
         Modality -> accuracy on the labelled samples (or pixels) that have this modality. A teacher
         without such samples has no entry.
-
-    Raises:
-        ValueError: If a teacher's output is not finite.
     """
     if not teachers or not max_batches or not trainer.enable_validation:
         return {}
@@ -65,7 +62,7 @@ def check_teachers(
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
             for modality, output in outputs.items():
-                check_output(f"{modality} teacher", output, may_mask=True)
+                check_output(f"{modality} teacher", output)
                 present = present_mask(batch, modality)
                 target = batch["label"] if present is None else batch["label"][present]
                 counts[modality].update(output.logits, target)
@@ -79,12 +76,7 @@ def check_teachers(
 
 
 def is_readable(trainer: Trainer, read: Callable[[Any], Batch]) -> bool:
-    """Return whether validation data can be read twice, and hold labels and the teachers' inputs.
-
-    Args:
-        trainer: A trainer whose fit has begun.
-        read: Returns the teachers' inputs and the labels of a batch.
-    """
+    """Return whether validation data can be read twice, with labels and the teachers' inputs."""
     if not trainer.enable_validation:
         return False
     trainer.fit_loop.epoch_loop.val_loop.setup_data()

@@ -10,6 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
+from fdkd_lightning.training.averaging import renew_copies
 from fdkd_lightning.training.default_metrics import default_metrics
 from fdkd_lightning.training.lr_scheduler import scheduler_config
 from fdkd_lightning.training.missing_modality import (
@@ -117,14 +118,14 @@ class UnimodalModule(RunModule):
             self._set_metrics(default_metrics(logits.shape[1], per_pixel=logits.ndim > 2))
         if stage == "fit":
             self._size_parts()
-            self.renew_copies()
+            renew_copies(self.trainer, self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the cross-entropy of the batch."""
         present = samples_with(batch, self.modality)
         output = self._learn(present, batch)
-        self._check_first_batch(present, output, {})
         if output is not None:
+            self._check_first_batch(present, output)
             self.watch.note_output(f"{self.modality} model", output)
         loss = self._cross_entropy(output, present)
         self.watch.note("the loss", loss)
@@ -223,17 +224,11 @@ class UnimodalModule(RunModule):
         size = batch["label"].shape[0]
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
 
-    def _check_first_batch(
-        self, batch: Batch, student: Output | None, teachers: dict[str, Output]
-    ) -> None:
-        """Check the first output of each network, which the first batch may not have."""
-        if student is None:
-            return
-        for role, output in {self.modality: student, **teachers}.items():
-            if self._is_first(f"train {role}"):
-                check_output(role, output, may_mask=True)
+    def _check_first_batch(self, batch: Batch, output: Output) -> None:
+        """Check the network's first output, which need not be in the first batch."""
         if self._is_first("train"):
-            self._check_labels(batch_target(batch), student.logits)
+            check_output(self.modality, output)
+            self._check_labels(batch_target(batch), output.logits)
 
     def _check_labels(self, target: Any, logits: Tensor) -> None:
         check_class_names(self.trainer, logits.shape[1])

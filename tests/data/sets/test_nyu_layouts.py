@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from fdkd_lightning.data.preparation.paths import find_file
 from fdkd_lightning.data.preparation.sample import LABEL_MAP
-from fdkd_lightning.data.sets.nyu_layouts import find_layout
+from fdkd_lightning.data.sets.nyu_layouts import Layout, find_layout
 
 Write = Callable[..., Any]
+
+
+def layout_of(root: Path) -> Layout:
+    return find_layout(root, lambda *names, advice: find_file(root, names, advice))
 
 
 def test_the_official_layout_names_members_scenes_and_splits(
     tmp_path: Path, write_nyu: Write
 ) -> None:
     write_nyu(tmp_path, "labeled")
-    layout = find_layout(tmp_path)
+    layout = layout_of(tmp_path)
     assert layout.modalities == ("visual", "depth", "raw_depth")
     samples = layout.read()
     assert [sample.split for sample in samples] == 9 * ["train"] + 3 * ["test"]
@@ -35,7 +40,7 @@ def test_the_official_layout_names_members_scenes_and_splits(
 @pytest.mark.parametrize("folder", ["", "NYUDepthv2"])
 def test_cmxs_form_names_files(tmp_path: Path, write_nyu: Write, folder: str) -> None:
     write_nyu(tmp_path / folder, "unpacked")
-    layout = find_layout(tmp_path)
+    layout = layout_of(tmp_path)
     assert layout.modalities == ("visual", "hha")
     assert layout.classes[:2] == (-100, 0)
     assert len(layout.classes) == 41
@@ -50,7 +55,7 @@ def test_sagates_lists_name_paths_and_its_depth_is_in_metres(
     tmp_path: Path, write_nyu: Write
 ) -> None:
     write_nyu(tmp_path / "NYUDepthv2", "sagate")
-    layout = find_layout(tmp_path)
+    layout = layout_of(tmp_path)
     assert (layout.modalities, layout.unit) == (("visual", "hha", "depth"), None)
     samples = layout.read()
     assert [sample.id for sample in samples] == [str(i) for i in range(12)]
@@ -71,17 +76,17 @@ def test_forms_of_a_line(tmp_path: Path, write_nyu: Write, line: str) -> None:
     for path in (tmp_path / "Depth").iterdir():  # copies of unknown unit
         path.rename(path.with_suffix(".png"))
     (tmp_path / "test.txt").write_text(line)
-    sources = find_layout(tmp_path).read()[-1].sources
+    sources = layout_of(tmp_path).read()[-1].sources
     label = {LABEL_MAP: "Label/7.png"}
     assert sources == {"visual": "RGB/7.jpg", "hha": "HHA/7.jpg"} | label
     (tmp_path / "test.txt").write_text("RGB/7.jpg\tLabel/8.png")
     with pytest.raises(ValueError, match=r"test.txt, line 1: expected one name, or the paths"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
 
 
 def test_esanets_tree_has_folders_of_splits(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "esanet")
-    layout = find_layout(tmp_path)
+    layout = layout_of(tmp_path)
     assert (layout.modalities, layout.unit) == (("visual", "depth", "raw_depth"), 0.001)
     assert layout.classes == (-100, *range(40))
     sample = layout.read()[10]
@@ -100,12 +105,12 @@ def test_a_folder_that_is_a_level_off_names_the_one_that_fits(
     write_nyu(tmp_path / "nyu/v2", "esanet")
     for root in (tmp_path / "nyu", tmp_path, tmp_path / "nyu/v2/train", tmp_path / "nyu/v3"):
         with pytest.raises(FileNotFoundError, match=rf"set root to {tmp_path / 'nyu/v2'}:"):
-            find_layout(root)
+            layout_of(root)
 
 
 def test_tokenfusions_form_names_paths_in_its_order(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "listed")
-    layout = find_layout(tmp_path)
+    layout = layout_of(tmp_path)
     assert layout.modalities == ("visual", "depth")
     assert layout.classes[0] == 0
     assert {*layout.classes[40:]} == {-100}
@@ -118,12 +123,12 @@ def test_tokenfusions_form_names_paths_in_its_order(tmp_path: Path, write_nyu: W
 def test_the_official_layout_comes_first(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "unpacked")
     write_nyu(tmp_path, "labeled")
-    assert find_layout(tmp_path).name == "nyu_depth_v2_labeled.mat"
+    assert layout_of(tmp_path).name == "nyu_depth_v2_labeled.mat"
 
 
 def test_no_layout_is_an_error_that_names_all_three(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        find_layout(tmp_path)
+        layout_of(tmp_path)
     message = str(caught.value)
     for named in (str(tmp_path), "nyu_depth_v2_labeled.mat", "splits.mat", "RGB, HHA", "val.txt"):
         assert named in message
@@ -133,10 +138,10 @@ def test_missing_and_wrong_splits_are_errors(tmp_path: Path, write_nyu: Write) -
     write_nyu(tmp_path, "labeled")
     savemat(tmp_path / "splits.mat", {"trainNdxs": np.array([[13]]), "testNdxs": np.array([[1]])})
     with pytest.raises(ValueError, match=r"splits.mat: trainNdxs has 13, but there are 12 images"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
     (tmp_path / "splits.mat").unlink()
     with pytest.raises(FileNotFoundError, match=r"splits.mat is missing: download horatio.*splits"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
 
 
 def test_other_names_of_classes_are_an_error(tmp_path: Path, write_nyu: Write) -> None:
@@ -144,7 +149,7 @@ def test_other_names_of_classes_are_an_error(tmp_path: Path, write_nyu: Write) -
     with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "r+") as file:
         file["names"][0, 20] = file["names"][0, 0]
     with pytest.raises(ValueError, match="value 21 is 'thing', not 'wall'"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
 
 
 def test_a_damaged_official_file_is_named(tmp_path: Path, write_nyu: Write) -> None:
@@ -152,18 +157,18 @@ def test_a_damaged_official_file_is_named(tmp_path: Path, write_nyu: Write) -> N
     path = tmp_path / "nyu_depth_v2_labeled.mat"
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"nyu_depth_v2_labeled.mat: truncated"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
 
 
 def test_a_line_of_another_form_is_named(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "listed")
     (tmp_path / "val.txt").write_text("rgb/0.png\tmasks/0.png\tdepth/0.png\n\nrgb/1.png 1.png\n")
     with pytest.raises(ValueError, match=r"val.txt, line 3: .* got 'rgb/1.png 1.png'"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()
 
 
 def test_a_missing_list_is_named(tmp_path: Path, write_nyu: Write) -> None:
     write_nyu(tmp_path, "unpacked")
     (tmp_path / "test.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"test.txt is missing"):
-        find_layout(tmp_path).read()
+        layout_of(tmp_path).read()

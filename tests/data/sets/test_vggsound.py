@@ -169,6 +169,12 @@ def test_a_clip_counts_once_and_no_video_is_in_training_and_test(root: Path) -> 
     assert found["-video00001_000007"]["label"] == LABELS[1]
 
 
+def test_a_sample_is_placed_in_the_folder_of_the_lists(root: Path, tmp_path: Path) -> None:
+    (root / "vggsound.csv").rename(tmp_path / "vggsound.csv")
+    first = vggsound(root, lists=tmp_path).samples[0]
+    assert first.where == f"{tmp_path / 'vggsound.csv'}, line 1"
+
+
 def test_a_tenth_of_the_videos_is_validation_whatever_the_lists_order(root: Path) -> None:
     clips = [*ROWS, *(row(i, "train", str(200 + i)) for i in range(20))]
     write_list(root / "vggsound.csv", clips)

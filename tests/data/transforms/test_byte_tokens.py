@@ -27,15 +27,10 @@ def test_tokens_are_where_the_module_was_moved() -> None:
     assert not tokens.state_dict()
 
 
-@pytest.mark.parametrize("texts", [[b"a"], ["a", 3], [["a"]]])
-def test_what_is_not_a_string_is_named(texts: Any) -> None:
-    with pytest.raises(TypeError, match=r"ByteTokens takes strings, not (bytes|int|list)"):
+@pytest.mark.parametrize("texts", ["abc", [b"a"], ["a", 3], [["a"]]])
+def test_what_is_no_list_of_strings_is_refused(texts: Any) -> None:
+    with pytest.raises(TypeError, match="ByteTokens takes a list of strings"):
         ByteTokens()(texts)
-
-
-def test_one_string_instead_of_a_list_is_refused() -> None:
-    with pytest.raises(TypeError, match="a list of strings"):
-        ByteTokens()("abc")
 
 
 def test_a_length_below_one_is_named() -> None:

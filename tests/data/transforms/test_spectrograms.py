@@ -183,7 +183,7 @@ def test_constants_are_not_part_of_the_state() -> None:
     ("make", "message"),
     [
         (lambda: LogMelSpectrogram(sample_rate=0), "sample_rate=0 must be at least 1"),
-        (lambda: LogMelSpectrogram(n_mels=0), "n_mels=0 must be at least 1"),
+        (lambda: LogMelSpectrogram(n_mels=0), "n_mels=0 must be from 1 to 129"),
         (lambda: LogMagnitudeSpectrogram(hop_length=0), "hop_length=0 must be at least 1"),
         (lambda: LogMagnitudeSpectrogram(floor=math.nan), "floor=nan must be at least 0"),
         (lambda: LogMagnitudeSpectrogram(pad_mode="zeros"), "pad_mode='zeros' is unknown"),  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def test_a_tokenizer_that_is_not_there_is_an_error_with_the_ways_out(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"), [("a dog", "str"), ([1, 2], "list of int"), (torch.ones(2), "Tensor")]
+    ("value", "kind"), [("a dog", "str"), ([1, 2], "list with int"), (torch.ones(2), "Tensor")]
 )
 def test_what_is_no_list_of_texts_is_named(folder: str, value: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"got {kind}: .*TextRecipe"):

@@ -125,8 +125,8 @@ def test_missing_labels_are_an_error_that_names_none() -> None:
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        ("audio", TypeError, "target='audio': .* int64 tensor of classes; or set target=None"),
-        ("id", ValueError, "target='id': the batch's labels range from 0 to 3, .*target=None"),
+        ("audio", TypeError, "target='audio': .* int64 tensor of classes, .*; or set target=None"),
+        ("id", ValueError, "target='id': the batch's 'label' ranges from 0 to 3, .*target=None"),
     ],
 )
 def test_labels_that_are_no_classes_are_an_error(

@@ -630,9 +630,7 @@ def test_of_several_optimizers_the_students_trains_the_parts(tmp_path: Path, of_
 @pytest.mark.parametrize("backward", [0, 5])
 def test_a_backward_that_cannot_take_the_terms_is_an_error(tmp_path: Path, backward: int) -> None:
     added = callback(optimizer=1, backward=backward)
-    with pytest.raises(
-        RuntimeError, match=f"none of this step's 2 calls .* backward={backward} be None"
-    ):
+    with pytest.raises(RuntimeError, match=f"none of the 2 calls .* backward={backward} be None"):
         trainer(tmp_path, added).fit(TwoOptimizers(), loader())
 
 
@@ -878,7 +876,7 @@ class Skipping(Own):
             ValueError,
             "HasNoForward has no forward that takes student_input: leave it out",
         ),
-        (Backwards, RuntimeError, r"none of this step's 0 calls .* not loss\.backward\(\)"),
+        (Backwards, RuntimeError, r"none of the 0 calls .* not loss\.backward\(\)"),
         (Iterating, ValueError, r"takes dataloader_iter, .* let it take \(batch, batch_idx\)"),
         (TwoOptimizers, ValueError, "returns 2 optimizers, .* such as optimizer=0"),
         (WithAdagrad, ValueError, r"Adagrad prepares .* give it self.parameters\(\)"),
@@ -899,7 +897,9 @@ def test_labels_that_are_no_classes_are_an_error(tmp_path: Path) -> None:
             return self(batch["image"]).square().mean()
 
     data = DataLoader([{**Samples()[i], "label": 3 + i} for i in range(4)], 4)
-    with pytest.raises(ValueError, match="labels range from 3 to 6, but the model has num_classes"):
+    with pytest.raises(
+        ValueError, match="'label' ranges from 3 to 6, but the model has num_classes"
+    ):
         trainer(tmp_path, callback()).fit(Doubled(), data)
 
 

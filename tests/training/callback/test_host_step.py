@@ -139,7 +139,7 @@ def test_a_step_without_a_backward_for_the_terms_is_an_error(backward: int | Non
     def training_step(batch: Any, batch_idx: int) -> None:
         module.net(batch["image"]).sum().backward()
 
-    with pytest.raises(RuntimeError, match=r"none of this step's 0 calls .* loss\.backward\(\)"):
+    with pytest.raises(RuntimeError, match=r"none of the 0 calls .* loss\.backward\(\)"):
         step.training_step(training_step, batch(), 0)
 
 

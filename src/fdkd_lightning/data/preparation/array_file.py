@@ -20,16 +20,8 @@ def read_array(path: Path) -> NDArray[Any]:
 
     A pickle may hold nothing but one array, and is read without calling what it names.
 
-    Args:
-        path: The file.
-
     Raises:
         MediaError: If the file is missing, too large, damaged, or holds something else.
-
-    Example:
-        >>> read_array(Path("absent.npy"))
-        Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     check_file(path)
     size = path.stat().st_size

@@ -34,15 +34,11 @@ def pyav() -> Any:
 
 
 def decoded_frames(path: Path, kind: str) -> Iterator[tuple[float, Any]]:
-    """Decode the first stream of a kind, each frame with its time.
+    """Decode the first stream of a kind, ``"audio"`` or ``"video"``, each frame with its time.
 
     Time counts from the beginning of the file's sound or video, whichever begins first, so that
     equal times of the two belong together. A delay of up to ``DELAY`` seconds is disregarded: the
     stream then begins at 0.
-
-    Args:
-        path: Any audio or video file that FFmpeg can read.
-        kind: ``"audio"`` or ``"video"``.
 
     Returns:
         Pairs of time, seconds, and frame of PyAV.

@@ -74,17 +74,6 @@ def is_usable(
 
     A sample needs all modalities that are not optional and at least one modality. It may lack a
     label map, but not have a faulty one.
-
-    Args:
-        sample: The sample.
-        row: Its row of the manifest.
-        modalities: The modalities to load, besides the label map.
-        optional: Modalities that a sample may lack.
-
-    Example:
-        >>> sample, row = Sample("a", "test", "", {}), Row("a", "test", "", {"text": "so"}, "", "")
-        >>> is_usable(sample, row, ["text", "audio"], optional=["audio"])
-        True
     """
     return (
         any(modality in row.sources for modality in modalities)
@@ -104,14 +93,7 @@ def make_report(
 ) -> CoverageReport:
     """Count the statuses of the rows and collect the first faults.
 
-    Args:
-        manifest: Path of the manifest.
-        samples: All samples.
-        rows: Rows of the manifest, one for each sample, in the same order.
-        decoded: Number of files decoded.
-        modalities: The modalities to load, besides the label map.
-        optional: Modalities that a sample may lack.
-        dry_run: The manifest is not written, and therefore not named.
+    A dry run writes no manifest, which is then not named.
     """
     names = [name for name in modalities if name != LABEL_MAP]
     statuses = {
@@ -142,13 +124,10 @@ def _first(texts: Sequence[str], manifest: Path | None) -> list[str]:
 
 
 def check_coverage(report: CoverageReport, min_coverage: float) -> None:
-    """Raise if a split has too few usable samples.
+    """Raise if a smaller fraction than ``min_coverage`` of a split's samples is usable.
 
-    Args:
-        report: Coverage of all splits.
-        min_coverage: Smallest fraction of the samples of each split, from 0 to 1. Samples that the
-            data set itself rules out (status ``refused``), or lists without a required modality, do
-            not count.
+    Samples that the data set itself rules out (status ``refused``), or lists without a required
+    modality, do not count.
 
     Raises:
         CoverageError: If a split has fewer.

@@ -26,12 +26,7 @@ def decode(
 ) -> dict[Path, MediaError]:
     """Decode files and write their compact forms.
 
-    Args:
-        jobs: The files.
-        workers: Largest number of processes. 0: the main process decodes, and a decoder that
-            crashes ends it.
-        progress: Show a progress bar.
-        time_limit: Longest time for a file in a process, seconds.
+    With 0 ``workers`` the main process decodes, and a decoder that crashes ends it.
 
     Returns:
         Target -> fault, for the files that cannot be decoded.

@@ -44,17 +44,7 @@ STRIP = 256
 
 
 def turn_upright(image: Image.Image) -> Image.Image:
-    """Apply the orientation of the EXIF data; an image without a valid one is returned unchanged.
-
-    Args:
-        image: Decoded image.
-
-    Example:
-        >>> image = Image.new("L", (3, 2))
-        >>> image.getexif()[ORIENTATION] = 6
-        >>> turn_upright(image).size
-        (2, 3)
-    """
+    """Apply the orientation of the EXIF data; without a valid one return the image unchanged."""
     # ImageOps.exif_transpose would also write all other tags anew, and fail at damaged ones.
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -69,8 +59,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 def step_of_matrix(matrix: bytes) -> Image.Transpose | None:
     """Return the step that a video's display matrix asks for; None if the frame is upright.
 
-    Args:
-        matrix: Nine 32-bit integers in the order of FFmpeg.
+    The matrix is nine 32-bit integers in the order of FFmpeg.
 
     Raises:
         MediaError: If the matrix turns by another angle than a multiple of 90 degrees.
@@ -96,14 +85,16 @@ def step_of_matrix(matrix: bytes) -> Image.Transpose | None:
 def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Image:
     """Convert an image to RGB, in front of a background where it is transparent.
 
-    Args:
-        image: Image of any mode with 8 bits per channel.
-        background: Red, green and blue from 0 to 255.
+    Raises:
+        MediaError: If it has more than 8 bits per channel.
 
     Example:
         >>> flatten(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
         (255, 255, 255)
     """
+    if image.mode.startswith(("I", "F")):
+        # Pillow would clip these values at 255.
+        raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     image = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -116,19 +107,7 @@ def flatten(image: Image.Image, background: Sequence[int] = WHITE) -> Image.Imag
 
 
 def check_background(background: Sequence[int]) -> tuple[int, int, int]:
-    """Return a colour as a tuple.
-
-    Args:
-        background: Red, green and blue from 0 to 255.
-
-    Raises:
-        ValueError: If it is no such colour.
-
-    Example:
-        >>> check_background([0, 0, 300])
-        Traceback (most recent call last):
-        ValueError: background=300 must be from 0 to 255
-    """
+    """Return red, green and blue, from 0 to 255, as a tuple."""
     colour: list[Any] = list(background)
     if len(colour) != 3:
         raise ValueError(f"background={colour} must be three numbers from 0 to 255: RGB")

@@ -15,11 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 def list_frames(folder: Path) -> list[Path]:
     """List the image files of a folder, in the order of the numbers in their names.
 
-    Args:
-        folder: The folder; other files, and hidden ones, are ignored.
-
-    Raises:
-        MediaError: If the folder cannot be read or has no image.
+    Other files, and hidden ones, are ignored.
     """
     try:
         paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
@@ -47,9 +43,6 @@ def read_frame_folder(
         least: Number of frames if ``fps`` is None; frames repeat where there are fewer.
         start: Start of the segment, seconds; None: the first frame.
         duration: Length of the segment, seconds; None: to the last frame.
-
-    Raises:
-        MediaError: If an image is damaged, the sizes differ, or the segment has no frame.
     """
     paths = list_frames(folder)
     if start is not None or duration is not None:

@@ -19,18 +19,6 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
     """Decode an image in the mode in which it is stored (8-bit ``RGB``, 16-bit ``I;16``, ...).
 
     The image is upright: an orientation in its EXIF data is applied.
-
-    Args:
-        path: An image file in one of the formats ``IMAGES``.
-        most_pixels: Larger images are refused before they are decoded.
-
-    Raises:
-        MediaError: If no image can be decoded from the file.
-
-    Example:
-        >>> read_image("absent.jpg")
-        Traceback (most recent call last):
-        fdkd_lightning.data.preparation.media_error.MediaError: missing: there is no such file
     """
     path = Path(path)
     check_file(path)

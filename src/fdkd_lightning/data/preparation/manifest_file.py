@@ -36,12 +36,7 @@ class Row(NamedTuple):
 
 
 def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> str:
-    """Return the file name of the manifest, a function of the samples and recipes.
-
-    Args:
-        samples: All samples of the data set.
-        recipes: Modality -> recipe.
-    """
+    """Return the file name of the manifest, a function of the samples and recipes."""
     digest = hashlib.sha256()
     for name, recipe in recipes.items():
         digest.update(repr((name, getattr(recipe, "fingerprint", ""))).encode())
@@ -54,16 +49,7 @@ def manifest_name(samples: Sequence[Sample], recipes: Mapping[str, Recipe]) -> s
 
 
 def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
-    """Read the rows of a manifest.
-
-    Args:
-        path: The manifest.
-        recipes: Modality -> recipe, the modalities to read.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged.
-    """
+    """Read the rows of a manifest."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -87,16 +73,7 @@ def read_manifest(path: Path, recipes: Mapping[str, Recipe]) -> list[Row]:
 
 
 def write_manifest(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
-    """Write a manifest, unless the file already has this content.
-
-    Args:
-        path: The manifest; its folder is created.
-        rows: One row for each sample.
-        modalities: Columns of sources.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    """Write a manifest, unless the file already has this content."""
     text = io.StringIO()
     # Before Python 3.13 the minimal quoting misses a lone carriage return.
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)

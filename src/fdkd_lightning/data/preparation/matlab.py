@@ -41,44 +41,20 @@ def read_member(path: Path, member: str) -> NDArray[Any]:
 
 
 def read_shape(path: Path, name: str) -> tuple[int, ...]:
-    """Return the shape of an array as stored, samples first.
-
-    Args:
-        path: MATLAB file of version 7.3.
-        name: Name of the array.
-
-    Raises:
-        MediaError: If the file is missing or cannot be read, or has no such array.
-    """
+    """Return the shape of an array as stored, samples first."""
     with _opened(path, named=True) as file:
         return tuple(_array(file, name).shape)
 
 
 def read_texts(path: Path, name: str) -> list[str]:
-    """Read a cell array of strings.
-
-    Args:
-        path: MATLAB file of version 7.3.
-        name: Name of the cell array.
-
-    Raises:
-        MediaError: If the file is missing or cannot be read, or has no such array.
-    """
+    """Read a cell array of strings."""
     with _opened(path, named=True) as file:
         cells = _whole(name, _array(file, name)).ravel()
         return ["".join(map(chr, _whole(name, _cell(file, name, cell)).ravel())) for cell in cells]
 
 
 def read_numbers(path: Path, names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Read arrays of integers from a MATLAB file of any version, flattened.
-
-    Args:
-        path: MATLAB file.
-        names: Names of the arrays.
-
-    Raises:
-        MediaError: If the file is missing or cannot be read, or has no such array.
-    """
+    """Read arrays of integers from a MATLAB file of any version, flattened."""
     with _naming(path):
         check_file(path)
     if _h5py().is_hdf5(path):

@@ -39,9 +39,6 @@ class MediaError(ValueError):
 def check_file(path: Path) -> None:
     """Check a file without decoding it.
 
-    Args:
-        path: Any file.
-
     Raises:
         MediaError: If the file is missing, unreadable, no regular file (a folder, pipe or device),
             empty, a git-LFS pointer, or a WAV file shorter than its header declares.

@@ -21,9 +21,6 @@ class MonoResampler:
 
     Rate and channels may change in the middle, as in files that were put together.
 
-    Args:
-        rate: Sampling rate of the output, Hz.
-
     Shape:
         - output: blocks of [S] float32
     """
@@ -34,11 +31,7 @@ class MonoResampler:
         self.resampler: Any = None
 
     def resample(self, frame: Any) -> list[NDArray[np.float32]]:
-        """Return the sound that is ready after a frame.
-
-        Raises:
-            MediaError: If the frame has more than 64 channels.
-        """
+        """Return the sound that is ready after a frame."""
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         before = []
         if form != self.form:

@@ -13,11 +13,6 @@ SUSPICIOUS = re.compile(r"^/|\.\.|[:\\\0]")
 def within(root: Path, name: str, follow_links: bool = False) -> Path:
     """Return the path of a file below the root, such as a list of the data set.
 
-    Args:
-        root: Folder of the data set.
-        name: Path relative to ``root``.
-        follow_links: Allow a link to outside of the root.
-
     Raises:
         ValueError: If the path is outside of the root, or a link to outside of it.
 
@@ -48,14 +43,7 @@ def find_file(
     follow_links: bool = False,
     argument: str = "root",
 ) -> Path:
-    """Return the first of several files of a data set that exists.
-
-    Args:
-        root: Folder of the data set.
-        names: Paths relative to ``root``.
-        advice: What to do if there is none, for the error.
-        follow_links: Allow links to outside of the root.
-        argument: Name of the argument that gave ``root``, for the error.
+    """Return the first of several files below a root that exists; else raise with advice.
 
     Raises:
         FileNotFoundError: If none exists; the error names the folder that holds one, if it is one
@@ -72,27 +60,13 @@ def find_file(
 
 
 def require_root(root: Path, prepared: Path, file: str) -> None:
-    """Raise unless there is a folder of the source files, or of the prepared ones.
-
-    Args:
-        root: Folder of the source files.
-        prepared: Folder of the prepared data.
-        file: A source file, relative to ``root``.
-
-    Raises:
-        FileNotFoundError: If there is neither.
-    """
+    """Raise unless there is a folder of the source files, or of the prepared ones."""
     if not (root.is_dir() or prepared.is_dir()):
         raise FileNotFoundError(f"root={root} is no folder{level_hint(root, [file])}")
 
 
 def level_hint(root: Path, names: Sequence[str], argument: str = "root") -> str:
-    """Describe which folder to use instead of one that does not exist or is some levels off.
-
-    Args:
-        root: The folder that was given.
-        names: Files or folders of which the right one holds at least one.
-        argument: Name of the argument, for the text.
+    """Describe which folder, some levels off, holds one of the names and is to be given instead.
 
     Returns:
         A text to append to an error; empty if nothing is known.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -58,12 +59,7 @@ class Sample(NamedTuple):
 def check_samples(
     samples: Iterable[Sample], class_names: Sequence[str], media: Sequence[str]
 ) -> None:
-    """Check ids, splits, labels and paths of all samples.
-
-    Args:
-        samples: All samples of a data set.
-        class_names: Allowed labels, besides the empty one.
-        media: Modalities whose sources are paths.
+    """Check ids, splits, labels and, for the modalities in ``media``, paths of all samples.
 
     Raises:
         ValueError: At the first invalid sample, with its file, line and value.
@@ -102,6 +98,22 @@ def check_samples(
                     f"{sample.where}: {modality} {path!r} leaves the root: paths must be "
                     "relative to it, without '..'"
                 )
+
+
+def with_own_ids(samples: Iterable[Sample]) -> list[Sample]:
+    """Append file and line to the ids of repeated rows, which have a fault.
+
+    Example:
+        >>> row = Sample("a", "train", "", {}, where="lists/t.csv, line 2")
+        >>> [sample.id for sample in with_own_ids([row, row])]
+        ['a', 'a, t.csv, line 2']
+    """
+    found: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.id in found:
+            sample = sample._replace(id=f"{sample.id}, {PurePath(sample.where).name}")
+        found[sample.id] = sample
+    return list(found.values())
 
 
 def classes_of(samples: Iterable[Sample]) -> tuple[str, ...]:

@@ -41,10 +41,6 @@ class SourceFiles:
         root: Folder of the source files.
         compare: What distinguishes versions of a file.
         follow_links: Allow links to files outside of the root.
-
-    Example:
-        >>> SourceFiles(Path("absent"), "time").find("owl.wav").fault.status
-        'missing'
     """
 
     def __init__(self, root: Path, compare: Compare = "time", follow_links: bool = False) -> None:
@@ -56,11 +52,7 @@ class SourceFiles:
         self.real_folder = lru_cache(4096)(os.path.realpath)
 
     def find(self, name: str) -> SourceFile:
-        """Look at a file.
-
-        Args:
-            name: Path relative to the root.
-        """
+        """Look at a file."""
         if name not in self.found:
             self.found[name] = self._look(f"{self.root}/{name}")
         return self.found[name]

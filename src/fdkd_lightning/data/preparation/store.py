@@ -5,10 +5,10 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,24 +49,12 @@ def require_folder(folder: Path, argument: str = "root", write: bool = True) -> 
         ) from error
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open one of many files for atomic writing; see ``atomic_write``.
-
-    Args:
-        path: The file, in an existing folder.
-    """
-    with atomic_write(path, is_one_of_many=True) as file:
-        yield file
+whole_file = partial(atomic_write, is_one_of_many=True)
+"""Open one of many files for atomic writing."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to one file, atomically; equal arrays give equal bytes.
-
-    Args:
-        path: The file, in an existing folder.
-        arrays: Name -> array.
-    """
+    """Write arrays to one file, atomically; equal arrays give equal bytes."""
     with whole_file(path) as file:
         # NumPy dates all members 1980: the bytes do not depend on the time.
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -77,14 +65,6 @@ def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
 
     A damaged file is an error and is not rebuilt: it was written atomically, so the disk is
     suspect.
-
-    Args:
-        path: A file of :func:`write_arrays`.
-        names: Names of the arrays to read.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is damaged or lacks one of the arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -49,11 +49,6 @@ def draw_validation(samples: Sequence[Sample], fraction: float, seed: int) -> li
     fraction is reached, regardless of class. The draw depends on the seed and the ids (or groups)
     alone, not on the order of the samples.
 
-    Args:
-        samples: All samples of a data set without a validation split.
-        fraction: Fraction of the training samples, above 0 and below 1.
-        seed: Seed of the draw.
-
     Returns:
         The samples in the same order.
 

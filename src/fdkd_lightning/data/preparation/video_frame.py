@@ -16,12 +16,6 @@ def upright_step(frame: Any) -> Image.Transpose | None:
 
     Asked of every frame, it would keep all of them in memory: PyAV's frame and its side data refer
     to each other.
-
-    Args:
-        frame: First frame of PyAV.
-
-    Raises:
-        MediaError: If the video is turned by another angle than a multiple of 90 degrees.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return None if matrix is None else step_of_matrix(bytes(matrix))

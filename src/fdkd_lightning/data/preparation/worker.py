@@ -38,9 +38,6 @@ class Worker:
     def run(self, job: Job) -> MediaError | None:
         """Decode a file as :func:`~fdkd_lightning.data.preparation.job.run_job` does.
 
-        Args:
-            job: The file.
-
         Returns:
             Its fault, which may be that the process crashed or took too long; None: there is none.
 

@@ -16,7 +16,7 @@ from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
     Recipe,
 )
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import Sample, with_own_ids
 from fdkd_lightning.data.sets.ave_events import Event, further_events, leaks, read_events
 from fdkd_lightning.data.transforms.published_audio import C2KDAVESpectrogram
 
@@ -148,13 +148,10 @@ class AVE(PairedDataModule):
                 f"{len(kept)} rows of {self.lists} show a video that a later split contains too, "
                 "as in the official splits: use AVEWithoutLeaks to exclude these rows"
             )
-        samples: dict[str, Sample] = {}
-        for event in events:
-            sample = _sample(event, self.lists, sources, cut, faults.get(event.place, ""))
-            if sample.id in samples:  # a repeated row, which has a fault
-                sample = sample._replace(id=f"{sample.id}, {event.place}")
-            samples[sample.id] = sample
-        return list(samples.values())
+        return with_own_ids(
+            _sample(event, self.lists, sources, cut, faults.get(event.place, ""))
+            for event in events
+        )
 
     def _find(self, name: str) -> Path:
         return self.find_list(

@@ -9,16 +9,7 @@ from fdkd_lightning.ops.read_file import read_text
 
 
 class Event(NamedTuple):
-    """One row of a list.
-
-    Args:
-        split: The list's split.
-        category: Name of the class.
-        video: YouTube identifier of the video.
-        start: Start of the event, in seconds from the start of the video.
-        end: End of the event, in seconds from the start of the video.
-        place: File name and line number of the row.
-    """
+    """One row of a list, with start and end in seconds of the video, and its file name and line."""
 
     split: str
     category: str
@@ -31,8 +22,7 @@ class Event(NamedTuple):
 def leaks(events: Sequence[Event]) -> dict[str, str]:
     """Map the place of a row to the row of a later split that shows the same video.
 
-    Args:
-        events: The events of all lists, in the order train, val, test.
+    The events are in the order train, val, test.
 
     Example:
         >>> events = [Event(split, "Bus", "x", 0, 10, split) for split in ("train", "test")]
@@ -53,9 +43,6 @@ def leaks(events: Sequence[Event]) -> dict[str, str]:
 def further_events(events: Sequence[Event]) -> dict[str, str]:
     """Map the place of a row to the first row of the same video and split.
 
-    Args:
-        events: The events of all lists.
-
     Example:
         >>> events = [Event("test", "Bus", "x", start, 10, f"line {start}") for start in (0, 5)]
         >>> further_events(events)
@@ -71,15 +58,7 @@ def further_events(events: Sequence[Event]) -> dict[str, str]:
 
 
 def read_events(path: Path, split: str) -> list[Event]:
-    """Read a list of AVE.
-
-    Args:
-        path: The list, rows ``Category&VideoID&Quality&Start&End`` with an optional header.
-        split: The split of its events.
-
-    Raises:
-        ValueError: If a row has another form, or the file is not UTF-8.
-    """
+    """Read a list: rows ``Category&VideoID&Quality&Start&End`` with an optional header."""
     events = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         cells = [cell.strip() for cell in line.split("&")]

@@ -15,7 +15,7 @@ from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
     Recipe,
 )
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import Sample, with_own_ids
 from fdkd_lightning.data.sets.vggsound_clips import Clip, faults_of
 from fdkd_lightning.data.sets.vggsound_files import index_clips
 from fdkd_lightning.data.transforms.published_audio import MMParetoFbank
@@ -102,7 +102,7 @@ class KineticsSounds(PairedDataModule):
         videos = index_clips(self.root, [*VIDEOS, *classes], False, _clip_of)
         visuals = index_clips(self.root, FRAMES, True, _clip_of) | videos
         sounds = videos | index_clips(self.root, SOUNDS, False, _clip_of)
-        samples: dict[str, Sample] = {}
+        samples = []
         for clip in clips:
             key, name = (clip.video, clip.start), f"{clip.video}_{clip.start}"
             sources = {
@@ -114,10 +114,8 @@ class KineticsSounds(PairedDataModule):
             sample = Sample(
                 name, clip.split, clip.label, sources, group=clip.video, where=where, fault=fault
             )
-            if sample.id in samples:  # a repeated clip, which has a fault
-                sample = sample._replace(id=f"{sample.id}, {clip.place}")
-            samples[sample.id] = sample
-        return list(samples.values())
+            samples.append(sample)
+        return with_own_ids(samples)
 
 
 def _read_list(path: Path, split: str) -> Iterator[Clip]:

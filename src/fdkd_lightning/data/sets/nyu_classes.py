@@ -120,9 +120,6 @@ def classes_of_894() -> tuple[int, ...]:
 def coarse_class(number: int) -> int:
     """Map one of the 40 classes to its class among the 13; -100 (unlabelled) stays -100.
 
-    Args:
-        number: Class among the 40, from 0, or -100.
-
     Example:
         >>> NYU_13[coarse_class(NYU_40.index("door"))], coarse_class(-100)
         ('wall', -100)

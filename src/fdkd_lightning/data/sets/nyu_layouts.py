@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fdkd_lightning.data.preparation.matlab import read_numbers, read_shape, read_texts
 from fdkd_lightning.data.preparation.media_error import MediaError
-from fdkd_lightning.data.preparation.paths import find_file, level_hint
+from fdkd_lightning.data.preparation.paths import level_hint
 from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample
 from fdkd_lightning.data.sets.nyu_classes import NYU_40, SAME_NAME, classes_of_894
 from fdkd_lightning.ops.read_file import read_text
@@ -46,18 +46,13 @@ FindList = Callable[..., Path]
 """Function of the possible names of a list, and ``advice``, that returns its path."""
 
 
-def find_layout(root: Path, find_list: FindList | None = None) -> Layout:
+def find_layout(root: Path, find: FindList) -> Layout:
     """Find the layout of the data set in a folder; of several, prefer the official one.
-
-    Args:
-        root: The folder.
-        find_list: Function that finds a list; None: look in ``root``.
 
     Raises:
         FileNotFoundError: If the folder holds none of the layouts; the error names the folder that
             does, if it is one or two levels off.
     """
-    find = find_list or partial(_find_in, root)
     if (root / LABELED).is_file():
         return Layout(
             LABELED,
@@ -87,10 +82,6 @@ def find_layout(root: Path, find_list: FindList | None = None) -> Layout:
         "Label with train.txt and test.txt (also within NYUDepthv2); ESANet's folders train and "
         "test; or TokenFusion's train.txt and val.txt with the paths of colour, mask and depth"
     )
-
-
-def _find_in(root: Path, *names: str, advice: str) -> Path:
-    return find_file(root, names, advice)
 
 
 def _labeled(root: Path, find: FindList) -> list[Sample]:

@@ -1,7 +1,6 @@
 """VGGSound: ten-second clips from YouTube with a visible source of the sound."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 
 from torch import nn
@@ -15,7 +14,7 @@ from fdkd_lightning.data.preparation.recipe import (
     FramesRecipe,
     Recipe,
 )
-from fdkd_lightning.data.preparation.sample import Sample
+from fdkd_lightning.data.preparation.sample import Sample, with_own_ids
 from fdkd_lightning.data.sets.vggsound_clips import Clip, check_labels, faults_of, read_list
 from fdkd_lightning.data.sets.vggsound_files import find_files
 from fdkd_lightning.data.transforms.published_audio import OGMVGGSoundSpectrogram
@@ -103,23 +102,21 @@ class VGGSound(PairedDataModule):
         check_labels(self.lists, clips)
         faults = faults_of(clips)
         files = find_files(self.root)
-        samples: dict[str, Sample] = {}
-        lists = f"{self.root / ''}{os.sep}"
-        for clip in clips:
-            place = (clip.video, clip.start)
-            sample = Sample(
+        return with_own_ids(
+            Sample(
                 clip.name,
                 clip.split,
                 clip.label,
-                {"audio": files.sound(*place), "visual": files.video(*place)},
+                {
+                    "audio": files.sound(clip.video, clip.start),
+                    "visual": files.video(clip.video, clip.start),
+                },
                 group=clip.video,
-                where=f"{lists}{clip.place}",
+                where=f"{self.lists / clip.place}",
                 fault=faults.get(clip.place, ""),
             )
-            if sample.id in samples:  # a repeated clip, which has a fault
-                sample = sample._replace(id=f"{sample.id}, {clip.place}")
-            samples[sample.id] = sample
-        return list(samples.values())
+            for clip in clips
+        )
 
 
 class VGGSoundC2KD(VGGSound):

@@ -8,15 +8,7 @@ from fdkd_lightning.ops.read_file import csv_rows
 
 
 class Clip(NamedTuple):
-    """One row of a list.
-
-    Args:
-        video: YouTube identifier of the video.
-        start: Start of the clip in its video, in seconds; part of the clip's file name.
-        label: Name of the class.
-        split: ``"train"`` or ``"test"``.
-        place: File name and line number of the row.
-    """
+    """One row of a list, with the start in seconds of the video, and its file name and line."""
 
     video: str
     start: int
@@ -35,13 +27,6 @@ def check_labels(root: Path, clips: Sequence[Clip]) -> None:
 
     The classes are the labels that occur, and each has clips in both splits. A misspelt label would
     become a class and shift the numbers of others.
-
-    Args:
-        root: Folder of the lists, for the error.
-        clips: The clips of all splits.
-
-    Raises:
-        ValueError: If a label occurs in only one split.
     """
     splits: dict[str, set[str]] = {}
     for clip in clips:
@@ -55,11 +40,7 @@ def check_labels(root: Path, clips: Sequence[Clip]) -> None:
 
 
 def faults_of(clips: Sequence[Clip]) -> dict[str, str]:
-    """Map the place of each excluded row to the reason.
-
-    Args:
-        clips: The clips of all splits, in the order of the lists.
-    """
+    """Map the place of each excluded row to the reason."""
     tested = {clip.video: clip.place for clip in reversed(clips) if clip.split == "test"}
     first: dict[str, str] = {}
     faults = {}
@@ -79,9 +60,6 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
     Args:
         path: The list, rows ``id,start,label,split`` without a header.
         split: Split of all clips; the rows may then lack the column. None: read the column.
-
-    Raises:
-        ValueError: If a row has another form.
     """
     for line, cells in csv_rows(path):
         place = f"{path.name}, line {line}"

@@ -62,11 +62,7 @@ class ClipFiles(NamedTuple):
 
 
 def find_files(root: Path) -> ClipFiles:
-    """List the files of all clips below a root; of several of a clip, the first folder's counts.
-
-    Args:
-        root: Folder of the data set.
-    """
+    """List the files of all clips below a root; of several of a clip, the first folder's counts."""
     sounds = [folder for folder in SOUNDS if (root / folder).is_dir()]
     videos = index_clips(root, VIDEOS, folders=False)
     frames = index_clips(root, FRAMES, folders=True)
@@ -98,11 +94,7 @@ def index_clips(
 ) -> dict[tuple[str, int], str]:
     """Return (video, start) -> path relative to the root; of several of a clip, the first counts.
 
-    Args:
-        root: Folder of the data set.
-        names: Folders below it; those that do not exist are skipped.
-        folders: List folders of frames, else files.
-        parse: Function that returns the clip that a name means.
+    Folders that do not exist are skipped. Their entries are folders of frames, or else files.
     """
     found: dict[tuple[str, int], str] = {}
     for name in names:

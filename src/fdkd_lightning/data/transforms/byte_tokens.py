@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.data.transforms.texts import check_texts
 from fdkd_lightning.ops.checks import check_count
 
 PADDING = 0
@@ -27,7 +28,7 @@ class ByteTokens(nn.Module):
 
     Raises:
         ValueError: If ``max_length`` is below 1.
-        TypeError: If the input is a single string or an entry is not a string.
+        TypeError: If the input is not a list of strings.
 
     Example:
         >>> ByteTokens()(["hi", "you"]).tolist()
@@ -45,16 +46,7 @@ class ByteTokens(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Tokenize and pad the texts."""
-        if isinstance(texts, str):
-            raise TypeError(f"ByteTokens takes a list of strings, not the string {texts!r:.40}")
-        if not isinstance(texts, Sequence):
-            raise TypeError(f"ByteTokens takes a list of strings, not {type(texts).__name__}")
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"ByteTokens takes strings, not {type(text).__name__}: apply it to a modality "
-                    "of raw texts that are not yet tokenized"
-                )
+        check_texts("ByteTokens", texts)
         encoded = [text.encode()[: self.max_length] for text in texts]
         length = max([1, *map(len, encoded)])
         rows = [[byte + 1 for byte in text] + [PADDING] * (length - len(text)) for text in encoded]

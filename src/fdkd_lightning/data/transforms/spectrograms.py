@@ -54,8 +54,7 @@ class LogMelSpectrogram(nn.Module):
         super().__init__()
         _check_frames(n_fft, hop_length, floor)
         check_count("sample_rate", sample_rate, example=16_000)
-        check_count("n_mels", n_mels, example=32)
-        check_count("n_mels", n_mels, None, n_fft // 2 + 1, example=32)
+        check_count("n_mels", n_mels, 1, n_fft // 2 + 1, example=32)
         _check_standardize(standardize, floor)
         self.mel = MelSpectrogram(
             sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, power=2.0

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdkd_lightning.data.transforms.texts import check_texts
 from fdkd_lightning.ops.checks import check_count
 
 
@@ -65,12 +66,7 @@ class Tokenize(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Return token ids and attention mask."""
-        if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
-            raise TypeError(
-                f"Tokenize takes a list of strings, but got {type(texts).__name__}"
-                + (f" of {type(texts[0]).__name__}" if isinstance(texts, list | tuple) else "")
-                + ": load this modality as text (TextRecipe)"
-            )
+        check_texts("Tokenize", texts)
         if not texts:
             raise ValueError("texts is empty: give at least one text")
         if self._tokenizer is None:

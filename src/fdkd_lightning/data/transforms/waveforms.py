@@ -17,11 +17,7 @@ Position = Literal["random", "center"]
 
 
 def full_scale(waveform: Tensor) -> Tensor:
-    """Convert samples to float32 with full scale 1.
-
-    Args:
-        waveform: Floating-point samples, whose values are kept, or int16, whose full scale is
-            32,768.
+    """Convert floating-point or int16 samples to float32 with full scale 1.
 
     Shape:
         - waveform, output: any shape
@@ -48,18 +44,8 @@ def full_scale(waveform: Tensor) -> Tensor:
 def check_samples(waveform: Tensor) -> None:
     """Raise unless a waveform is a tensor of one channel, with samples.
 
-    Args:
-        waveform: The waveform.
-
     Shape:
         - waveform: [N, S] or [S]
-
-    Raises:
-        TypeError: If it is no tensor.
-        ValueError: If it has another shape or no samples.
-
-    Example:
-        >>> check_samples(torch.zeros(2, 16_000))
     """
     if not isinstance(waveform, Tensor):
         raise TypeError(f"waveform is {type(waveform).__name__}: pass a tensor [N, S] or [S]")

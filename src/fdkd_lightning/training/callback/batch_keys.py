@@ -13,17 +13,10 @@ BatchKey = str | int | Callable[[Any], Any]
 
 
 def entry(batch: Any, key: BatchKey, argument: str) -> Any:
-    """Return the entry of a batch under a key.
+    """Return the entry of a batch under a key; ``argument`` names the key in an error.
 
-    Args:
-        batch: A dict, a tuple or list, an object with attributes, or any nesting of these.
-        key: A function is called with the batch. A string is looked up whole in a dict first, then
-            part by part: as a key of a dict, as an index or a field of a (named) tuple, or as an
-            attribute.
-        argument: Name of the key in an error.
-
-    Raises:
-        KeyError: If there is no such entry.
+    A string is looked up whole in a dict first, then part by part: as a key of a dict, as an index
+    or a field of a (named) tuple, or as an attribute.
 
     Example:
         >>> batch = ({"image": 1, "a.b": 2}, "label")
@@ -42,16 +35,6 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
 
 class BatchInputs:
     """The keys under which a batch holds the teachers' inputs, the labels and the samples' ids.
-
-    Args:
-        teachers: The teachers' modalities.
-        inputs: Modality -> key of that teacher's input; a modality that is not named is the key
-            itself.
-        target: Key of the labels; None: the batch has none.
-        index: Key of the samples' ids; None: the batch has none.
-
-    Raises:
-        ValueError: If ``inputs`` names a modality without a teacher.
 
     Example:
         >>> inputs = BatchInputs(["audio"], {"audio": 1}, target=2)
@@ -77,22 +60,14 @@ class BatchInputs:
         self.index = index
 
     def teacher_inputs(self, batch: Any) -> Batch:
-        """Return modality -> input of each teacher.
-
-        Raises:
-            KeyError: If the batch lacks one.
-        """
+        """Return modality -> input of each teacher."""
         return {
             modality: entry(batch, key, f"teacher_inputs[{modality!r}]")
             for modality, key in self.inputs.items()
         }
 
     def read(self, batch: Any) -> Batch:
-        """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key.
-
-        Raises:
-            KeyError: If the batch lacks an entry.
-        """
+        """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key."""
         found = self.teacher_inputs(batch)
         if self.index is not None:
             found["index"] = entry(batch, self.index, "index")
@@ -105,12 +80,7 @@ class BatchInputs:
         return found
 
     def read_for(self, student: Output, batch: Any) -> Batch:
-        """Return what :meth:`read` does for the samples of an output; no labels are -100.
-
-        Raises:
-            KeyError: If the batch lacks an entry.
-            ValueError: If there are labels for another number of samples.
-        """
+        """Return what :meth:`read` does for the samples of an output; no labels are -100."""
         found, size = self.read(batch), len(student.features)
         if self.target is None:
             found["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
@@ -123,12 +93,7 @@ class BatchInputs:
         return found
 
     def check_labels(self, found: Batch, student: Output) -> None:
-        """Raise if a label is not a class of the student's logits.
-
-        Raises:
-            TypeError: If the labels are not an int64 tensor.
-            ValueError: If their shape does not fit the logits, or a label is no class.
-        """
+        """Raise if a label is not a class of the student's logits."""
         if self.target is None:
             return
         try:

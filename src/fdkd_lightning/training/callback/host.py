@@ -26,12 +26,6 @@ class Host:
 
     :meth:`restore` undoes all of it.
 
-    Args:
-        module: The LightningModule to wrap.
-
-    Raises:
-        ValueError: If it is wrapped already.
-
     Example:
         >>> module = LightningModule()
         >>> host = Host(module)
@@ -88,10 +82,7 @@ class Host:
         self.reader.follow(self.module)
 
     def probe(self, x: Any) -> Output:
-        """Return features and logits for an input of its ``forward``.
-
-        Args:
-            x: The input; a tuple is several arguments.
+        """Return features and logits for an input of its ``forward``; a tuple is several arguments.
 
         Raises:
             ValueError: If its ``forward`` does not take the input, or there is none.

@@ -5,11 +5,7 @@ from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signatu
 
 
 def check_strategy(trainer: Trainer) -> None:
-    """Raise unless each rank has the whole module and DDP averages its gradients.
-
-    Raises:
-        ValueError: If the strategy shards the module.
-    """
+    """Raise unless each rank has the whole module and DDP averages its gradients."""
     strategy = type(trainer.strategy)
     # By name: the packages lightning and pytorch_lightning have classes of the same names.
     kinds = {kind.__name__ for kind in strategy.__mro__}
@@ -22,11 +18,7 @@ def check_strategy(trainer: Trainer) -> None:
 
 
 def check_signature(module: LightningModule) -> None:
-    """Raise if ``training_step`` fetches its batches itself.
-
-    Raises:
-        ValueError: If it takes ``dataloader_iter``.
-    """
+    """Raise if ``training_step`` fetches its batches itself."""
     if is_param_in_hook_signature(module.training_step, "dataloader_iter", explicit=True):
         raise ValueError(
             f"{type(module).__name__}.training_step takes dataloader_iter, which hides its "

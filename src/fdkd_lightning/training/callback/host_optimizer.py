@@ -98,12 +98,7 @@ class AddedParameters:
         ]
 
     def resume(self, states: States) -> None:
-        """Load these states with the next ``load_state_dict`` of the optimizers.
-
-        Args:
-            states: Return value of :meth:`states` in an earlier run. Parameters without an entry
-                begin anew.
-        """
+        """Load these states with the next ``load_state_dict`` of the optimizers."""
         self._resumed = states
 
     def remove(self) -> None:
@@ -142,12 +137,7 @@ class AddedParameters:
 
 
 class HostOptimizers:
-    """The optimizers of the wrapped LightningModule, which train the distiller's parameters too.
-
-    Args:
-        distiller: The module whose parameters are added.
-        index: Which of several optimizers gets them; see :class:`AddedParameters`.
-    """
+    """The optimizers of the wrapped LightningModule, which train the distiller's parameters too."""
 
     def __init__(self, distiller: nn.Module, index: int | None) -> None:
         self.distiller = distiller

@@ -113,8 +113,8 @@ class HostStep:
         is_lost = self.backward is not None or not running.backwards
         if is_lost and not running.is_added and self.host.reader.has_gradient():
             raise RuntimeError(
-                f"{type(self.host.module).__name__} uses manual optimization, but none of this "
-                f"step's {running.backwards} calls of manual_backward could take the terms: call "
+                f"none of the {running.backwards} calls of manual_backward in a step of "
+                f"{type(self.host.module).__name__} could take the terms: call "
                 "self.manual_backward(loss), not loss.backward(), after the student ran, and let "
                 f"backward={self.backward} be None or the number of that call"
             )
@@ -126,7 +126,7 @@ class HostStep:
         if not self._is_checked:
             # Once a run: reading values costs a synchronisation.
             self._is_checked = True
-            check_output("student", student, may_mask=True)
+            check_output("student", student)
             self.inputs.check_labels(samples, student)
         student = student._replace(index=samples.get("index"))
         self.step.watch.note("the module's own loss", loss)

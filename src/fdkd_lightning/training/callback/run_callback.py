@@ -40,9 +40,7 @@ class RunCallback(Callback):
         """Read the weights."""
         load_pretrained(pl_module)
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the weights."""
-        load_pretrained(pl_module)
+    on_predict_start = on_test_start
 
     def on_train_batch_end(
         self,

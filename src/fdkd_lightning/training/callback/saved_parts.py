@@ -10,12 +10,7 @@ from fdkd_lightning.training.distiller import Distiller
 
 
 def parts_state(distiller: Distiller, averaged: Sequence[nn.Module]) -> dict[str, Any]:
-    """Return the distiller's shapes and state, and the states of its averages.
-
-    Args:
-        distiller: The distiller.
-        averaged: Its copies in the weight averages of Lightning's callbacks.
-    """
+    """Return the distiller's shapes and state, and the states of its averages."""
     return {
         "shapes": distiller.shapes,
         "distiller": distiller.state_dict(),

@@ -56,7 +56,7 @@ def test_what_is_no_such_image_is_refused(tmp_path: Path, write_nyu: Callable[..
     recipe = SceneImageRecipe(size=SIZE)
     for name, part, message in (
         ("nyu_depth_v2_labeled.mat", Part(member="depths/0"), "float32 .*not RGB"),
-        ("deep.png", Part(), "not 8 bits each"),
+        ("deep.png", Part(), "not 8 bits per channel"),
         ("small.png", Part(), "30 x 40 pixels"),
     ):
         with pytest.raises(MediaError, match=message) as caught:

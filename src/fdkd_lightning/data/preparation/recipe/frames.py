@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fdkd_lightning.data.preparation.display import WHITE, check_background
+from fdkd_lightning.data.preparation.display import WHITE, check_background, flatten
 from fdkd_lightning.data.preparation.frame_folder import read_frame_folder
 from fdkd_lightning.data.preparation.media import read_frames
 from fdkd_lightning.data.preparation.recipe.base import WHOLE, Generator, MediaRecipe, Part
-from fdkd_lightning.data.preparation.recipe.image import flat_jpeg, load_views, to_jpeg
+from fdkd_lightning.data.preparation.recipe.image import load_views, to_jpeg
 from fdkd_lightning.ops.checks import check_count, check_flags, check_range
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class FramesRecipe(MediaRecipe):
         if path.is_dir():
             images = read_frame_folder(path, self.fps, self.least, part.start, part.duration)
             frames: Iterable[bytes] = (
-                flat_jpeg(image, self.background, self.bound, self.quality) for image in images
+                to_jpeg(flatten(image, self.background), self.bound, self.quality)
+                for image in images
             )
         else:
             frames = read_frames(
@@ -136,12 +137,7 @@ class FramesRecipe(MediaRecipe):
 
 
 def choose_frames(total: int, count: int, rng: Generator) -> list[int]:
-    """Choose a frame of each of ``count`` equal segments of a clip.
-
-    Args:
-        total: Number of frames of the clip.
-        count: Number of segments.
-        rng: Generator of a random frame of each segment; None: the middle frame.
+    """Choose a random frame (without a generator the middle one) of each of ``count`` segments.
 
     Example:
         >>> choose_frames(total=9, count=3, rng=None)

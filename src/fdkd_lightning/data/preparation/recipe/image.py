@@ -80,7 +80,7 @@ class ImageRecipe(MediaRecipe):
 
     def encode(self, path: Path, part: Part = WHOLE) -> bytes:
         """Decode the whole image; ``part`` is ignored."""
-        return flat_jpeg(read_image(path), self.background, self.bound, self.quality)
+        return to_jpeg(flatten(read_image(path), self.background), self.bound, self.quality)
 
     def load(self, source: Path, rng: Generator) -> "Tensor":
         """Load a view of the image."""
@@ -93,37 +93,8 @@ class ImageRecipe(MediaRecipe):
         return torch.zeros(3, self.size, self.size)
 
 
-def flat_jpeg(
-    image: Image.Image, background: tuple[int, int, int], bound: int, quality: int
-) -> bytes:
-    """Encode an image of any 8-bit mode as JPEG, transparent parts on a colour.
-
-    Args:
-        image: The image.
-        background: Red, green and blue of the colour, from 0 to 255.
-        bound: As of :func:`to_jpeg`.
-        quality: As of :func:`to_jpeg`.
-
-    Raises:
-        MediaError: If it has more than 8 bits per channel, or is too long for a JPEG.
-    """
-    if image.mode.startswith(("I", "F")):
-        # Pillow would clip these values at 255.
-        raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits per channel")
-    return to_jpeg(flatten(image, background), bound, quality)
-
-
 def to_jpeg(image: Image.Image, bound: int, quality: int) -> bytes:
-    """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels.
-
-    Args:
-        image: RGB image.
-        bound: Largest length of the shorter side, pixels.
-        quality: Quality of the JPEG, from 1 to 95.
-
-    Raises:
-        MediaError: If a side of the scaled image is longer than a JPEG can hold.
-    """
+    """Encode an image as JPEG, with a shorter side of at most ``bound`` pixels."""
     scale = bound / min(image.size)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)

@@ -23,9 +23,6 @@ class SceneRecipe(MediaRecipe):
         scales: Scale factors, of which one is drawn for each view.
         crop: H and W of the training views, pixels; None: ``size``.
         mirror: Flip half of the training views horizontally.
-
-    Raises:
-        ValueError: If an argument is out of range.
     """
 
     def __init__(

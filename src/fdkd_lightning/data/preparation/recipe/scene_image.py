@@ -83,9 +83,6 @@ class SceneImageRecipe(SceneRecipe):
             image = Image.fromarray(np.ascontiguousarray(values))
         else:
             image = read_image(path)
-            if image.mode.startswith(("I", "F")):
-                # Pillow would clip these values at 255.
-                raise MediaError("undecodable", f"values of mode {image.mode}, not 8 bits each")
         self.check_size((image.height, image.width))
         content = io.BytesIO()
         flatten(image, self.background).save(content, "JPEG", quality=self.quality, subsampling=0)

@@ -39,10 +39,6 @@ class View(NamedTuple):
     def nearest(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
         """Apply the view to a map of values, by nearest neighbour.
 
-        Args:
-            values: The map.
-            fill: Value beyond the map.
-
         Shape:
             - values: [H, W]
             - output: [height, width]
