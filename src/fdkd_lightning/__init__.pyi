@@ -39,6 +39,8 @@ from .losses import (
     ATLoss as ATLoss,
     C2KDLoss as C2KDLoss,
     ChannelReduction as ChannelReduction,
+    CIRKDLoss as CIRKDLoss,
+    CIRKDv2Loss as CIRKDv2Loss,
     CompositeLoss as CompositeLoss,
     CosineDecay as CosineDecay,
     CRDLoss as CRDLoss,
