@@ -28,6 +28,7 @@ from .decoupler import (
     LearnableFrequencyDecoupler as LearnableFrequencyDecoupler,
     PermutedDecoupler as PermutedDecoupler,
     RandomOrthogonalDecoupler as RandomOrthogonalDecoupler,
+    SpatialFrequencyDecoupler as SpatialFrequencyDecoupler,
     WholeDecoupler as WholeDecoupler,
     frequency_split as frequency_split,
 )
@@ -44,6 +45,7 @@ from .losses import (
     CompositeLoss as CompositeLoss,
     CosineDecay as CosineDecay,
     CRDLoss as CRDLoss,
+    DenseC2KDLoss as DenseC2KDLoss,
     DistillationLoss as DistillationLoss,
     DISTLoss as DISTLoss,
     DKDLoss as DKDLoss,

@@ -2,6 +2,7 @@ from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
 from .c2kd import C2KDLoss as C2KDLoss
+from .c2kd_dense import DenseC2KDLoss as DenseC2KDLoss
 from .cirkd import CIRKDLoss as CIRKDLoss
 from .cirkd_v2 import CIRKDv2Loss as CIRKDv2Loss
 from .composite import CompositeLoss as CompositeLoss

@@ -209,8 +209,8 @@ class CIRKDLoss(DistillationLoss):
     def _kd(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
         check_logits(student.logits, teacher.logits)
         counted = counted_logits(target, teacher, self.void)
-        logits = (zero_where_void(x, counted) for x in (student.logits, teacher.logits))
-        divergence = softened_kl(*logits, self.kd_temperature, reduction="none")
+        own, its = (zero_where_void(x, counted) for x in (student.logits, teacher.logits))
+        divergence = softened_kl(own, its, self.kd_temperature, reduction="none")
         return mean_of(divergence, counted)
 
     def _uses(self, *names: str) -> bool:

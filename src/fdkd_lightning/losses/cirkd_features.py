@@ -132,11 +132,11 @@ def pixel_pairs(pair: FeaturePair, temperature: float = 0.1, pooling: int = 1) -
         rows.append(pixel_rows(unit))
         keys.append(unit.flatten(2).mT)
     mask = counted.flatten(1)
-    divergence = similarity_kl(*rows, *keys, temperature, mask)
+    divergence = similarity_kl(rows[0], rows[1], keys[0], keys[1], temperature, mask)
     sizes = mask.sum(1)
     share = mask / sizes.clamp_min(1)[:, None]
     present = sizes > 0
-    of_pairs = (divergence * share.flatten()[:, None]).unflatten(0, mask.shape).sum(1)
+    of_pairs = (divergence * share.flatten()[:, None]).view(*mask.shape, len(mask)).sum(1)
     total = of_pairs.where(present, 0.0).sum()
     count = present.sum().to(total.dtype)
     return mean_over_ranks(total, count.square())

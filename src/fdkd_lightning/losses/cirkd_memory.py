@@ -62,9 +62,11 @@ class ClassMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = classes
-        sizes = {"pixel": pixel_size, "region": region_size}
-        samples = {"pixel": pixel_samples, "region": region_samples}
-        self.samples = {kind: min(samples[kind] // classes + 1, sizes[kind]) for kind in kinds}
+        sizes: dict[str, int] = {"pixel": pixel_size, "region": region_size}
+        samples: dict[str, int] = {"pixel": pixel_samples, "region": region_samples}
+        self.samples: dict[str, int] = {
+            kind: min(samples[kind] // classes + 1, sizes[kind]) for kind in kinds
+        }
         self.pixels_per_class = min(pixels_per_class, pixel_size)
         self.pixel_positions = pixel_positions
         self.projection = PixelProjection(student_features, teacher_features)

@@ -67,7 +67,7 @@ def similarity_kl(
     rows = max(largest // (groups * keys), 1)
     if rows >= len(student):
         return _divergence(student, teacher, *fixed)
-    parts = zip(student.split(rows), teacher.split(rows), strict=True)
+    parts = zip(torch.split(student, rows), torch.split(teacher, rows), strict=True)
     return torch.cat(
         [
             checkpoint(_divergence, *part, *fixed, use_reentrant=False, preserve_rng_state=False)
@@ -89,7 +89,7 @@ def _divergence(
         # Autocast would compute the products in bf16.
         with torch.autocast(rows.device.type, enabled=False):
             products = rows @ keys.flatten(0, 1).T
-        similarity = products.unflatten(1, keys.shape[:2]) / temperature
+        similarity = products.view(len(rows), *keys.shape[:2]) / temperature
         if key_mask is not None:
             similarity = similarity.masked_fill(~key_mask, -torch.inf)
         logs.append(F.log_softmax(similarity, dim=2).movedim(2, 1))
