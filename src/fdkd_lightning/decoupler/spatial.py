@@ -80,12 +80,12 @@ class SpatialFrequencyDecoupler(Decoupler):
         kept = _rectangle(size, cutoffs, x.device)
 
         def low_part(centred: Tensor) -> Tensor:
-            spectrum = torch.fft.rfft2(centred.unflatten(-1, size))
-            result: Tensor = torch.fft.irfft2(spectrum * kept, s=size).flatten(-2)
+            spectrum = torch.fft.rfft2(centred.reshape(x.shape))
+            result: Tensor = torch.fft.irfft2(spectrum * kept, s=size).flatten(2)
             return result
 
         low, high = split(x.flatten(2), 2, self.keep_dc, low_part)
-        return Bands(low.unflatten(2, size), high.unflatten(2, size))
+        return Bands(low.reshape(x.shape), high.reshape(x.shape))
 
     def extra_repr(self) -> str:
         """Return the arguments for ``print(model)``."""

@@ -36,7 +36,7 @@ class CIRKDLoss(DistillationLoss):
 
     - ``kd``: mean over pixels of the softened divergence of the logits.
     - ``pixel_pairs``: for each pair of images of the batch, the mean over the pixels of the first
-      of :func:`similarity_kl` to the pixels of the second, of features of unit length; the mean
+      of ``similarity_kl`` to the pixels of the second, of features of unit length; the mean
       over pairs.
     - ``pixel_memory``, ``region_memory``: the mean over labelled pixels of the divergence of their
       similarities to vectors of the teacher's queues. The student's pixels are projected to the

@@ -20,7 +20,7 @@ class CIRKDv2Loss(CIRKDLoss):
     r"""Cross-image relational distillation with channels: the terms of CIRKD, and four more.
 
     - ``channel_pairs``: for each pair of images of the batch, the mean over the channels of the
-      first of :func:`similarity_kl` to the channels of the second; the mean over pairs. A channel
+      first of ``similarity_kl`` to the channels of the second; the mean over pairs. A channel
       is the vector of its values, average-pooled by 4x4 blocks, of unit length. The student's are
       projected to the teacher's channels first.
     - ``channel_memory``: the same to channels of a queue of the teacher's, of which up to 256 are
@@ -29,7 +29,7 @@ class CIRKDv2Loss(CIRKDLoss):
     - ``fitnet``: mean squared error of the features, of which the student's are mapped to the
       teacher's width by a trained 1x1 convolution without bias.
 
-    All terms of features compare the output of a :class:`NonLocalBlock` of the student's features,
+    All terms of features compare the output of a ``NonLocalBlock`` of the student's features,
     which is trained and not needed afterwards. Pixels of target -100 take no part anywhere: blocks
     are averaged without them, and images without any other pixel add no channels to the queue.
 

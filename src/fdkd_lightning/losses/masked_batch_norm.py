@@ -5,6 +5,7 @@ import torch.distributed.nn.functional as dist
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.distributed import world_size
+from fdkd_lightning.ops.normalize import NEGLIGIBLE
 from fdkd_lightning.ops.precision import at_least_float32
 
 
@@ -50,7 +51,10 @@ class MaskedBatchNorm(nn.Module):
         mean, variance = self.running_mean.to(x.dtype), self.running_var.to(x.dtype)
         if self.training:
             mean, variance = self._statistics(x, mask, mean, variance)
-        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+        # What rounding leaves of a constant is no signal; what follows may normalise it to one.
+        residue = NEGLIGIBLE * torch.finfo(x.dtype).eps * mean.detach().abs()
+        centred = torch.where(variance.detach().sqrt() <= residue, 0.0, x - mean)
+        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
 
     def _statistics(
         self, x: Tensor, mask: Tensor, mean: Tensor, variance: Tensor

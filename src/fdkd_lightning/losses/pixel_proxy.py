@@ -46,5 +46,5 @@ class PixelProxy(nn.Module):
         dtype = self.linear.weight.dtype
         hidden = self.norm(self.linear(pixel_rows(x).to(dtype)), counted.flatten())
         rows = self.classifier(self.activation(hidden).to(dtype)).to(x.dtype)
-        scores: Tensor = rows.view(len(x), *x.shape[2:], -1).movedim(-1, 1)
+        scores: Tensor = rows.view(len(x), *x.shape[2:], rows.shape[1]).movedim(-1, 1)
         return scores
