@@ -134,7 +134,7 @@ def pixel_pairs(pair: FeaturePair, temperature: float = 0.1, pooling: int = 1) -
     mask = counted.flatten(1)
     divergence = similarity_kl(rows[0], rows[1], keys[0], keys[1], temperature, mask)
     sizes = mask.sum(1)
-    share = mask / sizes.clamp_min(1)[:, None]
+    share = mask.to(divergence.dtype) / sizes.clamp_min(1)[:, None]
     present = sizes > 0
     of_pairs = (divergence * share.flatten()[:, None]).view(*mask.shape, len(mask)).sum(1)
     total = of_pairs.where(present, 0.0).sum()

@@ -70,7 +70,7 @@ class MaskedBatchNorm(nn.Module):
         with torch.no_grad():
             unbiased = squares / (count - 1).clamp_min(1)
             for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
-                share = torch.where(count > 0, self.momentum, 0.0)
+                share = self.momentum * (count > 0).to(x.dtype)
                 running.copy_(running + share * (batch - running))
         return mean, variance
 
