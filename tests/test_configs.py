@@ -49,6 +49,14 @@ OVERLAYS = [name for name in OURS if name not in FULL]
 CRITERIA = [
     name for name in OVERLAYS if "criterion" in OURS[name].get("model", {}).get("init_args", {})
 ]
+# Of maps: the digits have none.
+DENSE = {
+    f"criterion/{name}.yaml"
+    for name in (
+        *("c2kd_dense", "cirkd", "cirkdv2", "cirkdv2_fdkd", "fdkd_levels", "fdkd_spatial"),
+    )
+}
+OF_SAMPLES = [name for name in CRITERIA if name not in DENSE]
 
 
 def modalities(config: str) -> list[str]:
@@ -270,6 +278,30 @@ def test_two_teachers_refuse_a_criterion_with_parts_for_one(
     with pytest.raises(SystemExit):
         build("demo/distill_visual_two_teachers.yaml", "criterion/hint.yaml")
     assert "HintLoss keeps parts that belong to one: give one teacher" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overlay", sorted(DENSE))
+def test_a_method_for_maps_compares_them(overlay: str) -> None:
+    args = [f"--config={CONFIGS / name}" for name in ("nyudepth/distill_depth.yaml", overlay)]
+    model, _ = built_parts(args)
+    criterion = model.distiller.criterion
+    student, teacher = (
+        Output(
+            torch.randn(2, 8, 5, 7, requires_grad=True),
+            torch.randn(2, 3, 20, 28, requires_grad=True),
+            tuple(torch.randn(2, width, 4, 4, requires_grad=True) for width in (4, 6, 8, 9)),
+        )
+        for _ in range(2)
+    )
+    criterion.build(student, teacher)
+    target = torch.randint(3, (2, 20, 28))
+    target[0, :, :9] = -100
+    terms = criterion(student, teacher, target)
+    assert all(term.isfinite() and term > 0 for term in terms.values())
+    sum(terms.values()).backward()
+    reached = [p.grad is not None and bool(p.grad.any()) for p in criterion.parameters()]
+    assert all(reached)
+    assert any(x.grad is not None for x in (student.features, student.logits, *student.maps))
 
 
 def test_a_demo_configuration_fits_on_a_screen() -> None:
@@ -501,7 +533,7 @@ STATELESS = {
 # the epoch; random draws; teachers in the checkpoint.
 RESUMED = [
     name
-    for name in CRITERIA
+    for name in OF_SAMPLES
     if (name not in STATELESS and "/fdkd_" not in name)
     or Path(name).stem
     in ("dkd", "fdkd_learnable", "freekd", "shuffled_pairs_no_align", "mutual_kd")
@@ -522,7 +554,7 @@ def both_teachers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("both_teachers")
-@pytest.mark.parametrize("overlay", CRITERIA)
+@pytest.mark.parametrize("overlay", OF_SAMPLES)
 def test_a_method_trains(train: Train, overlay: str) -> None:
     """In one direction, in turn; a method that keeps state trains the other one below."""
     student = "audio" if overlay in RESUMED or CRITERIA.index(overlay) % 2 else "visual"

@@ -1,5 +1,7 @@
 """A split over the positions of a map: low and high spatial frequencies of each channel."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -69,7 +71,7 @@ class SpatialFrequencyDecoupler(Decoupler):
         if not any(cutoffs):
             least = max(size) // 2
             remedy = (
-                f"choose a threshold from {1 / least:.4g} to below 1"
+                f"choose a threshold from {math.ceil(1e6 / least) / 1e6:g} to below 1"
                 if least > 1
                 else "give maps of at least 4 pixels along an axis"
             )
