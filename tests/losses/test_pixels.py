@@ -7,6 +7,7 @@ from torch import Tensor
 from fdkd_lightning.losses.pixels import (
     check_feature_maps,
     check_label_maps,
+    check_width,
     labels_at,
     mean_of,
     pixel_rows,
@@ -68,3 +69,11 @@ def test_features_must_be_maps_of_one_size(shape: tuple[int, ...]) -> None:
     outputs: list[Any] = [Output(torch.ones(s), torch.zeros(1, 3)) for s in (shape, (1, 8, 2, 2))]
     with pytest.raises(ValueError, match="features have shape"):
         check_feature_maps(*outputs)
+
+
+def test_maps_of_other_samples_or_channels_than_built_for_are_refused() -> None:
+    counted = torch.ones(4, 2, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"shape \[1, 8, 2, 2\] where \[4, 2, 2\] pixels"):
+        zero_where_void(torch.zeros(1, 8, 2, 2), counted)
+    with pytest.raises(ValueError, match="maps have 7 channels, but the loss was built for 8"):
+        check_width(torch.zeros(3, 7), 8)

@@ -10,6 +10,7 @@ from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction
 from fdkd_lightning.losses.kd import kd_loss
 from fdkd_lightning.losses.non_target import NonTarget, non_target_kl
 from fdkd_lightning.losses.outputs import require_batch, stage_map
+from fdkd_lightning.losses.pixels import check_width
 from fdkd_lightning.losses.rank_agreement import rank_agreement
 from fdkd_lightning.ops.checks import (
     check_choice,
@@ -221,5 +222,6 @@ def _proxy(channels: int, classes: int, activation: nn.Module) -> nn.Sequential:
 def _logits(proxy: nn.Sequential, stage: Tensor) -> Tensor:
     """The proxy's logits of the pooled map, in float32."""
     pooled = at_least_float32(stage).mean((2, 3))
+    check_width(pooled, proxy[0].weight.shape[1])
     logits: Tensor = proxy(pooled.to(next(proxy.parameters()).dtype))
     return logits.to(pooled.dtype)

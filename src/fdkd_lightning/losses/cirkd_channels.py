@@ -97,8 +97,9 @@ class ChannelMemory(nn.Module):
             # Those that count first, in the order drawn.
             order = order[counted[order].logical_not().to(torch.uint8).argsort(stable=True)]
         else:
-            (places,) = counted.nonzero(as_tuple=True)
-            order = places[given_permutation(permutations, len(places), rows.device)]
+            (order,) = counted.nonzero(as_tuple=True)
+            if len(order):
+                order = order[given_permutation(permutations, len(order), rows.device)]
             most = min(most, len(order))
         order = from_first_rank(order[:most])
         self.queue.add(rows[order][None, None], counted.sum().clamp_max(most).view(1, 1))

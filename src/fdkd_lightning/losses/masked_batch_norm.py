@@ -4,6 +4,7 @@ import torch
 import torch.distributed.nn.functional as dist
 from torch import Tensor, nn
 
+from fdkd_lightning.losses.pixels import check_width
 from fdkd_lightning.ops.distributed import world_size
 from fdkd_lightning.ops.normalize import NEGLIGIBLE
 from fdkd_lightning.ops.precision import at_least_float32
@@ -104,6 +105,7 @@ class PixelProjection(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Project the rows."""
+        check_width(x, self.first.in_features)
         weight = self.first.weight
         hidden = self.norm(self.first(x.to(weight.dtype)), mask).relu()
         projected: Tensor = self.second(hidden.to(weight.dtype))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.masked_batch_norm import MaskedBatchNorm
-from fdkd_lightning.losses.pixels import pixel_rows
+from fdkd_lightning.losses.pixels import check_width, pixel_rows
 from fdkd_lightning.ops.precision import at_least_float32
 
 
@@ -55,6 +55,8 @@ class NonLocalBlock(nn.Module):
     def forward(self, x: Tensor, counted: Tensor) -> Tensor:
         """Transform the maps."""
         dtype = self.out.weight.dtype
+        rows = pixel_rows(x)
+        check_width(rows, self.key.in_features)
         pixels = x.flatten(2).mT.to(dtype)
         attended = counted.flatten(1)
         # An image without pixels that count attends to all, and is left out later.
@@ -67,6 +69,6 @@ class NonLocalBlock(nn.Module):
         mask = counted.flatten()
         gathered = self.gathered(found.flatten(0, 1).to(dtype))
         gathered = self.gathered_norm(gathered, mask).relu()
-        both = torch.cat([pixel_rows(x).to(dtype), gathered.to(dtype)], 1)
-        rows: Tensor = self.out_norm(self.out(both), mask).relu()
-        return rows.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
+        both = torch.cat([rows.to(dtype), gathered.to(dtype)], 1)
+        out: Tensor = self.out_norm(self.out(both), mask).relu()
+        return out.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)

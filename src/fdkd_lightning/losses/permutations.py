@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from fdkd_lightning.ops.checks import check_count
+
 
 class Permutations(ABC):
     """Base class of given permutations, by which the choices of CIRKD can be repeated.
@@ -43,6 +45,9 @@ class PublishedPermutations(Permutations):
 
     From the same random state the loss then draws what the official code draws.
 
+    Raises:
+        TypeError, ValueError: If the size is no whole number of at least 1.
+
     Reference:
         winycg/CIRKD, losses/cirkd_memory.py and losses/cirkd_channel.py.
 
@@ -53,6 +58,7 @@ class PublishedPermutations(Permutations):
 
     def __call__(self, size: int) -> Tensor:
         """Draw a permutation."""
+        check_count("size", size)
         return torch.randperm(size)
 
 

@@ -5,7 +5,7 @@ import copy
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.masked_batch_norm import MaskedBatchNorm
-from fdkd_lightning.losses.pixels import pixel_rows
+from fdkd_lightning.losses.pixels import check_width, pixel_rows
 
 
 class PixelProxy(nn.Module):
@@ -44,7 +44,9 @@ class PixelProxy(nn.Module):
     def forward(self, x: Tensor, counted: Tensor) -> Tensor:
         """Compute the class scores."""
         dtype = self.linear.weight.dtype
-        hidden = self.norm(self.linear(pixel_rows(x).to(dtype)), counted.flatten())
+        pixels = pixel_rows(x)
+        check_width(pixels, self.linear.in_features)
+        hidden = self.norm(self.linear(pixels.to(dtype)), counted.flatten())
         rows = self.classifier(self.activation(hidden).to(dtype)).to(x.dtype)
         scores: Tensor = rows.view(len(x), *x.shape[2:], rows.shape[1]).movedim(-1, 1)
         return scores

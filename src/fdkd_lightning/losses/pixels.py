@@ -86,7 +86,35 @@ def zero_where_void(x: Tensor, counted: Tensor) -> Tensor:
         >>> zero_where_void(x, torch.tensor([[[True, False]]]))
         tensor([[[[1., 0.]]]])
     """
+    if x.shape[:1] + x.shape[2:] != counted.shape:
+        raise ValueError(
+            f"maps have shape {list(x.shape)} where {list(counted.shape)} pixels have labels: give "
+            "features, logits and target of the same samples"
+        )
     return torch.where(counted[:, None], x, 0.0)
+
+
+def check_width(rows: Tensor, built: int) -> None:
+    """Raise unless pixels have the number of channels that a loss was built for.
+
+    Args:
+        rows: The pixels.
+        built: The number of channels.
+
+    Shape:
+        - rows: [R, C]
+
+    Raises:
+        ValueError: If C differs.
+
+    Example:
+        >>> check_width(torch.zeros(5, 8), 8)
+    """
+    if rows.shape[1] != built:
+        raise ValueError(
+            f"maps have {rows.shape[1]} channels, but the loss was built for {built}: call "
+            "build(student, teacher) of a new loss with the outputs of these networks"
+        )
 
 
 def check_label_maps(name: str, target: Tensor, logits: Tensor) -> None:

@@ -75,6 +75,11 @@ class Projector(nn.Module):
         _check("student", student)
         if teacher is not None:
             _check("teacher", teacher)
+            if len(student) != len(teacher):
+                raise ValueError(
+                    f"the student's features have shape {list(student.shape)}, the teacher's "
+                    f"{list(teacher.shape)}: give the same samples, N of both"
+                )
         width = str(self._width(student, teacher))
         if width not in self.linear:
             raise RuntimeError(
