@@ -1,7 +1,7 @@
 """C2KD: both networks learn from proxies, on samples where these rank the classes alike."""
 
 import copy
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -222,6 +222,6 @@ def _proxy(channels: int, classes: int, activation: nn.Module) -> nn.Sequential:
 def _logits(proxy: nn.Sequential, stage: Tensor) -> Tensor:
     """The proxy's logits of the pooled map, in float32."""
     pooled = at_least_float32(stage).mean((2, 3))
-    check_width(pooled, proxy[0].weight.shape[1])
+    check_width(pooled, cast(nn.Linear, proxy[0]).in_features)
     logits: Tensor = proxy(pooled.to(next(proxy.parameters()).dtype))
     return logits.to(pooled.dtype)
