@@ -87,7 +87,7 @@ class CIRKDLoss(DistillationLoss):
 
     Reference:
         C. Yang et al., "Cross-Image Relational Knowledge Distillation for Semantic Segmentation"
-        (arXiv 2203.14276); winycg/CIRKD, train_cirkd.py, losses/cirkd_memory.py and
+        (arXiv 2204.06986); winycg/CIRKD, train_cirkd.py, losses/cirkd_memory.py and
         losses/cirkd_mini_batch.py.
 
     Example:

@@ -117,7 +117,7 @@ def pixel_pairs(pair: FeaturePair, temperature: float = 0.1, pooling: int = 1) -
         - output: scalar, this rank's share of the mean over all ranks' pairs
 
     Reference:
-        winycg/CIRKD, losses/cirkd_mini_batch.py; CIRKD (arXiv 2203.14276), Eq. 6.
+        winycg/CIRKD, losses/cirkd_mini_batch.py; CIRKD (arXiv 2204.06986).
 
     Example:
         >>> output = Output(torch.ones(2, 8, 2, 2), torch.zeros(2, 3, 2, 2))

@@ -33,10 +33,10 @@ class CIRKDv2Loss(CIRKDLoss):
     which is trained and not needed afterwards. Pixels of target -100 take no part anywhere: blocks
     are averaged without them, and images without any other pixel add no channels to the queue.
 
-    The paper has no equation for some details; all follow the official code, with the weights of
-    its scripts (``fitnet``: 1 on Cityscapes, 10 on ADE20K, VOC and COCO-Stuff). Its command line
-    sets ``fitnet`` and ``channel_mse`` to 0, and then it has no non-local block. Sizes that are no
-    multiple of 16 fail there; here blocks at the border are smaller.
+    The weights are those of the official scripts (``fitnet`` is 1 for Cityscapes and ADE20K, 10 for
+    Pascal VOC and COCO-Stuff). The official command line sets ``fitnet`` and ``channel_mse`` to 0;
+    without ``fitnet`` it has no non-local block. Features whose sides are no multiples of 4 fail
+    there; here blocks at the border are smaller.
 
     Args:
         lambda_kd: As for :class:`CIRKDLoss`, here and below where nothing else is stated.
@@ -73,7 +73,8 @@ class CIRKDv2Loss(CIRKDLoss):
         RuntimeError: If it is called before :meth:`build`.
 
     Reference:
-        C. Yang et al., CIRKDv2; winycg/CIRKD, train_cirkdv2.py, losses/cirkd_channel.py,
+        C. Yang et al., "Cross-Image Relational Knowledge Distillation with Contextual Modeling for
+        Efficient Semantic Segmentation"; winycg/CIRKD, train_cirkdv2.py, losses/cirkd_channel.py,
         losses/gcn.py and losses/fitnet.py.
 
     Example:

@@ -46,7 +46,7 @@ def similarity_kl(
         - output: [R, G]
 
     Reference:
-        C. Yang et al., CIRKD (arXiv 2203.14276), Eq. 5 and 6.
+        C. Yang et al., CIRKD (arXiv 2204.06986).
 
     Example:
         >>> rows = torch.eye(3)
