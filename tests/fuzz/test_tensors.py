@@ -231,6 +231,7 @@ SPECS: dict[str, Spec] = {
         lambda_high=1.0,
         lambda_soft=1.0,
         soft_temperature=1.0,
+        void="keep",
     ),
     "FeatureLoss": loss(fdkd.FeatureLoss, weight=1.0),
     "FixedWeights": function(
