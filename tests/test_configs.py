@@ -50,10 +50,20 @@ OVERLAYS = [name for name in OURS if name not in FULL]
 CRITERIA = [
     name for name in OVERLAYS if "criterion" in OURS[name].get("model", {}).get("init_args", {})
 ]
+# Of maps: the digits have none.
+DENSE = {
+    f"criterion/{name}.yaml"
+    for name in (
+        *("c2kd_dense", "cirkd", "cirkdv2", "cirkdv2_fdkd", "fdkd_levels", "fdkd_spatial"),
+    )
+}
+OF_SAMPLES = [name for name in CRITERIA if name not in DENSE]
 
 
 def base_of(overlay: str) -> str:
     """The demo's for a criterion, else one of another set: every pair would be thousands."""
+    if overlay in DENSE:
+        return "nyudepth/distill_depth.yaml"
     if overlay in CRITERIA:
         return f"demo/distill_{'visual' if CRITERIA.index(overlay) % 2 else 'audio'}.yaml"
     bases = DISTILLATION if "model" in OURS[overlay] else FULL
@@ -191,12 +201,17 @@ def holds(found: Any, said: Any) -> bool:
     return bool(found == said)
 
 
+@functools.cache
+def criterion_parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(DistillationLoss, "criterion")
+    return parser
+
+
 def alone(overlay: Any) -> Any:
     """The overlay's criterion without a base to take arguments from."""
-    one = ArgumentParser(exit_on_error=False)
-    one.add_argument("--criterion", type=DistillationLoss)
     criterion = overlay["model"]["init_args"]["criterion"]
-    return one.parse_object({"criterion": criterion})["criterion"]
+    return criterion_parser().parse_object({"criterion": criterion})["criterion"]
 
 
 def test_arguments_that_an_overlay_leaves_out_would_be_the_bases(tmp_path: Path) -> None:
@@ -256,6 +271,32 @@ def test_two_teachers_refuse_a_criterion_with_parts_for_one(
     with pytest.raises(SystemExit):
         build("demo/distill_visual_two_teachers.yaml", "criterion/hint.yaml")
     assert "HintLoss keeps parts that belong to one: give one teacher" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overlay", sorted(DENSE))
+def test_a_method_for_maps_compares_them(overlay: str) -> None:
+    changes_nothing_else(overlay)
+    values = alone(OURS[overlay])
+    assert model_arguments(base_of(overlay), overlay)["criterion"] == values
+    # Without the networks, which take seconds.
+    criterion = criterion_parser().instantiate_classes(Namespace(criterion=values))["criterion"]
+    student, teacher = (
+        Output(
+            torch.randn(2, 8, 5, 7, requires_grad=True),
+            torch.randn(2, 3, 20, 28, requires_grad=True),
+            tuple(torch.randn(2, width, 4, 4, requires_grad=True) for width in (4, 6, 8, 9)),
+        )
+        for _ in range(2)
+    )
+    criterion.build(student, teacher)
+    target = torch.randint(3, (2, 20, 28))
+    target[0, :, :9] = -100
+    terms = criterion(student, teacher, target)
+    assert all(term.isfinite() and term > 0 for term in terms.values())
+    sum(terms.values()).backward()
+    reached = [p.grad is not None and bool(p.grad.any()) for p in criterion.parameters()]
+    assert all(reached)
+    assert any(x.grad is not None for x in (student.features, student.logits, *student.maps))
 
 
 def test_a_demo_configuration_fits_on_a_screen() -> None:
@@ -488,7 +529,7 @@ STATELESS = {
 # the epoch; random draws; teachers in the checkpoint.
 RESUMED = [
     name
-    for name in CRITERIA
+    for name in OF_SAMPLES
     if (name not in STATELESS and "/fdkd_" not in name)
     or Path(name).stem
     in ("dkd", "fdkd_learnable", "freekd", "shuffled_pairs_no_align", "mutual_kd")
@@ -497,7 +538,7 @@ RESUMED = [
 
 @pytest.mark.usefixtures("teachers")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-@pytest.mark.parametrize("overlay", CRITERIA)
+@pytest.mark.parametrize("overlay", OF_SAMPLES)
 def test_a_criterion_is_the_overlays_alone_trains_and_resumes(train: Train, overlay: str) -> None:
     # One test, since reading a configuration takes longer than two steps of training.
     changes_nothing_else(overlay)

@@ -30,6 +30,10 @@ def a_map() -> Tensor:
     return torch.randn(N, D, 4, 4)
 
 
+def score_map() -> Tensor:
+    return torch.randn(N, K, 4, 4)
+
+
 def target() -> Tensor:
     return torch.tensor([0, 1, 2, 0])
 
@@ -88,6 +92,34 @@ def loss(cls: Callable[..., Any], **options: Any) -> Spec:
     )
 
 
+def dense(cls: Callable[..., Any], **options: Any) -> Spec:
+    """A loss on maps of a student and a teacher."""
+
+    def call(
+        student_features: Any,
+        student_logits: Any,
+        teacher_features: Any,
+        teacher_logits: Any,
+        target: Any,
+        **arguments: Any,
+    ) -> Any:
+        criterion = cls(**arguments)
+        built = Output(a_map(), score_map())
+        criterion.build(built, built)
+        student = Output(student_features, student_logits)
+        return criterion(student, Output(teacher_features, teacher_logits), target)
+
+    return function(
+        call,
+        student_features=a_map,
+        student_logits=score_map,
+        teacher_features=a_map,
+        teacher_logits=score_map,
+        target=lambda: torch.arange(N * 16).view(N, 4, 4) % K,
+        **options,
+    )
+
+
 def fdkd_loss(threshold: Any, **options: Any) -> Any:
     split = fdkd.FrequencyDecoupler(threshold)
     return fdkd.FDKDLoss(split, fdkd.SharedAlignmentHead(), **options)
@@ -133,11 +165,39 @@ def align(low: Tensor, high: Tensor, target: Tensor) -> Any:
 
 split = {"threshold": 0.5, "dim": 1, "keep_dc": False}
 bands = {"low": features, "high": features}
+cirkd = {
+    "lambda_kd": 1.0,
+    "lambda_pixel_pairs": 1.0,
+    "lambda_pixel_memory": 0.1,
+    "lambda_region_memory": 0.1,
+    "kd_temperature": 1.0,
+    "temperature": 0.1,
+    "pixel_memory_size": 8,
+    "region_memory_size": 4,
+    "pixel_samples": 12,
+    "region_samples": 6,
+    "pixels_per_class": 4,
+    "pixel_positions": "class",
+    "void": "exclude",
+    "pixel_pooling": 1,
+}
 SPECS: dict[str, Spec] = {
     "AFDLoss": loss(fdkd.AFDLoss, size=4, weight=1.0),
     "ATLoss": loss(fdkd.ATLoss, p=2.0, distance="squared", stages=(0,), weight=1.0),
     "C2KDLoss": loss(
         fdkd.C2KDLoss, stage=0, threshold=0.0, non_target="zero", train_teacher=False, weight=1.0
+    ),
+    "CIRKDLoss": dense(fdkd.CIRKDLoss, **cirkd),
+    "CIRKDv2Loss": dense(
+        fdkd.CIRKDv2Loss,
+        **cirkd,
+        lambda_channel_pairs=1.0,
+        lambda_channel_memory=0.1,
+        lambda_channel_mse=1.0,
+        lambda_fitnet=1.0,
+        channel_memory_size=8,
+        channel_samples=5,
+        non_local=True,
     ),
     "CRDLoss": loss(
         fdkd.CRDLoss,
@@ -155,6 +215,15 @@ SPECS: dict[str, Spec] = {
     "DCTDecoupler": on(fdkd.DCTDecoupler, features, **split),
     "DISTLoss": loss(fdkd.DISTLoss, beta=1.0, gamma=1.0, temperature=1.0, weight=2.0),
     "DKDLoss": loss(fdkd.DKDLoss, alpha=1.0, beta=8.0, temperature=4.0, warmup=2, weight=1.0),
+    "DenseC2KDLoss": dense(
+        fdkd.DenseC2KDLoss,
+        threshold=0.0,
+        non_target="zero",
+        selection="pixel",
+        train_teacher=False,
+        void="exclude",
+        weight=1.0,
+    ),
     "FDKDLoss": loss(
         fdkd_loss,
         threshold=0.5,
@@ -162,6 +231,7 @@ SPECS: dict[str, Spec] = {
         lambda_high=1.0,
         lambda_soft=1.0,
         soft_temperature=1.0,
+        void="keep",
     ),
     "FeatureLoss": loss(fdkd.FeatureLoss, weight=1.0),
     "FixedWeights": function(
@@ -198,6 +268,7 @@ SPECS: dict[str, Spec] = {
     "PolyLR": function(poly, max_epochs=10, power=0.9, min_lr=1e-4),
     "ProbedLinear": on(fdkd.ProbedLinear, features, in_features=D, out_features=2),
     "Projector": pairs(project, features, out_features=6, positions="mean"),
+    "PublishedPermutations": function(lambda size: losses.PublishedPermutations()(size), size=3),
     "PublishedNegatives": function(
         lambda index, count: losses.PublishedNegatives([0, 1, 2, 0])(index, count),
         index=target,
@@ -222,6 +293,9 @@ SPECS: dict[str, Spec] = {
     "SharedAlignmentHead": function(heads, **bands, in_features=D, num_classes=K),
     "ShuffledPairs": loss(wrapped(fdkd.ShuffledPairs), within="all"),
     "SignedLog1p": on(fdkd.SignedLog1p, features),
+    "SpatialFrequencyDecoupler": on(
+        fdkd.SpatialFrequencyDecoupler, a_map, threshold=0.5, keep_dc=False
+    ),
     "UnitLength": on(fdkd.UnitLength, features),
     "UnitVariance": on(fdkd.UnitVariance, features),
     "WarmUp": function(lambda epochs: fdkd.WarmUp(epochs)(3), epochs=9),
@@ -293,7 +367,8 @@ SPECS: dict[str, Spec] = {
 }
 EXEMPT = {
     "bases that users derive from": "Decoupler DistillationLoss WrapperLoss Standardizer "
-    "ChannelReduction WeightSchedule TeacherWeights NegativeSampler MultimodalDataModule",
+    "ChannelReduction WeightSchedule TeacherWeights NegativeSampler Permutations "
+    "MultimodalDataModule",
     "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity",
     "without arguments of their own": "ConfidenceWeights LearnedWeights SumOverChannels "
     "Unstandardized TeacherWarning require_teacher",
@@ -332,6 +407,8 @@ def test_good_arguments_give_finite_numbers(name: str, is_finite: Callable[..., 
 COUNTS = {
     *("size", "negatives", "memory_size", "dim", "epochs", "warmup", "levels", "joint_epochs"),
     *("repeats", "max_epochs", "count", "k", "num_tokens", "steps", "in_features"),
+    *("pixel_memory_size", "region_memory_size", "channel_memory_size", "pixels_per_class"),
+    *("pixel_samples", "region_samples", "channel_samples", "pixel_pooling"),
     *("out_features", "num_classes", "in_chans", "height"),
 }
 
@@ -339,8 +416,8 @@ COUNTS = {
 def number_has_meaning(name: str, argument: str, value: Any) -> bool:
     """Whether a number lies in the domain that the docstring states."""
     if value is None:
-        return argument in (
-            *("lambda_low", "lambda_high", "lambda_soft", "task_weight", "max_epochs"),
+        return argument.startswith("lambda_") or argument in (
+            *("task_weight", "max_epochs"),
             *("out_features", "in_features", "num_classes", "resize"),
         )
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
@@ -361,13 +438,13 @@ def number_has_meaning(name: str, argument: str, value: Any) -> bool:
             else 1
         )
         return whole and value >= least
-    if argument in ("temperature", "soft_temperature", "lr"):
+    if argument in ("temperature", "kd_temperature", "soft_temperature", "lr"):
         return value > 0
     if argument in ("momentum", "label_smoothing"):
         return 0 <= value <= 1
     if argument == "p":
         return value >= 1
-    if name == "C2KDLoss" and argument == "threshold":
+    if name in ("C2KDLoss", "DenseC2KDLoss") and argument == "threshold":
         return -1 <= value < 1
     if argument in ("smoothing", "drop"):
         return 0 <= value < 1
@@ -379,7 +456,14 @@ FREE = {
     *("l2_normalize", "standardize", "SignedLog1p", "signed_log1p", "UnitLength", "UnitVariance"),
     *("WholeDecoupler", "frequency_split", "DCTDecoupler", "FrequencyDecoupler", "HaarDecoupler"),
     *("LearnableFrequencyDecoupler", "PermutedDecoupler", "RandomOrthogonalDecoupler"),
-    *("ProbedLinear", "haar_dwt", "ResNet", "SharedAlignmentHead", "PublishedNegatives"),
+    *(
+        "SpatialFrequencyDecoupler",
+        "ProbedLinear",
+        "haar_dwt",
+        "ResNet",
+        "SharedAlignmentHead",
+        "PublishedNegatives",
+    ),
 }
 # Relations between samples, whose features may have any shape: docstrings of RKD, SP, AT and AFD.
 ANY_WIDTH = {

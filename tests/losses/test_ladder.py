@@ -1,6 +1,7 @@
 """Properties of every loss."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -9,12 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import MSELoss
 
-from fdkd_lightning.decoupler import FrequencyDecoupler, WholeDecoupler
+from fdkd_lightning.decoupler import (
+    FrequencyDecoupler,
+    SpatialFrequencyDecoupler,
+    WholeDecoupler,
+)
 from fdkd_lightning.losses import (
     AFDLoss,
     ATLoss,
     C2KDLoss,
+    CIRKDLoss,
+    CIRKDv2Loss,
     CRDLoss,
+    DenseC2KDLoss,
     DistillationLoss,
     DISTLoss,
     DKDLoss,
@@ -93,6 +101,7 @@ class Row(NamedTuple):
     # The smallest batch for which the method is defined, and the shapes of features it takes.
     least: int = 1
     dense: bool = True
+    maps_only: bool = False
     # What bf16 may cost: one step of its numbers, 1/256, times what a loss does to it.
     bf16: float = 1e-2
     # The factor of its terms, which gradients have too.
@@ -110,6 +119,8 @@ CROSS_ENTROPIES = (
     *("student/fdkd/align", "teacher/fdkd/align", "teacher/task"),
     *(f"stage{stage}/{name}" for stage in (0, 1, 3) for name in ("align", "heads")),
 )
+CIRKD_TERMS = ("kd", "pixel_pairs", "pixel_memory", "region_memory")
+CIRKD_CHANNELS = ("channel_pairs", "channel_memory", "channel_mse", "fitnet")
 METHODS = [
     Row("kd", KDLoss, lambda s, t, _: {"kd": kd_loss(s.logits, t.logits)}),
     Row("feature", FeatureLoss, lambda s, t, _: {"feature": feature_loss(s.features, t.features)}),
@@ -171,6 +182,35 @@ METHODS = [
         stops=True,
         mutual=True,
     ),
+    Row(
+        "c2kd dense",
+        DenseC2KDLoss,
+        learns=("student", "teacher", "cross"),
+        labels=("student", "teacher", "cross"),
+        maps_only=True,
+        teacher_free=True,
+        batch_norm=True,
+        stops=True,
+    ),
+    Row(
+        "cirkd",
+        lambda: CIRKDLoss(pixel_memory_size=40, region_memory_size=20),
+        learns=("pixel_memory", "region_memory"),
+        labels=CIRKD_TERMS,
+        maps_only=True,
+        batch_norm=True,
+        weight=2 / 0.1,  # its weights over its temperature
+    ),
+    Row(
+        "cirkd v2",
+        lambda: CIRKDv2Loss(pixel_memory_size=40, region_memory_size=20, channel_memory_size=30),
+        learns=(*CIRKD_TERMS[1:], *CIRKD_CHANNELS),
+        labels=(*CIRKD_TERMS, *CIRKD_CHANNELS),
+        maps_only=True,
+        batch_norm=True,
+        weight=100 / 0.1,
+    ),
+    Row("fdkd spatial", lambda: FDKDLoss(SpatialFrequencyDecoupler(0.99)), maps_only=True),
     Row("dkd", lambda: DKDLoss(warmup=0), dkd, labels=("tckd", "nckd"), weight=9),
     Row("dkd warm-up", DKDLoss, labels=("tckd", "nckd")),
     Row("dist", DISTLoss, dist, weight=4),
@@ -276,11 +316,22 @@ def values(terms: dict[str, Tensor]) -> dict[str, float]:
 
 
 def shapes_for(row: Row) -> list[dict[str, Any]]:
+    if row.maps_only:  # the smallest map with spatial frequencies
+        return [{**shape, "size": (5, 2)} for shape in SHAPES if "size" not in shape]
     return [shape for shape in SHAPES if row.dense or "size" not in shape]
 
 
 def sizes_for(row: Row) -> list[tuple[int, ...]]:
+    if row.maps_only:
+        return [(4, 3)]
     return [(), (2, 3)] if row.dense else [()]
+
+
+@pytest.fixture
+def pair(pair: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Outputs of vectors, or of maps for losses that take nothing else."""
+    row = request.node.callspec.params.get("row")
+    return partial(pair, size=(4, 3)) if row is not None and row.maps_only else pair
 
 
 @every_loss
@@ -515,6 +566,9 @@ def test_one_sample_is_not_compared_with_many(pair: Callable[..., Any], row: Row
         *((cls, ["weight"]) for cls in (AFDLoss, ATLoss, C2KDLoss, CRDLoss, FeatureLoss)),
         *((cls, ["weight"]) for cls in (FreeKDLoss, HintLoss, InfoNCELoss, KDLoss, MFHLoss)),
         *((cls, ["weight"]) for cls in (PKDLoss, SPLoss)),
+        (DenseC2KDLoss, ["weight"]),
+        (CIRKDLoss, [f"lambda_{name}" for name in CIRKD_TERMS]),
+        (CIRKDv2Loss, [f"lambda_{name}" for name in CIRKD_CHANNELS]),
         (DISTLoss, ["beta", "gamma", "weight"]),
         (DKDLoss, ["alpha", "beta", "weight"]),
         (RKDLoss, ["distance_weight", "angle_weight"]),

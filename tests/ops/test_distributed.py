@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdkd_lightning.ops.distributed import gather_rows, row_counts
+from fdkd_lightning.ops.distributed import from_first_rank, gather_rows, row_counts
 
 PROCESS = """
 import sys
 import torch
 import torch.distributed as dist
-from fdkd_lightning.ops.distributed import gather_rows, row_counts
+from fdkd_lightning.ops.distributed import from_first_rank, gather_rows, row_counts
 
 folder, rank = sys.argv[1], int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
@@ -20,7 +20,9 @@ found = gather_rows(rows)
 (found.flatten() * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])).sum().backward()
 numbers = gather_rows(torch.full((2, 1, 2), rank))
 none = gather_rows(torch.ones(rank, 4))
-torch.save((row_counts(rows), found.detach(), rows.grad, numbers, none), f"{folder}/{rank}.pt")
+first = from_first_rank(torch.full((2, 3), rank + 5).T)
+result = (row_counts(rows), found.detach(), rows.grad, numbers, none, first)
+torch.save(result, f"{folder}/{rank}.pt")
 dist.destroy_process_group()
 """
 
@@ -29,13 +31,14 @@ def test_one_process_has_its_own_rows() -> None:
     rows = torch.ones(3, 2, requires_grad=True)
     assert row_counts(rows) == [3]
     assert gather_rows(rows) is rows
+    assert from_first_rank(rows) is rows
 
 
 @pytest.mark.slow
 def test_two_ranks_have_the_rows_of_both(in_processes: Callable[..., None], tmp_path: Path) -> None:
     in_processes(PROCESS, tmp_path)
     for rank, weights in ((0, [1.0, 2.0, 3.0]), (1, [4.0, 5.0])):
-        counts, rows, gradient, numbers, none = torch.load(tmp_path / f"{rank}.pt")
+        counts, rows, gradient, numbers, none, first = torch.load(tmp_path / f"{rank}.pt")
         assert counts == [3, 2]
         assert rows.flatten().tolist() == [0, 1, 2, 10, 11]
         # Doubled, so that the average over the two ranks is the gradient of a single process.
@@ -43,3 +46,4 @@ def test_two_ranks_have_the_rows_of_both(in_processes: Callable[..., None], tmp_
         assert numbers.dtype == torch.int64
         assert numbers.tolist() == [[[0, 0]], [[0, 0]], [[1, 1]], [[1, 1]]]
         assert none.tolist() == [[1.0] * 4]
+        assert first.tolist() == [[5, 5]] * 3

@@ -140,3 +140,11 @@ def test_student_and_maps_have_gradients() -> None:
     assert torch.autograd.gradcheck(lambda x: projector(x, teacher.double())[0], student_)
     nn.MSELoss()(*projector(student_, teacher.double())).backward()
     assert all(p.grad is not None and p.grad.any() for p in projector.parameters())
+
+
+def test_other_samples_are_refused() -> None:
+    student, teacher = torch.randn(3, 8), torch.randn(2, 6)
+    projector = Projector()
+    projector.build(student, teacher)
+    with pytest.raises(ValueError, match=r"\[3, 8\], the teacher's \[2, 6\]: give the same"):
+        projector(student, teacher)

@@ -2,6 +2,9 @@ from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
 from .c2kd import C2KDLoss as C2KDLoss
+from .c2kd_dense import DenseC2KDLoss as DenseC2KDLoss
+from .cirkd import CIRKDLoss as CIRKDLoss
+from .cirkd_v2 import CIRKDv2Loss as CIRKDv2Loss
 from .composite import CompositeLoss as CompositeLoss
 from .controls import LabelSmoothingLoss as LabelSmoothingLoss, ShuffledPairs as ShuffledPairs
 from .crd import CRDLoss as CRDLoss
@@ -21,6 +24,10 @@ from .mfh_saliency import mfh_saliency as mfh_saliency
 from .mutual import MutualLoss as MutualLoss
 from .negatives import NegativeSampler as NegativeSampler, PublishedNegatives as PublishedNegatives
 from .non_target import non_target_kl as non_target_kl
+from .permutations import (
+    Permutations as Permutations,
+    PublishedPermutations as PublishedPermutations,
+)
 from .pkd import PKDLoss as PKDLoss, pkd_loss as pkd_loss
 from .rank_agreement import rank_agreement as rank_agreement
 from .reduction import (

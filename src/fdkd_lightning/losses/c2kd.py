@@ -1,7 +1,7 @@
 """C2KD: both networks learn from proxies, on samples where these rank the classes alike."""
 
 import copy
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction
 from fdkd_lightning.losses.kd import kd_loss
 from fdkd_lightning.losses.non_target import NonTarget, non_target_kl
 from fdkd_lightning.losses.outputs import require_batch, stage_map
+from fdkd_lightning.losses.pixels import check_width
 from fdkd_lightning.losses.rank_agreement import rank_agreement
 from fdkd_lightning.ops.checks import (
     check_choice,
@@ -137,18 +138,20 @@ class C2KDLoss(DistillationLoss):
         """Return the weighted terms."""
         p_s = self._proxy_logits(self.student_proxy, self._map("student", student))
         student_term = kd_loss(p_s, student.logits, 1.0)
-        student_term = student_term + kd_loss(student.logits, _masked(p_s, student.logits), 1.0)
+        student_term = student_term + kd_loss(student.logits, mask_like(p_s, student.logits), 1.0)
         terms = {"student": self.weight * student_term}
         if teacher is None:
             return terms
         check_logits(student.logits, teacher.logits)
         check_masks(student.logits, teacher.logits)
-        teacher = self._detached_unless_trained(teacher)
+        teacher = detach_unless_trained(teacher, self.train_teacher, self.training)
         p_t = self._proxy_logits(self.teacher_proxy, self._map("teacher", teacher))
         teacher_term = kd_loss(p_t, teacher.logits, 1.0)
         if self.train_teacher:
             label = target if teacher.label is None else teacher.label
-            teacher_term = teacher_term + kd_loss(teacher.logits, _masked(p_t, teacher.logits), 1.0)
+            teacher_term = teacher_term + kd_loss(
+                teacher.logits, mask_like(p_t, teacher.logits), 1.0
+            )
             teacher_term = teacher_term + cross_entropy(teacher.logits, label)
         classes = label_or_prediction(target, teacher)
         selected = rank_agreement(p_t, p_s) > self.threshold
@@ -160,7 +163,7 @@ class C2KDLoss(DistillationLoss):
         if output.logits.ndim != 2:
             raise ValueError(
                 f"C2KDLoss takes logits [N, K], not {list(output.logits.shape)}: its proxies "
-                "classify pooled maps. Choose a loss for dense outputs, for example KDLoss"
+                "classify pooled maps. For class scores of pixels choose DenseC2KDLoss"
             )
         return stage_map(role, output, self.stage)
 
@@ -174,19 +177,33 @@ class C2KDLoss(DistillationLoss):
             require_batch(self, len(stage), 2, "BatchNorm needs more than one value per channel")
         return _logits(proxy, stage)
 
-    def _detached_unless_trained(self, teacher: Output) -> Output:
-        if not self.train_teacher:
-            maps = tuple(stage.detach() for stage in teacher.maps)
-            return teacher._replace(logits=teacher.logits.detach(), maps=maps)
-        if self.training and torch.is_grad_enabled() and not teacher.logits.requires_grad:
-            raise ValueError(
-                "train_teacher=True, but the teacher's logits have no gradient: set the "
-                "DistillationModule's `train_teachers: true`, or train_teacher=False here"
-            )
-        return teacher
+
+def detach_unless_trained(teacher: Output, train_teacher: bool, training: bool) -> Output:
+    """Return the teacher's output without gradient, or check that it has one.
+
+    Args:
+        teacher: The teacher's output.
+        train_teacher: Whether the loss trains the teacher.
+        training: Whether the loss is in training mode.
+
+    Raises:
+        ValueError: If the teacher is to be trained, and its logits have no gradient.
+    """
+    if not train_teacher:
+        maps = tuple(stage.detach() for stage in teacher.maps)
+        return teacher._replace(
+            features=teacher.features.detach(), logits=teacher.logits.detach(), maps=maps
+        )
+    if training and torch.is_grad_enabled() and not teacher.logits.requires_grad:
+        raise ValueError(
+            "train_teacher=True, but the teacher's logits have no gradient: set the "
+            "DistillationModule's `train_teachers: true`, or train_teacher=False here"
+        )
+    return teacher
 
 
-def _masked(proxy: Tensor, logits: Tensor) -> Tensor:
+def mask_like(proxy: Tensor, logits: Tensor) -> Tensor:
+    """Mask the classes of a proxy that its network masks (-inf)."""
     return proxy.masked_fill(logits == -torch.inf, -torch.inf)
 
 
@@ -205,5 +222,6 @@ def _proxy(channels: int, classes: int, activation: nn.Module) -> nn.Sequential:
 def _logits(proxy: nn.Sequential, stage: Tensor) -> Tensor:
     """The proxy's logits of the pooled map, in float32."""
     pooled = at_least_float32(stage).mean((2, 3))
+    check_width(pooled, cast(nn.Linear, proxy[0]).in_features)
     logits: Tensor = proxy(pooled.to(next(proxy.parameters()).dtype))
     return logits.to(pooled.dtype)

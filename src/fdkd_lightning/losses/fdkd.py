@@ -1,5 +1,7 @@
 """FD-CMKD: a strong distance for low-frequency bands, a weak one for high-frequency bands."""
 
+from typing import get_args
+
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import Decoupler
@@ -10,11 +12,13 @@ from fdkd_lightning.losses.alignment import (
     soft_alignment_loss,
 )
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.labelled_positions import LabelledPositions, distance
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
+from fdkd_lightning.losses.pixels import Void
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
-from fdkd_lightning.ops.checks import check_optional_weights, check_range
+from fdkd_lightning.ops.checks import check_choice, check_optional_weights, check_range
 from fdkd_lightning.types import Bands, Output
 
 
@@ -61,6 +65,7 @@ class FDKDLoss(DistillationLoss):
         lambda_soft: Weight of the term in which the shared classifiers learn the teacher's
             predictions on unlabelled samples; None: no such term, as in the paper.
         soft_temperature: Softmax temperature of these predictions, above 0.
+        void: ``"keep"`` compares all positions; ``"exclude"``, for maps, those with a label.
 
     Shape:
         - features: [N, D], [N, D, H, W], or [N, D, 1, L] for tokens; the same for both networks
@@ -101,6 +106,7 @@ class FDKDLoss(DistillationLoss):
         lambda_high: float | None = 1.0,
         lambda_soft: float | None = None,
         soft_temperature: float = 1.0,
+        void: Void = "keep",
     ) -> None:
         super().__init__()
         check_optional_weights(
@@ -117,6 +123,7 @@ class FDKDLoss(DistillationLoss):
                 "are none: give alignment=SharedAlignmentHead()"
             )
         check_range("soft_temperature", soft_temperature, above=0, example=1)
+        check_choice("void", void, get_args(Void))
         self.decoupler = decoupler
         self.alignment = alignment
         self.low_loss = nn.MSELoss() if low_loss is None else low_loss
@@ -132,6 +139,7 @@ class FDKDLoss(DistillationLoss):
         self.lambda_high = lambda_high
         self.lambda_soft = lambda_soft
         self.soft_temperature = soft_temperature
+        self.void = void
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Create the classifiers for the features and logits of one batch."""
@@ -150,6 +158,9 @@ class FDKDLoss(DistillationLoss):
         if self.alignment is None and self.band_heads is None:
             require_teacher(self, teacher)
         scale = self.channel_reduction(student.features.shape[self.decoupler.dim])
+        labelled = LabelledPositions(target, student.features) if self.void == "exclude" else None
+        if labelled is not None:
+            student, teacher = labelled.select(student), teacher and labelled.select(teacher)
         student_bands, teacher_bands = self.decoupler(student.features), None  # Eq. 1-3
         terms: dict[str, Tensor] = {}
         if teacher is not None:
@@ -158,12 +169,12 @@ class FDKDLoss(DistillationLoss):
             teacher_bands = self.decoupler(features)
             student_low, student_high = self._standardize(student.features, student_bands)  # Eq. 7
             teacher_low, teacher_high = self._standardize(features, teacher_bands)
-            if self.lambda_low is not None:  # Eq. 8
-                distance = _distance(self.low_loss, student_low, teacher_low)
-                terms["low"] = self.lambda_low * scale * distance
-            if self.lambda_high is not None:  # Eq. 6 and 9
-                distance = _distance(self.high_loss, student_high, teacher_high)
-                terms["high"] = self.lambda_high * scale * distance
+            for name, weight, loss, own, its in (
+                ("low", self.lambda_low, self.low_loss, student_low, teacher_low),  # Eq. 8
+                ("high", self.lambda_high, self.high_loss, student_high, teacher_high),  # Eq. 6, 9
+            ):
+                if weight is not None:
+                    terms[name] = weight * scale * distance(loss, own, its, labelled)
         if self.alignment is not None:  # Eq. 10
             terms |= self._align(self.alignment, student_bands, teacher_bands, teacher, target)
         if self.band_heads is not None:
@@ -230,9 +241,3 @@ class FDKDLoss(DistillationLoss):
                 "of FDKDLoss: give it another name"
             )
         return terms | more
-
-
-def _distance(loss: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
-    # The mean over no samples would be NaN.
-    distance: Tensor = loss(student, teacher) if student.numel() else student.sum()
-    return distance

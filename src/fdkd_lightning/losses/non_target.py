@@ -60,27 +60,55 @@ def non_target_kl(
         >>> non_target_kl(logits, torch.tensor([[-5.0, 1.0, 2.0]]), target, selected)
         tensor(0.)
     """
+    divergence = non_target_divergence(student, teacher, target, non_target)
+    if not isinstance(selected, Tensor) or selected.shape != divergence.shape:
+        raise ValueError(
+            f"student has shape {list(student.shape)}: give selected as a mask "
+            f"{list(divergence.shape)}"
+        )
+    if selected.dtype != torch.bool:
+        raise ValueError(f"selected has dtype {selected.dtype}: give a mask of torch.bool, [N]")
+    return mean(selected * divergence)
+
+
+def non_target_divergence(
+    student: Tensor, teacher: Tensor, target: Tensor, non_target: NonTarget = "zero"
+) -> Tensor:
+    """Compute the divergence of :func:`non_target_kl` for each sample.
+
+    Args:
+        student: Logits that are trained.
+        teacher: Logits to learn from; they get no gradient.
+        target: Class of each sample.
+        non_target: As in :func:`non_target_kl`.
+
+    Shape:
+        - student, teacher: [N, K], the same
+        - target: [N], without -100
+        - output: [N]
+
+    Raises:
+        TypeError, ValueError: As :func:`non_target_kl`.
+
+    Example:
+        >>> logits = torch.tensor([[7.0, 1.0, 2.0]])
+        >>> non_target_divergence(logits, logits - 3, torch.tensor([0]), "masked")
+        tensor([0.])
+    """
     check_logits(student, teacher)
     n = student.shape[:1]
-    if not isinstance(selected, Tensor):
-        raise TypeError(f"selected={selected!r:.60} must be a mask of torch.bool, [N]")
-    if student.ndim != 2 or selected.shape != n:
-        raise ValueError(
-            f"student has shape {list(student.shape)}, selected has shape "
-            f"{list(selected.shape)}: give logits [N, K] and a mask [N]"
-        )
+    if student.ndim != 2:
+        raise ValueError(f"student has shape {list(student.shape)}: give logits [N, K]")
     if non_target == "masked" and student.shape[1] < 2:
         raise ValueError(
             f"logits have shape {list(student.shape)}: non_target='masked' leaves no class, so "
             "give at least two"
         )
-    if selected.dtype != torch.bool:
-        raise ValueError(f"selected has dtype {selected.dtype}: give a mask of torch.bool, [N]")
     check_labels("target", target, n, f"logits {list(student.shape)}")
     student, teacher = (
         _exclude(at_least_float32(logits), target, non_target) for logits in (student, teacher)
     )
-    return mean(selected * softened_kl(student, teacher, reduction="none"))
+    return softened_kl(student, teacher, reduction="none")
 
 
 def set_target(x: Tensor, target: Tensor, value: float | bool) -> Tensor:

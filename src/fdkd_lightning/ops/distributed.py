@@ -87,3 +87,23 @@ def gather_rows(x: Tensor) -> Tensor:
         rows.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
         parts[dist.get_rank()] = rows
     return torch.cat(parts)
+
+
+def from_first_rank(x: Tensor) -> Tensor:
+    """Return the first rank's tensor on every rank, without gradient.
+
+    Args:
+        x: This rank's tensor.
+
+    Shape:
+        - x, output: any shape, the same on every rank
+
+    Example:
+        >>> from_first_rank(torch.tensor([2, 0, 1]))
+        tensor([2, 0, 1])
+    """
+    if world_size() == 1:
+        return x
+    x = x.detach().clone(memory_format=torch.contiguous_format)
+    dist.broadcast(x, src=0)
+    return x

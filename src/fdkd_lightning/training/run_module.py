@@ -115,7 +115,7 @@ class RunModule(LightningModule):
         save_followed(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the optimizers of a resumed run; keep the random generators' states for its start."""
+        """Check the optimizers of a resumed run, and keep its random generators' states."""
         super().on_load_checkpoint(checkpoint)
         if self._trainer is not None and self._trainer.state.fn == "fit":
             check_optimizer_states(f"ckpt_path={str(self._trainer.ckpt_path)!r}", checkpoint)
