@@ -4,7 +4,7 @@ from .embedded.digits import AVDigits as AVDigits, AVDigitsDataset as AVDigitsDa
 from .embedded.earth import Earth as Earth
 from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
 from .embedded.indian_pines import IndianPines as IndianPines
-from .embedded.rooms import Rooms as Rooms, detection_targets as detection_targets
+from .embedded.rooms import Rooms as Rooms
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule
 from .preparation.coverage import CoverageError as CoverageError

@@ -1,5 +1,6 @@
 """A small feature pyramid network for semantic segmentation."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
@@ -12,10 +13,10 @@ from fdkd_lightning.types import Output
 class SemanticFPN(nn.Module):
     """A ResNet with torchvision's feature pyramid, and a classifier of each position.
 
-    The features are the finest level of the pyramid, after a ReLU: at half of the input's size, or a
-    quarter with ``stem_pool``, rounded up. The classifier's scores are interpolated to the input's
-    size, which may be any. For images of less than about 100 pixels, where the networks of
-    segmentation libraries begin with a stride of 4 and end with one of 32.
+    The features are the sum of all levels of the pyramid, interpolated to the finest, after a ReLU:
+    at half of the input's size, or a quarter with ``stem_pool``, rounded up. The classifier's
+    scores are interpolated to the input's size, which may be any. It is meant for small images,
+    which segmentation libraries refuse or pad to multiples of 32.
 
     Args:
         num_classes: Number of classes K.
@@ -33,16 +34,15 @@ class SemanticFPN(nn.Module):
 
     Raises:
         TypeError: If a number is no whole number.
-        ValueError: If a number is below 1, ``layers`` or ``channels`` have another length than 4; by
-            a forward pass, if the input's channels are not ``in_chans``.
+        ValueError: If a number is below 1, ``layers`` or ``channels`` have another length than 4;
+            by a forward pass, if the input's channels are not ``in_chans``.
 
     Reference:
         Lin et al., "Feature Pyramid Networks for Object Detection" (arXiv:1612.03144);
         Kirillov et al., "Panoptic Feature Pyramid Networks" (arXiv:1901.02446), whose semantic
-        branch sums all levels; torchvision.ops.FeaturePyramidNetwork.
+        branch convolves each level again before the sum; torchvision.ops.FeaturePyramidNetwork.
 
     Example:
-        >>> import torch
         >>> output = SemanticFPN(8, in_chans=1)(torch.randn(2, 1, 47, 63))
         >>> output.features.shape, output.logits.shape
         (torch.Size([2, 64, 24, 32]), torch.Size([2, 8, 47, 63]))
@@ -69,6 +69,10 @@ class SemanticFPN(nn.Module):
     def forward(self, x: Tensor) -> Output:
         """Return features, logits and the maps of the ResNet's stages."""
         maps = self.encoder(x).maps
-        features = F.relu(self.pyramid({str(k): stage for k, stage in enumerate(maps)})["0"])
+        levels = self.pyramid({str(k): stage for k, stage in enumerate(maps)})
+        size = maps[0].shape[-2:]
+        # Every level takes part: DDP refuses parameters without a gradient.
+        resized = [F.interpolate(level, size=size, mode="bilinear") for level in levels.values()]
+        features = F.relu(torch.stack(resized).sum(0))
         logits = F.interpolate(self.classifier(features), size=x.shape[-2:], mode="bilinear")
         return Output(features, logits, maps)

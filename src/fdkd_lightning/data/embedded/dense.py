@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.embedded.labelled_maps import keep_label_maps
 from fdkd_lightning.data.preparation.recipe.label_map import VOID, LabelMapRecipe
+from fdkd_lightning.data.preparation.recipe.view import View
 from fdkd_lightning.data.sampling import EpochSampler
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import IGNORE_INDEX, Batch
@@ -120,7 +121,7 @@ class DenseDataset(Dataset[Batch]):
             sample["boxes"] = torch.from_numpy(self._boxes(i, view))
         return sample
 
-    def _boxes(self, i: int, view: Any) -> NDArray[np.float32]:
+    def _boxes(self, i: int, view: View) -> NDArray[np.float32]:
         assert self.boxes is not None
         boxes = self.boxes[i]
         seen = view.boxes(boxes[boxes[:, 4] >= 0], self.label.shape[1:])

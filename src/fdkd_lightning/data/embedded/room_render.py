@@ -176,7 +176,10 @@ def _cast_boxes(scene: Scene, origin: Float, rays: Float, hits: Hits) -> None:
     hits.distance[hit] = first[hit]
     hits.surface[hit] = surface[box]
     which = face[box, hit]
-    local = [starts[k][box, hit] + first[hit] * np.broadcast_to(steps[k], x.shape)[box, hit] for k in range(3)]
+    local = [
+        starts[k][box, hit] + first[hit] * np.broadcast_to(steps[k], x.shape)[box, hit]
+        for k in range(3)
+    ]
     hits.u[hit] = np.where(which == 0, local[1], local[0])
     hits.v[hit] = np.where(which == 2, local[1], local[2])
     side = [
@@ -229,7 +232,8 @@ def _sense(
     noise = 0.0012 + 0.0019 * (distance - 0.4) ** 2
     metres = distance + noise * rng.standard_normal(distance.shape, np.float32)
     metres[rng.random(distance.shape, np.float32) < missing] = 0
-    return np.rint(1000 * metres.clip(0, 65)).astype(np.uint16).reshape(size)
+    millimetres = np.rint(1000 * metres.clip(0, 65)).astype(np.uint16)
+    return millimetres.reshape(size)
 
 
 def _boxes(surface: NDArray[np.int64], classes: NDArray[np.uint8]) -> Float:

@@ -101,14 +101,16 @@ class Scene(NamedTuple):
     light: Float
 
 
+Parts = list[tuple[tuple[float, float, float], tuple[float, float, float]]]
+
 # Parts of furniture for a length of 1 along x, y and z: centre and half edges.
-TABLE = [((0, 0, 0.96), (0.5, 0.5, 0.04))] + [
+TABLE: Parts = [((0, 0, 0.96), (0.5, 0.5, 0.04))] + [
     ((0.43 * x, 0.43 * y, 0.46), (0.05, 0.05, 0.46)) for x in (-1, 1) for y in (-1, 1)
 ]
-CHAIR = [((0, 0, 0.48), (0.5, 0.5, 0.04)), ((-0.45, 0, 0.76), (0.05, 0.5, 0.24))] + [
+CHAIR: Parts = [((0, 0, 0.48), (0.5, 0.5, 0.04)), ((-0.45, 0, 0.76), (0.05, 0.5, 0.24))] + [
     ((0.43 * x, 0.43 * y, 0.22), (0.06, 0.06, 0.22)) for x in (-1, 1) for y in (-1, 1)
 ]
-SOLID = [((0, 0, 0.5), (0.5, 0.5, 0.5))]
+SOLID: Parts = [((0, 0, 0.5), (0.5, 0.5, 0.5))]
 PARTS = {"table": TABLE, "chair": CHAIR, "cabinet": SOLID, "clutter": SOLID}
 # Smallest and largest length, width and height in metres.
 LENGTHS = {
@@ -199,8 +201,12 @@ def _furniture(
             turn.append((cos, sin))
             surface.append(len(names))
         names.append(str(kind))
-    arrays = (np.array(a, np.float32).reshape(-1, n) for a, n in ((centre, 3), (half, 3), (turn, 2)))
-    return Boxes(*arrays, np.array(surface, np.int64))
+    return Boxes(
+        np.array(centre, np.float32).reshape(-1, 3),
+        np.array(half, np.float32).reshape(-1, 3),
+        np.array(turn, np.float32).reshape(-1, 2),
+        np.array(surface, np.int64),
+    )
 
 
 def _plates(rng: np.random.Generator, room: NDArray[np.float64], names: list[str]) -> list[Plate]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -47,14 +46,14 @@ class Rooms(DenseDataModule):
         seed: Draws views, the order, the training scenes and those that keep their labels.
         transforms: Modality -> module applied to its batch; None: normalisation by ImageNet's mean
             and standard deviation, and by the mean distance, with holes at 0.
-        train_size: Number of training scenes, drawn by ``seed``; None: all. With one seed, a smaller
-            set is a subset of a larger one.
+        train_size: Number of training scenes, drawn by ``seed``; None: all. With one seed, a
+            smaller set is a subset of a larger one.
         labelled: Number of training scenes that keep their label map; the others are void. None:
             all. A smaller number's are among those of a larger one.
         scales: Scale factors, of which one is drawn for each training view.
         crop: H and W of the training views, pixels; None: ``size``.
         mirror: Flip half of the training views horizontally.
-        boxes: Give the objects' boxes too; see :func:`detection_targets`.
+        boxes: Give the objects' boxes too; see :meth:`detection_targets`.
         size: H and W of the images, pixels.
         scenes: Scenes to render for training, validation and test.
         build_seed: Draws the scenes.
@@ -161,37 +160,39 @@ class Rooms(DenseDataModule):
             stored[f"{split}_boxes"][rows] if self.boxes else None,
         )
 
+    @staticmethod
+    def detection_targets(boxes: Tensor) -> list[dict[str, Tensor]]:
+        """Return ``batch["boxes"]`` as torchvision's detectors take them in training.
 
-def detection_targets(boxes: Tensor) -> list[dict[str, Tensor]]:
-    """Return boxes of :class:`Rooms` as torchvision's detectors take them in training.
+        The five classes are the last five of the pixels' classes, counted from 1: picture, mirror,
+        table, chair, cabinet. 0 is a detector's background.
 
-    The five classes are the last five of the pixels' classes, counted from 1: picture, mirror,
-    table, chair, cabinet. 0 is a detector's background.
+        Args:
+            boxes: Left, top, right, bottom and class; unused rows have class -100.
 
-    Args:
-        boxes: Left, top, right, bottom and class; unused rows have class -100.
+        Shape:
+            - boxes: [N, M, 5]
+            - output: per image ``"boxes"`` [M', 4] and ``"labels"`` [M'] int64
 
-    Shape:
-        - boxes: [N, M, 5]
-        - output: per image ``"boxes"`` [M', 4] and ``"labels"`` [M'] int64
+        Raises:
+            TypeError: If the boxes are no floating-point tensor.
+            ValueError: If they have another shape.
 
-    Raises:
-        TypeError: If the boxes are no floating-point tensor.
-        ValueError: If they have another shape.
-
-    Example:
-        >>> row = [4.0, 5.0, 9.0, 8.0, 6.0]
-        >>> [target] = detection_targets(torch.tensor([[row, [0.0, 0.0, 0.0, 0.0, -100.0]]]))
-        >>> target["boxes"].tolist(), target["labels"].tolist()
-        ([[4.0, 5.0, 9.0, 8.0]], [4])
-    """
-    check_tensor("boxes", boxes, "[N, M, 5]")
-    if boxes.ndim != 3 or boxes.shape[2] != 5:
-        raise ValueError(f"boxes are {list(boxes.shape)}: pass [N, M, 5], those of a batch")
-    return [
-        {
-            "boxes": rows[rows[:, 4] >= 0, :4],
-            "labels": rows[rows[:, 4] >= 0, 4].long() - (FIRST_OBJECT - 1),
-        }
-        for rows in boxes
-    ]
+        Example:
+            >>> import torch
+            >>> row = [4.0, 5.0, 9.0, 8.0, 6.0]
+            >>> boxes = torch.tensor([[row, [0.0, 0.0, 0.0, 0.0, -100.0]]])
+            >>> [target] = Rooms.detection_targets(boxes)
+            >>> target["boxes"].tolist(), target["labels"].tolist()
+            ([[4.0, 5.0, 9.0, 8.0]], [4])
+        """
+        check_tensor("boxes", boxes, "[N, M, 5]", 3)
+        if boxes.shape[2] != 5:
+            raise ValueError(f"boxes are {list(boxes.shape)}: pass [N, M, 5], those of a batch")
+        return [
+            {
+                "boxes": rows[rows[:, 4] >= 0, :4],
+                "labels": rows[rows[:, 4] >= 0, 4].long() - (FIRST_OBJECT - 1),
+            }
+            for rows in boxes
+        ]

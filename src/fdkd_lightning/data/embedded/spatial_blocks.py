@@ -37,9 +37,9 @@ def cut_blocks(values: NDArray[Any], block: int, margin: int) -> NDArray[Any]:
 def assign_folds(label: NDArray[Any], folds: int, seed: int) -> NDArray[np.int64]:
     """Assign blocks to folds such that each fold has its share of each class, as far as it can.
 
-    Iterative stratification: of the class that is in the fewest blocks left, the block with the most
-    pixels goes to the fold that lacks the most of this class; then the next. Blocks without a class
-    go to the fold with the fewest blocks.
+    Iterative stratification: of the class that is in the fewest blocks left, the block with the
+    most pixels goes to the fold that lacks the most of this class; then the next. Blocks without a
+    class go to the fold with the fewest blocks.
 
     Args:
         label: Class of each pixel of each block, 255 for void.
