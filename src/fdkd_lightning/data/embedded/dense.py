@@ -125,7 +125,7 @@ class DenseDataset(Dataset[Batch]):
         assert self.boxes is not None
         boxes = self.boxes[i]
         seen = view.boxes(boxes[boxes[:, 4] >= 0], self.label.shape[1:])
-        padded = np.zeros_like(boxes)
+        padded: NDArray[np.float32] = np.zeros_like(boxes)
         padded[:, 4] = IGNORE_INDEX
         padded[: len(seen)] = seen
         return padded

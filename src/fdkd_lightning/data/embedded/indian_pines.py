@@ -42,9 +42,9 @@ class IndianPines(DenseDataModule):
     """Indian Pines, 12 classes: visible bands and short-wave infrared of one scene, real data.
 
     145 x 145 pixels of 20 m, taken by the airborne spectrometer AVIRIS over Indiana on 12 June
-    1992. The package ``tensorly`` of the extra ``pines`` ships the scene and its label map. The data's
-    licence is Creative Commons Attribution 3.0, as that package's loader states. Classes of fewer
-    than 200 pixels are void: alfalfa, mown pasture, oats and towers; so are unlabelled pixels.
+    1992. The package ``tensorly`` of the extra ``pines`` ships the scene and its label map. The
+    data's licence is Creative Commons Attribution 3.0, as that package's loader states. Classes of
+    fewer than 200 pixels are void: alfalfa, mown pasture, oats, towers; so are unlabelled pixels.
 
     Neighbouring pixels are nearly equal, and so would be random training and test pixels. The scene
     is therefore cut into square blocks without a margin at their four sides, and a sample is the

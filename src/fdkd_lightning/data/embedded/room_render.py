@@ -232,7 +232,7 @@ def _sense(
     noise = 0.0012 + 0.0019 * (distance - 0.4) ** 2
     metres = distance + noise * rng.standard_normal(distance.shape, np.float32)
     metres[rng.random(distance.shape, np.float32) < missing] = 0
-    millimetres = np.rint(1000 * metres.clip(0, 65)).astype(np.uint16)
+    millimetres: NDArray[np.uint16] = np.rint(1000 * metres.clip(0, 65)).astype(np.uint16)
     return millimetres.reshape(size)
 
 
