@@ -1,11 +1,26 @@
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from timm.layers import ConvMlp
 
+from fdkd_lightning.cli import main
 from fdkd_lightning.data.embedded.indian_pines import CLASSES, IndianPines
+from fdkd_lightning.models.feature_model import FeatureModel
+from fdkd_lightning.models.layers import Layers
+
+ROOT = Path(__file__).parents[3]
+SHORT = [
+    "--trainer.accelerator=cpu",
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=2",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +211,34 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("fdkd_lightning.ops.optional.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"needs the package tensorly: .*\[pines\]"):
         IndianPines().prepare_data()
+
+
+def test_the_guides_overlay_takes_the_configuration_of_rooms_to_indian_pines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+    guide = (ROOT / "examples/guides/data_sets.md").read_text()
+    [overlay] = re.findall(r"```yaml\n(.*?)```", guide, re.S)
+    Path("pines.yaml").write_text(overlay)
+    config = f"--config={ROOT}/configs/rooms/unimodal_depth.yaml"
+    main(["fit", config, "--config=pines.yaml", *SHORT])
+    stored = torch.load("runs/indian_pines/fpn/checkpoints/best.ckpt", weights_only=True)
+    assert stored["state_dict"]["model.encoder.net.conv1.weight"].shape[1] == 138
+    assert stored["state_dict"]["model.classifier.bias"].shape == (12,)
+
+
+def test_a_shipped_student_trains_with_few_labelled_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+    teacher = FeatureModel(ConvMlp(138, 64, 12), Layers("fc2:input"))
+    path = Path("runs/indian_pines/unimodal_infrared/checkpoints/best.ckpt")
+    path.parent.mkdir(parents=True)
+    torch.save(teacher.state_dict(), path)
+    config = f"--config={ROOT}/configs/indian_pines/distill_visible.yaml"
+    main(["fit", config, "--data.labelled=12", *SHORT])
+    logged = Path("runs/indian_pines/distill_visible/logs/version_0/metrics.csv").read_text()
+    assert "val/mean_iou" in logged
+    assert "train/low" in logged

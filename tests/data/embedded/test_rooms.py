@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,11 @@ import pytest
 import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from fdkd_lightning.cli import main
 from fdkd_lightning.data.embedded.dense import DenseDataset
 from fdkd_lightning.data.embedded.rooms import Rooms
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL: dict[str, Any] = {"size": (24, 32), "scenes": (5, 2, 2)}
 
 
@@ -154,3 +157,34 @@ def test_boxes_of_another_form_are_refused() -> None:
         Rooms.detection_targets(torch.zeros(1, 2, 4))
     with pytest.raises(TypeError, match="boxes is of type list"):
         Rooms.detection_targets([])  # type: ignore[arg-type]
+
+
+def test_a_shipped_teacher_and_its_student_train_on_odd_sides_with_few_labels(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+    for run in ("unimodal_depth", "distill_visual"):
+        main(
+            [
+                "fit",
+                f"--config={CONFIGS}/rooms/{run}.yaml",
+                f"--data.root={root}",
+                "--data.size=[24, 32]",
+                "--data.scenes=[5, 2, 2]",
+                "--data.crop=[17, 23]",
+                "--data.batch_size=2",
+                "--data.labelled=1",
+                "--trainer.accelerator=cpu",
+                "--trainer.max_epochs=1",
+                "--trainer.enable_progress_bar=false",
+                "--trainer.enable_model_summary=false",
+            ]
+        )
+        path = f"runs/rooms/{run}/checkpoints/best.ckpt"
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        assert all(value.isfinite().all() for value in weights.values())
+        # All batches but one are void, and one has a single image.
+        logged = Path(f"runs/rooms/{run}/logs/version_0/metrics.csv").read_text()
+        assert "val/mean_iou" in logged
+        assert ("train/low" in logged) == (run == "distill_visual")
