@@ -184,7 +184,7 @@ def test_a_shipped_teacher_and_its_student_train_on_odd_sides_with_few_labels(
         path = f"runs/rooms/{run}/checkpoints/best.ckpt"
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(value.isfinite().all() for value in weights.values())
-        # All batches but one are void, and one has a single image.
+        # All batches but one are void; one of a single image is left out.
         logged = Path(f"runs/rooms/{run}/logs/version_0/metrics.csv").read_text()
         assert "val/mean_iou" in logged
         assert ("train/low" in logged) == (run == "distill_visual")
