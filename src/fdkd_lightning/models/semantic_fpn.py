@@ -11,7 +11,7 @@ from fdkd_lightning.types import Output
 
 
 class SemanticFPN(nn.Module):
-    """A ResNet with torchvision's feature pyramid, and a classifier of each position.
+    """A ResNet with torchvision's feature pyramid, normalised, and a classifier of each position.
 
     The features are the sum of all levels of the pyramid, interpolated to the finest, after a ReLU:
     at half of the input's size, or a quarter with ``stem_pool``, rounded up. The classifier's
@@ -63,7 +63,8 @@ class SemanticFPN(nn.Module):
         self.encoder = ResNet(1, in_chans, layers, channels, stem_pool)
         # The pyramid takes the place of the classifier.
         self.encoder.net.reset_classifier(0)
-        self.pyramid = FeaturePyramidNetwork([*channels], width)
+        # Without a norm the sum of the levels grows, and training with few labels diverges.
+        self.pyramid = FeaturePyramidNetwork([*channels], width, norm_layer=nn.BatchNorm2d)
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, x: Tensor) -> Output:
