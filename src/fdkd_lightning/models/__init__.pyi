@@ -5,5 +5,6 @@ from .layers import Layers as Layers
 from .ngram_net import NgramNet as NgramNet
 from .pretrained import PretrainedModel as PretrainedModel
 from .resnet import ResNet as ResNet
+from .semantic_fpn import SemanticFPN as SemanticFPN
 from .timm_model import TimmModel as TimmModel
 from .transformers_model import TransformersModel as TransformersModel

@@ -325,6 +325,27 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     assert np.asarray(Image.open(predicted / "9.png")).shape == SIZE
 
 
+def test_an_overlay_takes_the_configuration_of_rooms_to_this_set(
+    tmp_path: Path, write_nyu: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "nyu"
+    write_nyu(root, "labeled")
+    overlay = yaml.safe_load(small("unimodal_depth"))
+    classes = {"init_args": {"num_classes": 40}}
+    overlay["model"] = {
+        "init_args": {
+            "model": classes,
+            "metrics": {"mean_iou": classes, "accuracy": classes},
+        }
+    }
+    Path("nyu.yaml").write_text(yaml.safe_dump({part: overlay[part] for part in ("model", "data")}))
+    rooms = f"--config={CONFIGS}/rooms/unimodal_depth.yaml"
+    main(["fit", rooms, "--config=nyu.yaml", f"--data.root={root}", *SHORT])
+    stored = torch.load("runs/rooms/unimodal_depth/checkpoints/best.ckpt", weights_only=True)
+    assert stored["state_dict"]["model.classifier.bias"].shape == (40,)
+
+
 def criteria_of_the_table() -> dict[str, Any]:
     """Method -> its criterion, as the table's configurations have it."""
     table = yaml.safe_load((CONFIGS / "nyudepth/table1.yaml").read_text())

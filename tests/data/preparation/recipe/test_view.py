@@ -52,3 +52,25 @@ def test_a_mirrored_view_is_the_other_one_from_right_to_left() -> None:
         assert np.array_equal(next(found)[:, ::-1], next(found))
         colors = (seen.bilinear(Image.fromarray(values), (0, 1, 0)) for seen in (plain, mirrored))
         assert np.array_equal(next(colors)[:, ::-1], next(colors))
+
+
+def test_values_with_channels_are_seen_as_each_channel_by_itself() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
+    for seed in range(6):
+        seen = view(seed, crop=(30, 41))
+        whole = seen.nearest(values, 9)
+        assert whole.shape == (30, 41, 4)
+        for channel in range(4):
+            assert np.array_equal(whole[..., channel], seen.nearest(values[..., channel], 9))
+
+
+def test_boxes_are_scaled_cut_and_mirrored_and_keep_their_class() -> None:
+    boxes = np.array([[10, 20, 30, 40, 7], [0, 0, 2, 2, 5]], np.float32)
+    seen = View((96, 128), top=50, left=30, height=20, width=40)
+    # Doubled: columns 20 to 60, rows 40 to 80.
+    assert seen.boxes(boxes, (48, 64)).tolist() == [[0, 0, 30, 20, 7]]
+    mirrored = seen._replace(mirror=True).boxes(boxes, (48, 64))
+    assert mirrored.tolist() == [[10, 0, 40, 20, 7]]
+    whole = View((48, 64), 0, 0, 48, 64)
+    assert np.array_equal(whole.boxes(boxes, (48, 64)), boxes)
+    assert len(whole.boxes(boxes[:0], (48, 64))) == 0

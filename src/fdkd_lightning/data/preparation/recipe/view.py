@@ -40,8 +40,8 @@ class View(NamedTuple):
         """Apply the view to a map of values, by nearest neighbour.
 
         Shape:
-            - values: [H, W]
-            - output: [height, width]
+            - values: [H, W, ...]
+            - output: [height, width, ...]
         """
         rows, columns = self.inside()
         # Align pixel centres, as Pillow does when it interpolates.
@@ -49,9 +49,30 @@ class View(NamedTuple):
         x = np.arange(columns.start, columns.stop) + self.left + 0.5
         y = (y * values.shape[0] / self.scaled[0]).astype(np.intp)
         x = (x * values.shape[1] / self.scaled[1]).astype(np.intp)
-        crop = np.full((self.height, self.width), fill, values.dtype)
+        crop = np.full((self.height, self.width, *values.shape[2:]), fill, values.dtype)
         crop[rows, columns] = values[np.ix_(y, x)]
         return crop[:, ::-1] if self.mirror else crop
+
+    def boxes(self, boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+        """Apply the view to boxes; those of which less than a pixel is left in height or width go.
+
+        Args:
+            boxes: Left, top, right and bottom in pixels, and further columns, which stay.
+            size: H and W of the image before scaling.
+
+        Shape:
+            - boxes: [M, 4 + ...]
+            - output: [M', 4 + ...], M' <= M
+        """
+        moved = boxes.copy()
+        for axis, first, length in ((1, self.left, self.width), (0, self.top, self.height)):
+            columns = [1 - axis, 3 - axis]
+            scaled = boxes[:, columns] * (self.scaled[axis] / size[axis]) - first
+            moved[:, columns] = scaled.clip(0, length)
+        if self.mirror:
+            moved[:, [0, 2]] = self.width - moved[:, [2, 0]]
+        kept: NDArray[np.float32] = moved[(moved[:, 2:4] - moved[:, :2] >= 1).all(1)]
+        return kept
 
     def bilinear(self, image: Image.Image, fill: Sequence[float]) -> NDArray[np.uint8]:
         """Apply the view to an RGB image, by bilinear interpolation.
