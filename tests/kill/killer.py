@@ -41,7 +41,7 @@ class Killer:
         self.random = random.Random(seed)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
-            ["fdkd_lightning.training.command", "fdkd_lightning.export.command"]
+            [f"fdkd_lightning.{room}.command" for room in ("training", "study", "export")]
         )
         self.seconds = 0.0
         self.torn = 0

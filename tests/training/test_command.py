@@ -484,7 +484,7 @@ def test_a_run_without_loggers_can_be_tested_in_its_folder(digits_root: Path) ->
         (
             "unimodal_audio",
             "--model.model.num_classes=5",
-            ["num_classes=5", "set num_classes to that of the data"],
+            ["num_classes=5", "set num_classes=10, or name fewer classes in the data"],
         ),
     ],
 )

@@ -1319,8 +1319,8 @@ def test_a_teacher_teaches_with_the_samples_that_have_its_modality(tmp_path: Pat
     fresh, rows = lacking(), batch["label"] > 0  # i % 3 > 0: classes 1 and 2
     torch.manual_seed(0)
     student, teacher = fresh(batch["visual"]), fresh.teachers["audio"](batch["audio"][rows])
-    fresh.distiller.build(student, {"audio": teacher})
     part = Output(student.features[rows], student.logits[rows])
+    fresh.distiller.build(part, {"audio": teacher})
     expected = fresh.distiller([Pair(part, teacher, batch["label"][rows])])
     # The task is of all samples.
     expected["task"] = F.cross_entropy(student.logits, batch["label"])

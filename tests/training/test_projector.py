@@ -146,5 +146,7 @@ def test_other_samples_are_refused() -> None:
     student, teacher = torch.randn(3, 8), torch.randn(2, 6)
     projector = Projector()
     projector.build(student, teacher)
-    with pytest.raises(ValueError, match=r"\[3, 8\], the teacher's \[2, 6\]: give the same"):
+    with pytest.raises(
+        ValueError, match=r"\[3, 8\], teacher has shape \[2, 6\]: give features of the same"
+    ):
         projector(student, teacher)

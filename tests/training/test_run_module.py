@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,9 @@ def test_without_strict_other_names_are_left_to_torch() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_an_optimizer_that_is_not_finite_is_not_resumed(tmp_path: Path, value: float) -> None:
     first = trainer(tmp_path)
-    first.fit(module("unimodal", Source()), loader())
+    made = module("unimodal", Source())
+    made.optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    first.fit(made, loader())
     path = tmp_path / "a.ckpt"
     first.save_checkpoint(path)
     whole = torch.load(path, weights_only=True)
@@ -265,6 +268,6 @@ def test_an_optimizer_that_is_not_finite_is_not_resumed(tmp_path: Path, value: f
     with pytest.raises(
         ValueError, match=r"ckpt_path='.*a\.ckpt' holds no .* momentum_buffer of parameter 0 is NaN"
     ):
-        second.fit(module("unimodal", Source()), loader(), ckpt_path=path)
+        second.fit(made, loader(), ckpt_path=path)
     # Its weights alone are used here.
     second.test(module("unimodal", Source()), loader(), ckpt_path=path)

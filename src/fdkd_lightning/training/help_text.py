@@ -35,7 +35,8 @@ BASES = ("DistillationLoss", "WrapperLoss", "LogMSELoss")
 """Names of losses/ that are no criteria of their own: two base classes, and a distance."""
 
 DATA = (
-    *("AVDigits", "Emoji", "AVE", "AVEFirstEvents", "AVEWithoutLeaks", "CREMAD"),
+    *("AVDigits", "Emoji", "Watch", "Rooms", "IndianPines", "Earth"),
+    *("AVE", "AVEFirstEvents", "AVEWithoutLeaks", "CREMAD"),
     *("CREMADSpeakerIndependent", "CrisisMMD", "CrisisMMDInformative", "CrisisMMDNonAgreed"),
     *("CrisisMMDTweets", "KineticsSounds"),
     *("NYUDepthV2", "NYUDepthV2Coarse", "VGGSound", "VGGSound50", "VGGSoundC2KD"),

@@ -321,7 +321,8 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     assert "test/mean_iou" in capsys.readouterr().out
     main(["predict", *arguments, *SHORT])
     predicted = Path(f"runs/nyudepth/{student}/predictions")
-    assert sorted(path.name for path in predicted.iterdir()) == ["10.png", "11.png", "9.png"]
+    written = {f"{index}{kind}.png" for index in (9, 10, 11) for kind in ("", "_overlay")}
+    assert {path.name for path in predicted.iterdir()} == written
     assert np.asarray(Image.open(predicted / "9.png")).shape == SIZE
 
 
