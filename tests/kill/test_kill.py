@@ -1,6 +1,6 @@
 """Kill commands again and again: nothing that was finished is lost, and the result is the same.
 
-FDKD_KILLS kills of each command; the short run of the suite kills ``fit`` and ``study`` alone.
+FDKD_KILLS kills of each command; the short run of the suite kills ``fit`` alone.
 """
 
 from pathlib import Path
@@ -101,6 +101,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@long_run
 def test_study(killer: Killer) -> None:
     import importlib.util
 
@@ -115,10 +116,8 @@ def test_study(killer: Killer) -> None:
     expected = results.read_bytes()
     results.parent.rename(killer.folder / "whole")
     cut_off: set[Path] = set()
-    is_long = KILLS >= 10
-    for number in range(KILLS if is_long else 1):
-        # A second worker takes its time to begin.
-        killer.kill(study, 1 + number % 2 if is_long else 1)
+    for number in range(KILLS):
+        killer.kill(study, 1 + number % 2)
         assert_whole(killer.folder / "out")
         if results.exists():
             results.parent.rename(killer.folder / f"done{number}")
