@@ -111,7 +111,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def examples(session: nox.Session) -> None:
-    scripts = sorted({*Path("examples").glob("*.py")} - {Path("examples/demo.py")})
+    scripts = sorted({*Path("examples").glob("*.py")} - {*Path("examples").glob("demo*.py")})
     # One seed: the study itself has five.
     study = ("fdkd", "study", "examples/study/study.yaml", "--seeds=[0]")
     commands = [study, *(("python", str(script)) for script in scripts)]
@@ -131,7 +131,10 @@ def sweep(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
-    run(session, "python", "examples/demo.py", *session.posargs)
+    # nox -s demo, or nox -s demo -- rooms; what follows goes to the study.
+    is_rooms = session.posargs[:1] == ["rooms"]
+    script = "examples/demo_rooms.py" if is_rooms else "examples/demo.py"
+    run(session, "python", script, *session.posargs[is_rooms:])
 
 
 @nox.session(venv_backend="none", requires=["environment"])

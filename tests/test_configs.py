@@ -43,7 +43,14 @@ OURS = {
     if "/" in name and "study/" not in name and name not in TABLES
 }
 # One over the other.
-STUDIES = [["demo"], ["demo", "ablation"], ["demo", "published"], ["emoji"], ["teachers"]]
+STUDIES = [
+    ["demo"],
+    ["demo", "ablation"],
+    ["demo", "published"],
+    ["emoji"],
+    ["teachers"],
+    ["rooms_demo"],
+]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
 OVERLAYS = [name for name in OURS if name not in FULL]
@@ -56,7 +63,7 @@ DENSE = {
     for name in (
         *("c2kd_dense", "cirkd", "cirkdv2", "cirkdv2_fdkd", "fdkd_levels", "fdkd_spatial"),
     )
-}
+} | {name for name in CRITERIA if name.startswith("rooms/")}
 OF_SAMPLES = [name for name in CRITERIA if name not in DENSE]
 
 
@@ -388,7 +395,7 @@ def distinct(runs: list[Run]) -> list[Run]:
     for run in runs:
         key = []
         for argument in run.command():
-            if re.match(r"--config=configs/(criterion|control)/", argument):
+            if re.match(r"--config=configs/(criterion|control|rooms/cirkd)", argument):
                 assert (ROOT / argument.removeprefix("--config=")).is_file(), argument
             else:
                 key.append(argument)
