@@ -412,3 +412,18 @@ def test_wrong_types_are_named() -> None:
         PretrainedModel(net, 3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="prefix=3 must be a text"):
         PretrainedModel(net, "a.ckpt", prefix=3)  # type: ignore[arg-type]
+
+
+def test_the_names_of_a_runs_classes_are_known_after_loading(tmp_path: Path) -> None:
+    network = nn.Linear(2, 1)
+    run = {"state_dict": {f"model.{k}": v for k, v in network.state_dict().items()}}
+    for content, names in (
+        (run | {"class_names": ["cat", "dog"]}, ("cat", "dog")),
+        (run, ()),
+        (network.state_dict(), ()),
+    ):
+        torch.save(content, tmp_path / "a.ckpt")
+        model = PretrainedModel(nn.Linear(2, 1), tmp_path / "a.ckpt")
+        assert model.class_names == ()
+        model.load()
+        assert model.class_names == names

@@ -1,4 +1,5 @@
 import csv
+import logging
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -117,6 +118,42 @@ def test_only_so_many_batches_are_looked_at(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TeacherWarning)
         assert fit(tmp_path, module, validation) == pytest.approx({"audio": accuracy})
+
+
+class Pets(LightningDataModule):
+    class_names = ("cat", "dog", "fish", "bird")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return loader([0], [0])
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return loader([0, 1, 2, 3], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("names", [("ant", "bee"), ("dog", "cat", "fish", "bird")])
+def test_a_teacher_of_other_classes_is_reported_and_not_measured(
+    tmp_path: Path, names: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign, same = Oracle(), Oracle()
+    foreign.class_names, same.class_names = names, Pets.class_names  # type: ignore[assignment]  # as PretrainedModel
+    module = Measure(audio=foreign, text=same)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+    )
+    with caplog.at_level(logging.INFO), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(module, Pets())
+    told = "".join([caplog.text, *(str(warning.message) for warning in caught)])
+    assert f"audio teacher was trained on other classes ({', '.join(names)})" in told
+    # Where a loss between logits would pair other classes without an error.
+    pairs = [warning for warning in caught if "pair different classes" in str(warning.message)]
+    assert len(pairs) == (len(names) == 4)
+    assert module.accuracies == {"text": pytest.approx(0.25)}
 
 
 def test_without_batches_teachers_or_validation_nothing_is_measured(tmp_path: Path) -> None:

@@ -127,10 +127,14 @@ class PretrainedModel(DeferredModel):
         self.model = model
         self.checkpoint = Path(checkpoint)
         self.prefix = prefix
+        self.class_names: tuple[str, ...] = ()
+        """Names of the classes it was trained on, once loaded; empty if the file names none."""
 
     def load(self) -> None:
         """Read the weights into the model; all of them must fit."""
-        stored = read_weights(self.checkpoint)
+        content = _read(self.checkpoint)
+        stored = _weights_of(self.checkpoint, content)
+        self.class_names = tuple(content.get("class_names", ())) if "state_dict" in content else ()
         expected = self.model.state_dict()
         found = [stored if self.prefix is None else below(self.prefix, stored)]
         if not found[0]:
@@ -167,12 +171,19 @@ def load_pretrained(module: nn.Module) -> None:
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """Return the state dict in a file, plain or inside a Lightning checkpoint."""
+    return _weights_of(checkpoint, _read(checkpoint))
+
+
+def _read(checkpoint: Path) -> Any:
     if not checkpoint.is_file():
         raise FileNotFoundError(
             f"checkpoint={str(checkpoint)!r} is not a file (looked from {str(Path.cwd())!r}): "
             "train that model first, or give the path of its .ckpt"
         )
-    content = load_checkpoint(checkpoint, f"checkpoint={str(checkpoint)!r}")
+    return load_checkpoint(checkpoint, f"checkpoint={str(checkpoint)!r}")
+
+
+def _weights_of(checkpoint: Path, content: Any) -> dict[str, Tensor]:
     if isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(

@@ -86,7 +86,7 @@ def plot_segmentations(path: Path, rows: Sequence[Segmented], class_names: Seque
             right = (classes == target)[labelled].float().mean()
             known = name == "labels" or not labelled.any()
             ax.set_title(name if known else f"{name}: {right:.0%}", fontsize=9)
-            present |= {*classes.unique().tolist()} - {IGNORE_INDEX}
+            present |= {*classes.flatten().tolist()} - {IGNORE_INDEX}
         for ax in axes:
             ax.set_axis_off()
     handles = [

@@ -14,6 +14,7 @@ from fdkd_lightning.models.weight_checks import (
 )
 from fdkd_lightning.training.averaging import follow_module, save_followed
 from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
+from fdkd_lightning.training.probe import class_names_of
 from fdkd_lightning.training.rng import restore_rng_states, rng_states
 
 
@@ -110,8 +111,10 @@ class RunModule(LightningModule):
         follow_module(self.trainer, self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the random generators, so that a resumed run draws the same numbers."""
+        """Save the random generators, for a resumed run, and the names of the classes."""
         checkpoint["rng_states"] = rng_states()
+        names = class_names_of(getattr(self.trainer, "datamodule", None))
+        checkpoint["class_names"] = [str(name) for name in names]
         save_followed(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

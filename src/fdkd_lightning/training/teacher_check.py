@@ -3,13 +3,13 @@
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
@@ -19,7 +19,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.missing_modality import present_mask
-from fdkd_lightning.training.probe import check_output
+from fdkd_lightning.training.probe import check_output, class_names_of
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
@@ -37,6 +37,8 @@ def check_teachers(
 ) -> dict[str, float]:
     """Measure each teacher's accuracy on validation batches; warn if it is near chance.
 
+    A teacher whose checkpoint names other classes than the data module is reported as such instead.
+
     A teacher with the wrong weights, classes or input raises no error; it only teaches nothing.
     This check shows it. The accuracy goes to the loggers as ``teacher/<modality>/accuracy``.
     Random generators, train and eval modes and the trainer's state are left as they were.
@@ -52,10 +54,11 @@ def check_teachers(
         Modality -> accuracy on the labelled samples (or pixels) that have this modality. A teacher
         without such samples has no entry.
     """
-    if not teachers or not max_batches or not trainer.enable_validation:
+    foreign = _foreign_teachers(teachers, class_names_of(getattr(trainer, "datamodule", None)))
+    if len(foreign) == len(teachers) or not max_batches or not trainer.enable_validation:
         return {}
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
-    counts = {modality: LabelCounts().to(device) for modality in teachers}
+    counts = {name: LabelCounts().to(device) for name in teachers if name not in foreign}
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(_validation_batches(trainer, device), max_batches):
             batch = read(batch)
@@ -63,6 +66,8 @@ def check_teachers(
                 outputs = teachers(batch)
             for modality, output in outputs.items():
                 check_output(f"{modality} teacher", output)
+                if modality in foreign:
+                    continue
                 present = present_mask(batch, modality)
                 target = batch["label"] if present is None else batch["label"][present]
                 counts[modality].update(output.logits, target)
@@ -137,6 +142,27 @@ class LabelCounts(Metric):
         _, row = torch.unique(classes, return_inverse=True)
         per_class = counts.new_zeros(len(counts) + 1).index_add(0, row, counts)
         return torch.stack([self.correct, per_class.sum(), per_class.max()])
+
+
+def _foreign_teachers(teachers: FrozenTeachers | TrainedTeachers, names: Sequence[Any]) -> set[str]:
+    """Return the modalities whose teachers were trained on other classes, and report them."""
+    found = set()
+    for modality in teachers:
+        known = getattr(teachers[modality], "class_names", ())
+        if not known or not len(names) or [*known] == [str(name) for name in names]:
+            continue
+        found.add(modality)
+        text = (
+            f"the {modality} teacher was trained on other classes ({', '.join(known[:5])}"
+            f"{', ...' if len(known) > 5 else ''}): its accuracy is not measured, and its features "
+            "alone can teach"
+        )
+        # With as many classes, a loss between logits would pair classes that are not the same.
+        if len(known) == len(names):
+            rank_zero_warn(f"{text}; a loss that compares logits would pair different classes")
+        else:
+            rank_zero_info(text)
+    return found
 
 
 def _validation_batches(trainer: Trainer, device: torch.device) -> Iterator[Any]:
