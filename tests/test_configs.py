@@ -531,7 +531,7 @@ STATELESS = {
         *("at", "dist", "dkd", "feature", "infonce", "kd", "label_smoothing", "pkd", "rkd", "sp"),
         *("fdkd_no_align", "freekd", "mutual_kd"),
     )
-} | {"control/shuffled_pairs_no_align.yaml"}
+} | {"control/shuffled_pairs_no_align.yaml", "watch/fdkd_maps.yaml"}
 # Those that keep state, variants of FD-CMKD left out, which share its code; a warm-up that follows
 # the epoch; random draws; teachers in the checkpoint.
 RESUMED = [
