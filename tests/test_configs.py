@@ -50,6 +50,7 @@ STUDIES = [
     ["emoji"],
     ["teachers"],
     ["rooms_demo"],
+    ["watch"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
