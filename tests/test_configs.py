@@ -160,7 +160,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration where CrisisMMD's files read that of BERT from the hub."""
-    config = BertConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=2)
+    config = BertConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=12, num_attention_heads=2
+    )
     monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *args, **settings: config)
 
 

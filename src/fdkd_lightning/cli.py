@@ -101,7 +101,7 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         print_report(study(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
-        from fdkd_lightning.training.parser import RunParser
+        from fdkd_lightning.training.run_parser import RunParser
 
         prepare_set(rest, RunParser)
     elif command == "export":

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any, Literal
 
 from fdkd_lightning.ops.read_file import read_text
-from fdkd_lightning.training.parser import RunParser
+from fdkd_lightning.training.run_parser import RunParser
 
 
 @dataclass

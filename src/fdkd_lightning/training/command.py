@@ -16,13 +16,13 @@ from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
 from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.help_text import USAGE
-from fdkd_lightning.training.parser import RunParser, import_public_classes
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
 from fdkd_lightning.training.run_folder import find_checkpoint, run_folder
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
 from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
+from fdkd_lightning.training.run_parser import RunParser, import_public_classes
 from fdkd_lightning.training.save_run_config import SaveRunConfig
 from fdkd_lightning.training.summary import summary_lines
 

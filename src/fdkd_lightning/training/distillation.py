@@ -11,12 +11,12 @@ from torchmetrics import Metric
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.ops.checks import check_optional_weights
+from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.probe import example_batch, modality_input, probe
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.published_optimizer import published_sgd
-from fdkd_lightning.training.step import DistillationStep
 from fdkd_lightning.training.teacher_check import check_teachers
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers, check_apart

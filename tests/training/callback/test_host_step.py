@@ -11,8 +11,8 @@ from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.callback.batch_keys import BatchInputs
 from fdkd_lightning.training.callback.host import Host
 from fdkd_lightning.training.callback.host_step import HostStep
+from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
-from fdkd_lightning.training.step import DistillationStep
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Output
 

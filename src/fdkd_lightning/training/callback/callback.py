@@ -20,10 +20,10 @@ from fdkd_lightning.training.callback.host_optimizer import HostOptimizers
 from fdkd_lightning.training.callback.host_step import HostStep
 from fdkd_lightning.training.callback.run_callback import RunCallback
 from fdkd_lightning.training.callback.saved_parts import load_parts, parts_state
+from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.probe import example_batch
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.step import DistillationStep
 from fdkd_lightning.training.teacher_check import check_teachers, is_readable
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, check_apart

@@ -8,8 +8,8 @@ from torch import Tensor
 from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.training.callback.batch_keys import BatchInputs
 from fdkd_lightning.training.callback.host import Host
+from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.probe import check_output
-from fdkd_lightning.training.step import DistillationStep
 
 
 class HostStep:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.losses import DistillationLoss, FDKDLoss, FeatureLoss, KDLoss
 from fdkd_lightning.losses.alignment import SharedAlignmentHead
+from fdkd_lightning.training.distillation_step import DistillationStep, StepResult
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.step import DistillationStep, StepResult
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Output
 

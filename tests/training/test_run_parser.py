@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.parser import RunParser
+from fdkd_lightning.training.run_parser import RunParser
 
 CONFIG = Path(__file__).parents[2] / "configs/demo/distill_visual.yaml"
 NEW = "has no argument 'places' any more: write positions"
