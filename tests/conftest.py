@@ -4,8 +4,9 @@ import gc
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,6 +43,30 @@ def pytest_collection_finish() -> None:
 def _one_thread() -> None:
     """The networks are tiny, and the workers' threads would wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_parser() -> Iterator[None]:
+    """The parsers of each command are made once: they are the same whatever the arguments."""
+    made: dict[Any, tuple[Any, ...]] = {}
+    names = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
+    make = FDKDCLI.setup_parser
+
+    def setup(cli: FDKDCLI, *args: Any) -> None:
+        key = type(cli), cli.trainer_class, *cli.subcommands()
+        # Help lists the classes that are imported when the parser is made, and a parser that was to
+        # print its configuration but failed would print that of the next command.
+        own = any(word in given for given in cli._command for word in ("help", "print_config"))
+        if own or key not in made:
+            make(cli, *args)
+        if not own:
+            made.setdefault(key, tuple(getattr(cli, name, None) for name in names))
+            for name, value in zip(names, made[key], strict=True):
+                setattr(cli, name, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FDKDCLI, "setup_parser", setup)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from fdkd_lightning.data.embedded.digits import AVDigits
-from fdkd_lightning.export.command import export
+from fdkd_lightning.export.command import ExportCLI, export
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.weights import load_student
 from fdkd_lightning.training.command import FDKDCLI
@@ -179,10 +180,6 @@ def failure(
         (["--ckpt_path=nowhere.ckpt"], ["ckpt_path='nowhere.ckpt'", "train first"]),
         (["--trainer.default_root_dir=new"], ["ckpt_path='best'", "train first"]),
         (["--formats=onx"], ["formats=['onx']", "safetensors, torch_export, onnx, hub"]),
-        (["--formats=onnx"], ['pip install "fdkd_lightning[export]"']),
-        (["--include_transform=true"], ["no transform of 'visual'", "leave it out"]),
-        (["--study=nowhere"], ["nowhere/results.csv", "give the folder of a finished study"]),
-        (["--folder=full"], ["folder='full'", "give another"]),
         (["--model.student.in_chans=3"], ["best.ckpt", "does not fit the model"]),
         (["--data.modalities=[audio]"], ["no modality 'visual'", "only: audio"]),
         (["--formats"], ["formats"]),
@@ -192,17 +189,38 @@ def test_a_mistake_is_named_with_its_remedy(
     runs: Path,
     fdkd_export: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     more: list[str],
     parts: list[str],
 ) -> None:
-    if more == ["--formats=onnx"]:
-        monkeypatch.setitem(sys.modules, "onnx", None)
-    Path("full").mkdir()
-    Path("full/notes.txt").touch()
     said = failure(fdkd_export, capsys, "distill_visual", QUICK, *more)
     assert all(part in said for part in parts), said
     assert not (runs / "distill_visual/export").exists()
+
+
+def test_a_mistake_in_its_own_arguments_is_named_with_its_remedy(
+    runs: Path, fdkd_export: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The command up to the method of its name, which each mistake is then made with.
+    made: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(ExportCLI, "_run_subcommand", lambda cli, command: made.append(cli))
+        fdkd_export("distill_visual", QUICK)
+    [cli] = made
+    cli.before_export()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    right = {"ckpt_path": "runs/demo/distill_visual/checkpoints/best.ckpt", "formats": "hub"}
+    for mistake, parts in (
+        ({"formats": "onnx"}, ['pip install "fdkd_lightning[export]"']),
+        ({"include_transform": True}, ["no transform of 'visual'", "leave it out"]),
+        ({"study": "nowhere"}, ["nowhere/results.csv", "give the folder of a finished study"]),
+        ({"folder": "full"}, ["folder='full'", "give another"]),
+    ):
+        with pytest.raises((ValueError, OSError)) as error:
+            cli.trainer.export(cli.model, cli.datamodule, **right | mistake)
+        assert all(part in str(error.value) for part in parts), error.value
+        assert not (runs / "distill_visual/export").exists()
 
 
 def test_for_a_module_of_another_kind_the_function_is_named(

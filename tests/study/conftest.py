@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from fdkd_lightning.study.cell import Result
+from fdkd_lightning.study.execute import run_study
 from fdkd_lightning.study.plan import Run, Study, method_runs, read_study, teacher_runs
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -95,6 +96,19 @@ def make_study(home: Path) -> Callable[..., Study]:
         return read_study("study.yaml")
 
     return make
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder ``out`` of that study, all run; a test takes a copy."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_home(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setattr(sys, "argv", ["fdkd"])
+        run_study(read_study("study.yaml"))
+    return folder / "out"
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,12 @@ def append(file: str, content: str) -> None:
         text.write(content)
 
 
-def test_every_run_has_its_folder_and_result(make_study: Callable[..., Study]) -> None:
+def test_every_run_has_its_folder_and_result(
+    make_study: Callable[..., Study], finished: Path
+) -> None:
+    # Of a finished study that gets another regime.
+    shutil.copytree(finished, "out")
+    before = contents()
     study = make_study(regimes={"full": {}, "few": {"student": ["--data.labelled=6"]}})
     run_study(study)
     runs = every_run(study)
@@ -39,11 +45,15 @@ def test_every_run_has_its_folder_and_result(make_study: Callable[..., Study]) -
     assert len(runs) == 1 + 2 * 3
     assert folders() == {run.name for run in runs}
     assert all(read_result(run, RUNS, "accuracy") for run in runs)
+    assert before.items() < contents().items()
 
 
-def test_a_finished_run_is_not_touched_again(make_study: Callable[..., Study]) -> None:
+def test_a_finished_run_is_not_touched_again(
+    make_study: Callable[..., Study], finished: Path
+) -> None:
+    shutil.copytree(finished, "out")
     study = make_study()
-    run_study(study)
+    assert folders() == {run.name for run in every_run(study)}
     before = contents()
     run_study(study)
     assert contents() == before
@@ -57,10 +67,10 @@ def test_a_finished_run_is_not_touched_again(make_study: Callable[..., Study]) -
 
 
 def test_a_changed_configuration_is_run_anew_and_nothing_else(
-    make_study: Callable[..., Study],
+    make_study: Callable[..., Study], finished: Path
 ) -> None:
+    shutil.copytree(finished, "out")
     study = make_study()
-    run_study(study)
     before, names = contents(), folders()
     append("no_teacher.yaml", "# changed\n")
     run_study(study)
@@ -91,7 +101,7 @@ def broken(make_study: Callable[..., Study]) -> Study:
     return study
 
 
-def test_a_run_that_fails_leaves_the_others_to_finish(
+def test_a_run_that_fails_leaves_the_others_to_finish_and_is_done_alone_once_mended(
     broken: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(StudyError) as error:
@@ -106,11 +116,6 @@ def test_a_run_that_fails_leaves_the_others_to_finish(
     # And when it happens, above the bar.
     shown = capsys.readouterr()
     assert f"{failed.name}: " in shown.out + shown.err
-
-
-def test_a_mended_study_does_only_what_failed(broken: Study) -> None:
-    with pytest.raises(StudyError):
-        run_study(broken)
     before = contents()
     Path("fdkd.yaml").write_text(Path("whole.yaml").read_text())
     run_study(broken)

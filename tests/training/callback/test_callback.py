@@ -458,13 +458,18 @@ def fit_on(ranks: int, folder: Path) -> None:
         torch.save(results, folder / f"{ranks}.pt")
 
 
+@pytest.fixture(scope="module")
+def two_ranks(on_two_ranks: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both fits on two ranks wrote what they found: to start the ranks takes longest."""
+    folder = tmp_path_factory.mktemp("two_ranks")
+    on_two_ranks(folder, fit_on_two, fit_torchgeo_on_two)
+    return folder
+
+
 @pytest.mark.slow
-def test_two_ranks_learn_what_one_learns_from_the_whole_batch(
-    on_two_ranks: Callable[..., None], tmp_path: Path
-) -> None:
-    on_two_ranks(tmp_path, fit_on_two)
-    fit_on(1, tmp_path)
-    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+def test_two_ranks_learn_what_one_learns_from_the_whole_batch(two_ranks: Path) -> None:
+    fit_on(1, two_ranks)
+    one, two = (torch.load(two_ranks / f"{n}.pt", weights_only=True) for n in (1, 2))
     assert len(one) == 4
     torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
 
@@ -574,11 +579,8 @@ def fit_torchgeo_on_two(rank: int, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_project_of_another_package_is_taught_on_two_ranks(
-    on_two_ranks: Callable[..., None], tmp_path: Path
-) -> None:
-    on_two_ranks(tmp_path, fit_torchgeo_on_two)
-    again, whole, stored = torch.load(tmp_path / "torchgeo.pt", weights_only=True)
+def test_a_project_of_another_package_is_taught_on_two_ranks(two_ranks: Path) -> None:
+    again, whole, stored = torch.load(two_ranks / "torchgeo.pt", weights_only=True)
     assert set(stored) == set(whole)
     assert not equal(stored, whole)
     torch.testing.assert_close(again, whole)
