@@ -121,6 +121,15 @@ def test_a_layers_number_is_its_name(argument: str) -> None:
         Layers(**{argument: 2})  # type: ignore[arg-type]  # what is tested
 
 
+@pytest.mark.parametrize("value", [True, 0])
+def test_logits_are_a_name_or_false(value: Any) -> None:
+    assert Layers("norm", logits=False).logits is False
+    with pytest.raises(TypeError, match=f"logits={value} must be"):
+        Layers("norm", logits=value)
+    with pytest.raises(TypeError, match="features=False must be"):
+        Layers(False)  # type: ignore[arg-type]  # what is tested
+
+
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [

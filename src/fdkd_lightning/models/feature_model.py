@@ -25,6 +25,8 @@ class FeatureModel(nn.Module):
     torchvision ResNet           None, or ``avgpool``               ``layer4``
     torchvision ViT              None                               ``encoder``, ``prefix_tokens=1``
     torchvision DeepLabV3        ``backbone``, ``pooling="mean"``   ``backbone``
+    torchvision detectors        ``backbone.fpn``, with             ``backbone.fpn.layer_blocks.*``
+                                 ``logits=False``
     transformers, no classifier  ``""``, with ``pooling``           ``""``, its last hidden state
     ...ForSequenceClassification None (BERT, wav2vec2)              ``bert``, ``wav2vec2``, ...
     ...ForImageClassification    None                               ``vit``, ``prefix_tokens=1``

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -25,7 +25,8 @@ class Layers:
             layer that timm names so, or else the last ``nn.Linear``.
         logits: Layer of the logits; None: the network's return value, or, for a LightningModule,
             the output of the classifier whose input is the features. Logits of tokens become
-            [N, K, 1, L].
+            [N, K, 1, L]. False: the network has no class scores per sample (a detector, an
+            encoder); its logits are [N, 0].
         maps: Layers of the maps; here ``*`` may match several.
         pooling: Pool a sequence or map to one vector: ``"mean"``, or, for tokens, ``"cls"`` (the
             first) or ``"last"``; None keeps tokens and maps as features.
@@ -36,7 +37,7 @@ class Layers:
         grid: H and W of the grid of kept tokens and maps, row by row; None: 1 and L.
 
     Raises:
-        TypeError: If ``features`` or ``logits`` is no string.
+        TypeError: If ``features`` or ``logits`` is no string (or, for ``logits``, False).
         ValueError: If an option is unknown; with a network, if no layer or several layers match.
 
     Example:
@@ -49,7 +50,7 @@ class Layers:
     """
 
     features: str | None = None
-    logits: str | None = None
+    logits: str | Literal[False] | None = None
     maps: Sequence[str] = ()
     pooling: Pooling | None = None
     channel_dim: int | None = None
@@ -58,7 +59,7 @@ class Layers:
 
     def __post_init__(self) -> None:
         for argument, name in (("features", self.features), ("logits", self.logits)):
-            if not isinstance(name, str | None):
+            if not isinstance(name, str | None) and not (name is False and argument == "logits"):
                 raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
         check_choice("pooling", self.pooling, (*get_args(Pooling), None))
         check_choice("channel_dim", self.channel_dim, (1, -1, None))
