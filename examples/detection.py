@@ -56,7 +56,8 @@ class Detection(LightningModule):
 
 
 def mean_precision(module: Detection, data: Any, epochs: int, *callbacks: Any) -> float:
-    silent = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+    silent: dict[str, Any] = {"logger": False, "enable_progress_bar": False}
+    silent |= {"enable_checkpointing": False, "enable_model_summary": False}
     trainer = Trainer(max_epochs=epochs, callbacks=[*callbacks], **silent)
     trainer.fit(module, data)
     return trainer.test(module, data, verbose=False)[0]["mAP"]
