@@ -87,6 +87,11 @@ def test_a_network_without_class_scores_has_no_logits() -> None:
     assert reader.take().logits.shape == (2, 0)
 
 
+def test_without_an_input_no_tokens_are_selected_by_their_ids() -> None:
+    with pytest.raises(ValueError, match=r"tokens=7 selects by the input_ids .* tokens='all'"):
+        LayerReader(nn.Linear(3, 4), Layers(tokens=7), returns_logits=False)
+
+
 def test_named_arguments_are_read_too_the_hidden_states_first() -> None:
     layer = Gives(lambda attention_mask, hidden_states: hidden_states)
     layers = Layers(":input")

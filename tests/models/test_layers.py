@@ -107,6 +107,8 @@ def test_logits_of_tokens_are_a_row_of_places() -> None:
         ({"pooling": "max"}, r"pooling='max' is unknown: choose 'cls', 'mean', 'last' or None"),
         ({"prefix_tokens": -1}, r"prefix_tokens=-1 must be at least 0"),
         ({"maps": "layer4"}, r"maps='layer4' must be a list of layers: \['layer4'\]"),
+        ({"tokens": "image"}, "tokens='image' is unknown: choose 'attended' or 'all'"),
+        ({"tokens": -1}, r"tokens=-1 must be at least 0"),
         ({"channel_dim": 3}, r"channel_dim=3 is unknown: choose 1, -1 or None"),
     ],
 )

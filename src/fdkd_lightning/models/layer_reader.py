@@ -48,6 +48,12 @@ class LayerReader:
         name = layers.features
         if name is None:
             name = f"{classifier_name(model)}:input"
+        if isinstance(layers.tokens, int) and not returns_logits:
+            raise ValueError(
+                f"tokens={layers.tokens} selects by the input_ids of a FeatureModel, and here only "
+                "the layers are read: name a layer of these tokens alone, such as "
+                "'model.multi_modal_projector', and set tokens='all'"
+            )
         features = find_layer(model, name, "features")
         logits = None
         if isinstance(layers.logits, str):
