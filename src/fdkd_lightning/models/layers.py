@@ -56,7 +56,7 @@ class Layers:
     """
 
     features: str | None = None
-    logits: str | Literal[False] | None = None
+    logits: Literal[False] | str | None = None
     maps: Sequence[str] = ()
     pooling: Pooling | None = None
     channel_dim: int | None = None
