@@ -38,6 +38,7 @@ class Detection(LightningModule):
         kept = {"image_mean": [0.0] * channels, "image_std": [1.0] * channels, "size_divisible": 16}
         self.net = RetinaNet(pyramid, 6, 48, 64, anchor_generator=anchors, head=head, **kept)
         self.score = MeanAveragePrecision()
+        self.score.warn_on_many_detections = False
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         targets = fdkd.data.Rooms.detection_targets(batch["boxes"])
@@ -56,9 +57,9 @@ class Detection(LightningModule):
 
 
 def mean_precision(module: Detection, data: Any, epochs: int, *callbacks: Any) -> float:
-    silent: dict[str, Any] = {"logger": False, "enable_progress_bar": False}
-    silent |= {"enable_checkpointing": False, "enable_model_summary": False}
-    trainer = Trainer(max_epochs=epochs, callbacks=[*callbacks], **silent)
+    options: dict[str, Any] = {"logger": False, "enable_progress_bar": False}
+    options |= {"enable_checkpointing": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=epochs, callbacks=[*callbacks], **options)
     trainer.fit(module, data)
     return trainer.test(module, data, verbose=False)[0]["mAP"]
 
