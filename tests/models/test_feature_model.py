@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import gc
 import pickle
 import weakref
@@ -17,6 +18,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.losses import FDKDLoss, LayerwiseLoss
 from fdkd_lightning.models.feature_model import FeatureModel
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
@@ -698,3 +701,96 @@ def test_what_is_no_network_is_named() -> None:
         FeatureModel("resnet18")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="classifier=3 is of type int"):
         FeatureModel(nn.Linear(2, 2), classifier=3)  # type: ignore[arg-type]
+
+
+IMAGE_TOKEN = 7
+# A class token and a grid of 2 x 2; four visual tokens among the words.
+LLAVA = {
+    "projector": Layers("model.multi_modal_projector", tokens="all", grid=(2, 2)),
+    "encoder": Layers("model.vision_tower", tokens="all", prefix_tokens=1, grid=(2, 2)),
+    "decoder": Layers("model.language_model", tokens=IMAGE_TOKEN),
+}
+
+
+def llava(channels: int) -> nn.Module:
+    sizes = {key: value for key, value in SIZES.items() if key != "num_labels"}
+    vision = {"image_size": 16, "patch_size": 8, "num_channels": channels}
+    config = transformers.LlavaConfig(
+        vision_config=transformers.CLIPVisionConfig(**sizes, **vision, projection_dim=8),
+        text_config=transformers.LlamaConfig(vocab_size=30, pad_token_id=0, **sizes),
+        image_token_index=IMAGE_TOKEN,
+        vision_feature_layer=-1,
+    )
+    torch.manual_seed(channels)
+    return transformers.LlavaForConditionalGeneration(config).eval()
+
+
+def question(channels: int, padding: int = 0) -> dict[str, Tensor]:
+    ids = torch.tensor([[1, 7, 7, 7, 7, 3, 4], [1, 2, 7, 7, 7, 7, 0]])
+    mask = torch.tensor([[1] * 7, [1] * 6 + [0]])
+    generator = torch.Generator().manual_seed(channels)
+    return {
+        "input_ids": nn.functional.pad(ids, (0, padding)),
+        "attention_mask": nn.functional.pad(mask, (0, padding)),
+        "pixel_values": torch.randn(2, channels, 16, 16, generator=generator),
+    }
+
+
+def visual(model: nn.Module, layers: Layers, x: dict[str, Tensor]) -> Output:
+    maps = [str(layers.features)]
+    layers = dataclasses.replace(layers, maps=maps, logits=False)
+    return FeatureModel(model, layers)(x)
+
+
+@pytest.mark.parametrize("kind", LLAVA)
+def test_visual_tokens_are_distilled_without_class_token_text_and_padding(kind: str) -> None:
+    student, teacher = (visual(llava(c), LLAVA[kind], question(c)) for c in (3, 1))
+    bands = FDKDLoss(FrequencyDecoupler())
+    terms = LayerwiseLoss(bands, stages=[0], positions="resize")(student, teacher, torch.zeros(2))
+    grids = []
+    for c in (3, 1):
+        net, x = llava(c), question(c)
+        hidden = net.model(**x, output_hidden_states=True)
+        if kind == "decoder":
+            tokens = hidden.last_hidden_state[x["input_ids"] == IMAGE_TOKEN].view(2, 4, 8)
+        else:
+            tokens = net.model.vision_tower(x["pixel_values"]).last_hidden_state[:, 1:]
+            tokens = net.model.multi_modal_projector(tokens) if kind == "projector" else tokens
+        grids.append(Output(tokens.mT.view(2, 8, 2, 2), torch.zeros(2, 0)))
+    if kind == "decoder":  # in their place among the words, which are zero
+        for output, grid, c in zip((student, teacher), grids, (3, 1), strict=True):
+            is_visual = question(c)["input_ids"] == IMAGE_TOKEN
+            row = output.maps[0][:, :, 0].mT
+            torch.testing.assert_close(row[is_visual], grid.features.flatten(2).mT.flatten(0, 1))
+            assert not row[~is_visual].any()
+    else:
+        expected = bands(*grids, torch.zeros(2))
+        torch.testing.assert_close(terms, {f"stage0/{k}": v for k, v in expected.items()})
+    # Of pooled tokens, too; more padding changes nothing.
+    pooled = dataclasses.replace(LLAVA[kind], pooling="mean")
+    for c, grid in zip((3, 1), grids, strict=True):
+        mean = visual(llava(c), pooled, question(c, padding=3)).features
+        torch.testing.assert_close(mean, grid.features.mean((2, 3)))
+
+
+def test_an_image_without_visual_tokens_is_refused() -> None:
+    layers = Layers("model.language_model", logits=False, tokens=IMAGE_TOKEN)
+    model = FeatureModel(llava(3), layers)
+    x = question(3)
+    with pytest.raises(ValueError, match="a sample has no token 7 in its input_ids"):
+        model({"input_ids": torch.ones(2, 7, dtype=torch.int64)})
+    with pytest.raises(ValueError, match=r"tokens=7 is an id of input_ids, which the input lacks"):
+        model({"pixel_values": x["pixel_values"]})
+    # The mask is of the text's tokens.
+    layers = Layers("model.multi_modal_projector", logits=False)
+    with pytest.raises(ValueError, match=r"attention_mask is of 7 tokens.* tokens='all'"):
+        FeatureModel(llava(3), layers)(x)
+
+
+def test_detectors_have_levels_and_no_logits() -> None:
+    net = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=3
+    )
+    layers = Layers("backbone", logits=False, pooling="mean")
+    output = FeatureModel(net.eval(), layers)([torch.rand(3, 32, 32), torch.rand(3, 40, 32)])
+    assert (output.features.shape, output.logits.shape) == ((2, 672), (2, 0))

@@ -76,6 +76,22 @@ def test_what_returns_a_loss_has_its_classifiers_logits() -> None:
         LayerReader(model, Layers("0"), returns_logits=False)
 
 
+def test_a_network_without_class_scores_has_no_logits() -> None:
+    # What a detector returns would otherwise be read as logits.
+    model = nn.Sequential(nn.Linear(3, 4), Gives(lambda x: [{"boxes": x}, {"boxes": x}]))
+    output = read(model, Layers("0", logits=False), torch.randn(2, 3))
+    assert (output.features.shape, output.logits.shape) == ((2, 4), (2, 0))
+    reader = LayerReader(model, Layers("0", logits=False), returns_logits=False)
+    with reader.reading():
+        model(torch.randn(2, 3))
+    assert reader.take().logits.shape == (2, 0)
+
+
+def test_without_an_input_no_tokens_are_selected_by_their_ids() -> None:
+    with pytest.raises(ValueError, match=r"tokens=7 selects by the input_ids .* tokens='all'"):
+        LayerReader(nn.Linear(3, 4), Layers(tokens=7), returns_logits=False)
+
+
 def test_named_arguments_are_read_too_the_hidden_states_first() -> None:
     layer = Gives(lambda attention_mask, hidden_states: hidden_states)
     layers = Layers(":input")

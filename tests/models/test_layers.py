@@ -107,6 +107,8 @@ def test_logits_of_tokens_are_a_row_of_places() -> None:
         ({"pooling": "max"}, r"pooling='max' is unknown: choose 'cls', 'mean', 'last' or None"),
         ({"prefix_tokens": -1}, r"prefix_tokens=-1 must be at least 0"),
         ({"maps": "layer4"}, r"maps='layer4' must be a list of layers: \['layer4'\]"),
+        ({"tokens": "image"}, "tokens='image' is unknown: choose 'attended' or 'all'"),
+        ({"tokens": -1}, r"tokens=-1 must be at least 0"),
         ({"channel_dim": 3}, r"channel_dim=3 is unknown: choose 1, -1 or None"),
     ],
 )
@@ -119,6 +121,15 @@ def test_unknown_options_raise(arguments: dict[str, Any], message: str) -> None:
 def test_a_layers_number_is_its_name(argument: str) -> None:
     with pytest.raises(TypeError, match=f"{argument}=2 must be a layer's name: '2'"):
         Layers(**{argument: 2})  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize("value", [True, 0])
+def test_logits_are_a_name_or_false(value: Any) -> None:
+    assert Layers("norm", logits=False).logits is False
+    with pytest.raises(TypeError, match=f"logits={value} must be"):
+        Layers("norm", logits=value)
+    with pytest.raises(TypeError, match="features=False must be"):
+        Layers(False)  # type: ignore[arg-type]  # what is tested
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 from fdkd_lightning.ops.tensor_checks import (
     check_axis,
     check_classes,
+    check_has_classes,
     check_labels,
     check_module,
     check_on_cpu,
@@ -45,6 +46,12 @@ def test_labels_are_one_class_each(labels: Any, error: type, message: str) -> No
 def test_a_label_that_is_no_class_is_named(label: int) -> None:
     with pytest.raises(ValueError, match=r"target ranges from .* num_classes=3"):
         check_classes("target", torch.tensor([0, -100, label]), 3)
+
+
+def test_logits_without_a_class_are_refused() -> None:
+    check_has_classes(torch.zeros(2, 1))
+    with pytest.raises(ValueError, match=r"logits of shape \[2, 0, 4, 4\] have no class"):
+        check_has_classes(torch.zeros(2, 0, 4, 4))
 
 
 @pytest.mark.parametrize("dim", [2, -3])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.losses.outputs import check_outputs
 from fdkd_lightning.ops.checks import refuse_renamed_methods
-from fdkd_lightning.ops.tensor_checks import check_labels
+from fdkd_lightning.ops.tensor_checks import check_has_classes, check_labels
 from fdkd_lightning.types import IGNORE_INDEX, Output
 
 RENAMED_METHODS = {
@@ -156,6 +156,7 @@ def label_or_prediction(target: Tensor, teacher: Output) -> Tensor:
         tensor([1, 1])
     """
     logits = teacher.logits
+    check_has_classes(logits)
     size = logits.shape[:1] + logits.shape[2:]
     check_labels("target", target, size, f"the teacher's logits {list(logits.shape)}")
     return torch.where(target == IGNORE_INDEX, teacher.logits.argmax(1), target)

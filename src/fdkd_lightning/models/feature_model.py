@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fdkd_lightning.models.layer_reader import LayerReader
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.ops.precision import cast_to_model_dtype
-from fdkd_lightning.ops.tensor_checks import check_module
+from fdkd_lightning.ops.tensor_checks import check_module, check_on_cpu
 from fdkd_lightning.types import Output
 
 
@@ -25,6 +25,11 @@ class FeatureModel(nn.Module):
     torchvision ResNet           None, or ``avgpool``               ``layer4``
     torchvision ViT              None                               ``encoder``, ``prefix_tokens=1``
     torchvision DeepLabV3        ``backbone``, ``pooling="mean"``   ``backbone``
+    torchvision detectors        ``backbone.fpn``, with             ``backbone.fpn.layer_blocks.*``
+                                 ``logits=False``
+    ...ForConditionalGeneration  ``model.multi_modal_projector``,   the same; in the decoder
+    (LLaVA), visual tokens       ``tokens="all"``, with             ``model.language_model``,
+                                 ``pooling="mean"``                 ``tokens=image_token_id``
     transformers, no classifier  ``""``, with ``pooling``           ``""``, its last hidden state
     ...ForSequenceClassification None (BERT, wav2vec2)              ``bert``, ``wav2vec2``, ...
     ...ForImageClassification    None                               ``vit``, ``prefix_tokens=1``
@@ -117,7 +122,12 @@ class FeatureModel(nn.Module):
         return self.model(*x) if isinstance(x, tuple) else self.model(x)
 
     def _mask(self, x: Any) -> Tensor | None:
-        """Return which tokens of the layers are not padding."""
+        """Return which tokens of the layers count: by default, those that are not padding."""
+        tokens = self._reader.layers.tokens
+        if isinstance(tokens, int):
+            return _tokens_of(x, tokens)
+        if tokens == "all":
+            return None
         mask: Tensor | None = x.get("attention_mask") if isinstance(x, Mapping) else None
         to_frames = "_get_feature_vector_attention_mask"
         net: Any = next((part for part in self.model.modules() if hasattr(part, to_frames)), None)
@@ -127,3 +137,20 @@ class FeatureModel(nn.Module):
         tokens = int(net._get_feat_extract_output_lengths(torch.tensor(mask.shape[1])))
         found: Tensor = getattr(net, to_frames)(tokens, mask)
         return found
+
+
+def _tokens_of(x: Any, token: int) -> Tensor:
+    """Return which tokens of the input have an id."""
+    ids = x.get("input_ids") if isinstance(x, Mapping) else None
+    if not isinstance(ids, Tensor):
+        raise ValueError(
+            f"tokens={token} is an id of input_ids, which the input lacks: give a dict with "
+            "'input_ids', or set tokens='attended' in layers"
+        )
+    found = ids == token
+    check_on_cpu(
+        found.any(1).all(),
+        f"a sample has no token {token} in its input_ids: set tokens in layers to the id of the "
+        "image's tokens (model.config.image_token_id)",
+    )
+    return found

@@ -48,15 +48,22 @@ class LayerReader:
         name = layers.features
         if name is None:
             name = f"{classifier_name(model)}:input"
+        if isinstance(layers.tokens, int) and not returns_logits:
+            raise ValueError(
+                f"tokens={layers.tokens} selects by the input_ids of a FeatureModel, and here only "
+                "the layers are read: name a layer of these tokens alone, such as "
+                "'model.multi_modal_projector', and set tokens='all'"
+            )
         features = find_layer(model, name, "features")
         logits = None
-        if layers.logits is not None:
+        if isinstance(layers.logits, str):
             logits = find_layer(model, layers.logits, "logits")
-        elif not returns_logits:
+        elif layers.logits is None and not returns_logits:
             if features.side != "input":
                 raise ValueError(
                     f"logits is not given, and features={name!r} is no classifier's input: name "
-                    "the layer whose output is the logits, such as logits='model.fc'"
+                    "the layer whose output is the logits, such as logits='model.fc', or set "
+                    "logits=False, if there are none"
                 )
             logits = features._replace(side="output")
         self.layers = layers
@@ -104,7 +111,7 @@ class LayerReader:
 
         Args:
             returned: The network's return value, for logits that are not captured from a layer;
-                None: logits [N, 0].
+                None: logits [N, 0], as with ``logits=False``.
             mask: Which tokens are not padding; None: all.
 
         Shape:
@@ -119,7 +126,7 @@ class LayerReader:
             features = self.features.arranged(self.layers.feature_of, mask)
             if self.logits is not None:
                 logits = self.layers.logits_of(self.logits.read())
-            elif returned is not None:
+            elif returned is not None and self.layers.logits is not False:
                 logits = self.layers.logits_of(find_logits(returned))
             else:
                 logits = features.new_empty(len(features), 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -25,7 +25,8 @@ class Layers:
             layer that timm names so, or else the last ``nn.Linear``.
         logits: Layer of the logits; None: the network's return value, or, for a LightningModule,
             the output of the classifier whose input is the features. Logits of tokens become
-            [N, K, 1, L].
+            [N, K, 1, L]. False: the network has no class scores per sample (a detector, an
+            encoder); its logits are [N, 0].
         maps: Layers of the maps; here ``*`` may match several.
         pooling: Pool a sequence or map to one vector: ``"mean"``, or, for tokens, ``"cls"`` (the
             first) or ``"last"``; None keeps tokens and maps as features.
@@ -34,9 +35,15 @@ class Layers:
         prefix_tokens: Number of class and register tokens before the tokens of positions; they are
             left out of the mean, of kept tokens and of maps (ViT: 1, DeiT distilled: 2).
         grid: H and W of the grid of kept tokens and maps, row by row; None: 1 and L.
+        tokens: The tokens that count; others are zero in kept tokens and maps, and left out of the
+            mean. ``"attended"``: those of the input's ``attention_mask``, if it has one; ``"all"``,
+            for layers of other tokens than the mask's, such as the image encoder of a
+            vision-language model; an id: those whose ``input_ids`` are this id, such as its
+            ``image_token_id``.
 
     Raises:
-        TypeError: If ``features`` or ``logits`` is no string.
+        TypeError: If ``features`` or ``logits`` is no string (or, for ``logits``, False), or
+            ``tokens`` is no whole number and no string.
         ValueError: If an option is unknown; with a network, if no layer or several layers match.
 
     Example:
@@ -49,20 +56,25 @@ class Layers:
     """
 
     features: str | None = None
-    logits: str | None = None
+    logits: Literal[False] | str | None = None
     maps: Sequence[str] = ()
     pooling: Pooling | None = None
     channel_dim: int | None = None
     prefix_tokens: int = 0
     grid: tuple[int, int] | None = None
+    tokens: Literal["attended", "all"] | int = "attended"
 
     def __post_init__(self) -> None:
         for argument, name in (("features", self.features), ("logits", self.logits)):
-            if not isinstance(name, str | None):
+            if not isinstance(name, str | None) and not (name is False and argument == "logits"):
                 raise TypeError(f"{argument}={name!r} must be a layer's name: '{name}'")
         check_choice("pooling", self.pooling, (*get_args(Pooling), None))
         check_choice("channel_dim", self.channel_dim, (1, -1, None))
         check_count("prefix_tokens", self.prefix_tokens, 0)
+        if isinstance(self.tokens, str):
+            check_choice("tokens", self.tokens, ("attended", "all"))
+        else:
+            check_count("tokens", self.tokens, 0, example=32000)
         if isinstance(self.maps, str):
             raise ValueError(f"maps={self.maps!r} must be a list of layers: [{self.maps!r}]")
         if not isinstance(self.maps, Sequence) or not all(isinstance(x, str) for x in self.maps):
@@ -164,6 +176,7 @@ class Layers:
             raise ValueError(
                 f"the attention_mask is of {mask.shape[1]} tokens, but a layer gives "
                 f"{list(tokens.shape)}, [N, L, D] with channel_dim={self.channel_dim}: name a "
-                "layer that keeps all tokens, or set channel_dim=1 for [N, D, L]"
+                "layer that keeps all tokens, set channel_dim=1 for [N, D, L], or set tokens='all' "
+                "for tokens that are not the mask's, and none of which is padding"
             )
         return mask[:, prefix:].bool()

@@ -8,7 +8,12 @@ from torchmetrics import Metric
 from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.precision import at_least_float32
-from fdkd_lightning.ops.tensor_checks import check_classes, check_labels, check_tensor
+from fdkd_lightning.ops.tensor_checks import (
+    check_classes,
+    check_has_classes,
+    check_labels,
+    check_tensor,
+)
 from fdkd_lightning.types import IGNORE_INDEX
 
 
@@ -60,6 +65,7 @@ def cross_entropy_sum(
         - output: two scalars, both of a floating-point dtype
     """
     check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
+    check_has_classes(logits)
     size = logits.shape[:1] + logits.shape[2:]
     check_labels("target", target, size, f"logits {list(logits.shape)}")
     check_range("label_smoothing", label_smoothing, 0, 1, example=0.1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from fdkd_lightning.ops.checks import check_choice, check_range
 from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.precision import at_least_float32
-from fdkd_lightning.ops.tensor_checks import check_on_cpu, check_tensor
+from fdkd_lightning.ops.tensor_checks import check_has_classes, check_on_cpu, check_tensor
 
 Reduction = Literal["none", "mean", "class_mean"]
 """One value per sample and pixel; their mean; their mean divided by the number of classes."""
@@ -93,8 +93,7 @@ def check_logits(student: Tensor, teacher: Tensor) -> None:
             f"the student's logits have shape {list(student.shape)}, "
             f"the teacher's {list(teacher.shape)}: train both on the same classes"
         )
-    if not student.shape[1]:
-        raise ValueError(f"logits of shape {list(student.shape)} have no class: give at least one")
+    check_has_classes(student)
 
 
 def check_masks(student: Tensor, teacher: Tensor) -> None:

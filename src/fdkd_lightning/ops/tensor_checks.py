@@ -69,6 +69,18 @@ def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> N
         )
 
 
+def check_has_classes(logits: Tensor) -> None:
+    """Raise if logits are those of a network without class scores, [N, 0].
+
+    Example:
+        >>> check_has_classes(torch.zeros(2, 0))
+        Traceback (most recent call last):
+        ValueError: logits of shape [2, 0] have no class: give at least one
+    """
+    if not logits.shape[1]:
+        raise ValueError(f"logits of shape {list(logits.shape)} have no class: give at least one")
+
+
 def check_classes(name: str, labels: Tensor, classes: int) -> None:
     """Raise unless all labels are classes or -100. It reads values: not for each training step.
 

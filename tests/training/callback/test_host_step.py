@@ -5,8 +5,12 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
-from fdkd_lightning.losses import FeatureLoss
+from fdkd_lightning.losses import FeatureLoss, LayerwiseLoss
+from fdkd_lightning.models.feature_model import FeatureModel
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.callback.batch_keys import BatchInputs
 from fdkd_lightning.training.callback.host import Host
@@ -77,6 +81,61 @@ def test_the_modules_own_loss_is_weighted_or_left_out(weight: float | None) -> N
     total = wrapped(module, task_weight=weight).training_step(module.training_step, batch(), 0)
     own = module.training_step(batch(), 0)
     torch.testing.assert_close(total, (weight or 0) * own + expected(module))
+
+
+class Detector(LightningModule):
+    """Torchvision's detectors compute losses within forward, of lists of images and boxes."""
+
+    def __init__(self, detector: type[nn.Module], channels: int) -> None:
+        super().__init__()
+        torch.manual_seed(channels)
+        convolutions = (nn.Conv2d(c, c + 1, 3, 2, 1) for c in (channels, channels + 1))
+        stages = nn.Sequential(*convolutions)
+        levels = [channels + 1, channels + 2]
+        pyramid = BackboneWithFPN(stages, {"0": "0", "1": "1"}, levels, 8)
+        scale = {"image_mean": [0.0] * channels, "image_std": [1.0] * channels}
+        anchors = AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3)
+        name = "anchor_generator" if detector is RetinaNet else "rpn_anchor_generator"
+        self.net = detector(pyramid, 3, min_size=16, max_size=16, **scale, **{name: anchors})
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        torch.manual_seed(0)  # Faster R-CNN draws proposals
+        return sum(self.net(batch["image"], batch["objects"]).values())
+
+    def log_dict(self, values: Any, **settings: Any) -> None:
+        self.logged = values
+
+
+@pytest.mark.parametrize("detector", [RetinaNet, FasterRCNN])
+def test_levels_of_a_detectors_pyramid_are_compared(detector: type[nn.Module]) -> None:
+    module, teacher = Detector(detector, 3), Detector(detector, 1)
+    levels = "backbone.fpn.layer_blocks"
+    host = Host(module)
+    host.read(Layers(f"net.{levels}.0", logits=False, maps=[f"net.{levels}.*"]))
+    model = FeatureModel(teacher.net, Layers(f"{levels}.0", logits=False, maps=[f"{levels}.*"]))
+    step = DistillationStep(
+        FrozenTeachers({"depth": model}),
+        Distiller(LayerwiseLoss(FeatureLoss(), [0, 1], positions="resize"), ["depth"]),
+    )
+    objects = {"boxes": torch.tensor([[2.0, 2.0, 9.0, 9.0]]), "labels": torch.tensor([1])}
+    image, depth = ([torch.rand(c, 16, 16) for _ in range(2)] for c in (3, 1))
+    batch = {"image": image, "depth": depth, "objects": [objects, objects]}
+    added = HostStep(host, step, BatchInputs(["depth"], {}, None), None)
+    total = added.training_step(module.training_step, batch, 0)
+    student, teaching = (
+        [*net.backbone(net.transform(x)[0].tensors).values()]
+        for net, x in ((module.net, image), (teacher.net, depth))
+    )
+    terms = {
+        f"distillation/stage{i}/feature": (student[i] - teaching[i]).square().mean().detach()
+        for i in range(2)
+    }
+    torch.testing.assert_close(module.logged, terms)
+    own = module.training_step(batch, 0)
+    torch.testing.assert_close(total.detach(), own.detach() + sum(terms.values()))
+    total.backward()
+    grads = [module.net.get_submodule(f"{levels}.{i}")[0].weight.grad for i in range(2)]
+    assert all(grad is not None and grad.any() for grad in grads)
 
 
 def test_the_loss_may_be_in_a_dict_and_a_step_may_skip_its_batch() -> None:
