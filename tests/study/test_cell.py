@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from fdkd_lightning.decoupler import frequency_split
@@ -276,6 +277,14 @@ def test_a_failure_is_returned_with_its_cause(run: Run, parts: list[str]) -> Non
     assert f"{RUNS / run.name / 'run.log'}" in message
     assert all(part in message for part in parts), message
     assert "Traceback" in (RUNS / run.name / "run.log").read_text()
+    assert read_result(run, RUNS, "accuracy") is None
+
+
+@pytest.mark.usefixtures("home")
+def test_a_termination_ends_the_study_and_is_no_failure() -> None:
+    # Lightning answers the signal at the end of the batch.
+    with pytest.raises(SIGTERMException):
+        run_cell(run := unimodal("--trainer.callbacks=tiny.Terminates"), RUNS, "accuracy")
     assert read_result(run, RUNS, "accuracy") is None
 
 

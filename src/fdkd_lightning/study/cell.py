@@ -21,6 +21,7 @@ from filelock import FileLock
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
@@ -126,6 +127,8 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
             warnings.showwarning = _show_warning
             try:
                 result = _train_and_evaluate(run, folder, metric)
+            except SIGTERMException:  # who ends a run by a signal ends the study, which can resume
+                raise
             except (Exception, SystemExit):  # reported by the caller, beside the other runs
                 traceback.print_exc()
                 log_path = run_folder / "run.log"
