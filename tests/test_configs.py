@@ -66,8 +66,9 @@ DENSE = {
     f"criterion/{name}.yaml"
     for name in (
         *("c2kd_dense", "cirkd", "cirkdv2", "cirkdv2_fdkd", "fdkd_levels", "fdkd_spatial"),
+        *("cirkd_small", "cirkdv2_small", "cirkdv2_fdkd_small"),
     )
-} | {name for name in CRITERIA if name.startswith("rooms/")}
+}
 OF_SAMPLES = [name for name in CRITERIA if name not in DENSE]
 
 
@@ -454,7 +455,7 @@ def distinct(runs: list[Run]) -> list[Run]:
     for run in runs:
         key = []
         for argument in run.command():
-            if re.match(r"--config=configs/(criterion|control|rooms/cirkd)", argument):
+            if re.match(r"--config=configs/(criterion|control)/", argument):
                 assert (ROOT / argument.removeprefix("--config=")).is_file(), argument
             else:
                 key.append(argument)
@@ -596,7 +597,7 @@ STATELESS = {
         *("at", "dist", "dkd", "feature", "infonce", "kd", "label_smoothing", "pkd", "rkd", "sp"),
         *("fdkd_no_align", "freekd", "mutual_kd"),
     )
-} | {"control/shuffled_pairs_no_align.yaml", "watch/fdkd_maps.yaml"}
+} | {"control/shuffled_pairs_no_align.yaml", "criterion/fdkd_last_map.yaml"}
 # Those that keep state, variants of FD-CMKD left out, which share its code; a warm-up that follows
 # the epoch; random draws; teachers in the checkpoint.
 RESUMED = [

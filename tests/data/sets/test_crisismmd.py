@@ -268,7 +268,7 @@ def bert(tmp_path: Path) -> str:
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
     ).save_pretrained(folder)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"hidden_size": 8, "num_hidden_layers": 12, "num_attention_heads": 2}
     config = transformers.BertConfig(vocab_size=len(words), intermediate_size=8, **sizes)
     transformers.BertModel(config).save_pretrained(folder)
     return str(folder)
