@@ -39,8 +39,9 @@ def main(clips: int = 12, epochs: int = 2) -> None:
             write_clip(folder / f"{i:04d}.mp4", rng)
         rows = (f"{i},train,{i % 2},{i:04d}.mp4,{i:04d}.mp4" for i in range(clips))
         (folder / "table.csv").write_text("\n".join(["id,split,label,audio,visual", *rows]))
-        recipes = {"audio": fdkd.AudioRecipe(16_000, SECONDS), "visual": fdkd.FramesRecipe()}
-        data = fdkd.PairedManifest(folder, "table.csv", recipes, prepare_workers=0)  # type: ignore[arg-type]  # two kinds of recipes
+        sounds, frames = fdkd.AudioRecipe(16_000, SECONDS), fdkd.FramesRecipe()
+        recipes: dict[str, fdkd.data.Recipe] = {"audio": sounds, "visual": frames}
+        data = fdkd.PairedManifest(folder, "table.csv", recipes, prepare_workers=0)
         start = time.perf_counter()
         data.prepare_data()
         decoded = clips / (time.perf_counter() - start)

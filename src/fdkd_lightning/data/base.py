@@ -112,7 +112,7 @@ class MultimodalDataModule(LightningDataModule):
 
     def make_dataset(self, split: str) -> Dataset[Batch]:
         """Return the samples of ``"train"``, ``"val"`` or ``"test"``."""
-        # Not abstract: a subclass may override the loaders instead.
+        # Not abstract: a subclass that overrides the loaders needs no data set of a split.
         raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
 
     def make_sampler(

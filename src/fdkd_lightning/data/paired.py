@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Batch
 
 
-class PairedDataModule(MultimodalDataModule):
+class PairedDataModule(MultimodalDataModule, ABC):
     """Base class of data modules whose samples are files: preparation, splits, labels and views.
 
     Subclasses override :meth:`read_samples` and :meth:`default_recipes`, and where needed
@@ -81,7 +82,8 @@ class PairedDataModule(MultimodalDataModule):
     Example:
         >>> from fdkd_lightning.data.preparation.recipe import TextRecipe
         >>> class Names(PairedDataModule):
-        ...     def read_samples(self): return [Sample("a", "train", "owl", {"text": "an owl"})]
+        ...     @abstractmethod
+    def read_samples(self): return [Sample("a", "train", "owl", {"text": "an owl"})]
         ...     def default_recipes(self): return {"text": TextRecipe()}
         >>> Names("birds").modalities
         ('text',)
@@ -149,10 +151,9 @@ class PairedDataModule(MultimodalDataModule):
         self.follow_links = follow_links
         self.compare = compare
 
+    @abstractmethod
     def read_samples(self) -> list[Sample]:
         """Return all samples of the data set, in an order that does not depend on the selection."""
-        # Not abstract: the metaclass of LightningDataModule does not support abstract methods.
-        raise NotImplementedError(f"{type(self).__name__} must override read_samples")
 
     def find_list(self, *names: str, advice: str) -> Path:
         """Return the first of several lists that exists in ``lists``; else raise with advice."""
@@ -168,7 +169,7 @@ class PairedDataModule(MultimodalDataModule):
         return None
 
     @cached_property
-    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # the base class allows assignment
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # the base has a plain attribute; here it is read from the table
         """Names of the classes, in the order of their indices."""
         return classes_of(self._read)
 

@@ -125,7 +125,8 @@ def _resolve(path: str, trust: Sequence[str]) -> Callable[..., Any]:
         ) from error
     defined_as = f"{getattr(found, '__module__', None)}.{name}"
     if callable(found) and _is_within(defined_as, trust):
-        return found  # type: ignore[no-any-return]  # a callable
+        trusted: Callable[..., Any] = found
+        return trusted
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"the network is made of {path}, which is no torch.nn.Module")
     if not _is_within(defined_as, TRUSTED):

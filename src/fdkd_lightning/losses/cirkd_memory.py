@@ -16,7 +16,7 @@ from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.types import IGNORE_INDEX
 
 Kind = Literal["pixel", "region"]
-"""What a queue holds."""
+"""Kind of the vectors in a queue."""
 
 
 class ClassMemory(nn.Module):

@@ -81,7 +81,7 @@ class ResNet(nn.Module):
         )
         if not stem_pool:
             net.maxpool = nn.Identity()
-        net.get_submodule("layer4")[-1].act2 = nn.Identity()  # type: ignore[index]  # a Sequential
+        net.get_submodule(f"layer4.{layers[3] - 1}").act2 = nn.Identity()
         self.net: Any = net
         self.in_chans = in_chans
         self.frames = frames

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 OF_TYPES = re.compile(r"dtype|scalar type|type \(.*\) should be the same|not implemented for")
-"""What torch's errors about the types of numbers contain."""
+"""Text in torch's errors about dtypes."""
 
 
 def run_network(model: nn.Module, x: Any) -> Any:

@@ -1,5 +1,6 @@
 """Base of the embedded data sets with a class per pixel: pixel-aligned maps, held in memory."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,7 +132,7 @@ class DenseDataset(Dataset[Batch]):
         return padded
 
 
-class DenseDataModule(MultimodalDataModule):
+class DenseDataModule(MultimodalDataModule, ABC):
     """Base class of embedded data modules with a class per pixel.
 
     All modalities, the label map and the boxes of a sample share one view: a random scale, crop and
@@ -189,10 +190,9 @@ class DenseDataModule(MultimodalDataModule):
         """
         return LabelMapRecipe((IGNORE_INDEX,), size, self.scales, self.crop, self.mirror)
 
+    @abstractmethod
     def read_split(self, split: str) -> DenseDataset:
         """Return the samples of a split with all their labels."""
-        # Not abstract: the metaclass of LightningDataModule does not support abstract methods.
-        raise NotImplementedError(f"{type(self).__name__} must override read_split")
 
     def make_dataset(self, split: str) -> DenseDataset:
         """Return a split; of the training split, ``labelled`` samples keep their label map."""

@@ -42,7 +42,7 @@ class Hits(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is stored of a scene.
+    """The stored arrays of a scene.
 
     Args:
         visual: Colours.

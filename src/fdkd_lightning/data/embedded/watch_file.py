@@ -22,7 +22,7 @@ ALLOWED = {
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
-"""What the published file needs to be unpickled, or the same written by NumPy 2, and no more."""
+"""The only names that unpickling may import: those in the published file, under NumPy 1 and 2."""
 
 
 class Recording(NamedTuple):

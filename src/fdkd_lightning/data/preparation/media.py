@@ -106,8 +106,7 @@ def read_frames(
     *,
     bound: int | None = None,
     background: Sequence[int] = WHITE,
-    # A type variable has no default value before Python 3.13.
-    convert: Callable[[Image.Image], Kept] = lambda image: image,  # type: ignore[assignment,return-value]
+    convert: Callable[[Image.Image], Kept] = lambda image: image,  # type: ignore[assignment,return-value]  # a TypeVar has no default before 3.13
 ) -> list[Kept]:
     """Decode a video and return some of its frames, upright.
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 SUSPICIOUS = re.compile(r"^/|\.\.|[:\\\0]")
-"""What a path that leaves its folder contains."""
+"""Parts of a path that may lead out of its folder."""
 
 
 def within(root: Path, name: str, follow_links: bool = False) -> Path:
