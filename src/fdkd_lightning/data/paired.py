@@ -82,8 +82,7 @@ class PairedDataModule(MultimodalDataModule, ABC):
     Example:
         >>> from fdkd_lightning.data.preparation.recipe import TextRecipe
         >>> class Names(PairedDataModule):
-        ...     @abstractmethod
-    def read_samples(self): return [Sample("a", "train", "owl", {"text": "an owl"})]
+        ...     def read_samples(self): return [Sample("a", "train", "owl", {"text": "an owl"})]
         ...     def default_recipes(self): return {"text": TextRecipe()}
         >>> Names("birds").modalities
         ('text',)
