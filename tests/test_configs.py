@@ -52,6 +52,7 @@ STUDIES = [
     ["demo", "published"],
     ["emoji"],
     ["teachers"],
+    ["rooms"],
     ["rooms_demo"],
     ["watch"],
 ]
