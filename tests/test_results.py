@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,26 @@ def test_the_words_on_several_teachers_are_true_of_them() -> None:
         assert sign("FD-CMKD, both", control) == 1
     assert sign("mutual KD, audio", "w/o KD") == 0
     assert sign("mutual KD, audio", "KD, audio") == -1
+
+
+def test_the_words_on_the_rooms_are_true_of_them() -> None:
+    found = scores(*read_results(ROOT / "examples/results/rooms"))
+    (to_visual,) = (column for (direction, _), column in found.items() if "to visual" in direction)
+    (to_depth,) = (column for (direction, _), column in found.items() if "to depth" in direction)
+
+    def mean(column: dict[str, dict[int, float]], method: str) -> float:
+        return statistics.mean(column[method].values())
+
+    methods = ["KD", "DIST", "DKD", "CIRKD", "CIRKDv2", "CIRKDv2 + FD-CMKD"]
+    methods += ["FD-CMKD, channels", "FD-CMKD, channels and heads", "FD-CMKD, spatial"]
+    for method in methods:
+        assert paired_difference(to_visual[method], to_visual["w/o KD"]).sign == 1
+        assert paired_difference(to_depth[method], to_depth["w/o KD"]).sign == 0
+        assert mean(to_depth, method) < mean(to_depth, "no teacher")
+    ours = to_visual["FD-CMKD, channels"]
+    assert paired_difference(ours, to_visual["shuffled scenes"]).sign == 0
+    for method in ("DIST", "KD", "CIRKD"):
+        assert mean(to_visual, method) > mean(to_visual, "FD-CMKD, channels")
 
 
 def test_the_published_configurations_are_values_without_comments_and_folders() -> None:
