@@ -151,8 +151,8 @@ def test_the_words_on_the_rooms_are_true_of_them() -> None:
     (to_visual,) = (column for (direction, _), column in found.items() if "to visual" in direction)
     (to_depth,) = (column for (direction, _), column in found.items() if "to depth" in direction)
 
-    def mean(column: dict[str, dict[int, float]], method: str) -> float:
-        return statistics.mean(column[method].values())
+    def mean(column: dict[str, list[float]], method: str) -> float:
+        return statistics.mean(column[method])
 
     methods = ["KD", "DIST", "DKD", "CIRKD", "CIRKDv2", "CIRKDv2 + FD-CMKD"]
     methods += ["FD-CMKD, channels", "FD-CMKD, channels and heads", "FD-CMKD, spatial"]
