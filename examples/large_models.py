@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer, seed_everything
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 import fdkd_lightning as fdkd
 
@@ -36,6 +36,20 @@ class StepTimes(Callback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
+class Pairs(Dataset[dict[str, Any]]):
+    """Four images, each with the teacher's input: an image of another modality, or a text."""
+
+    def __init__(self, taught: Any) -> None:
+        self.taught = taught
+        self.images = torch.randn(4, 3, 224, 224)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return {"visual": self.images[i], "teacher": self.taught, "label": 3, "index": i}
+
+
 def network(size: dict[str, Any], full: bool, pooling: Any) -> fdkd.TransformersModel:
     source = size | {"num_hidden_layers": DEPTHS[size["model_type"]] if full else 2}
     return fdkd.TransformersModel(source, num_classes=10, pretrained=False, pooling=pooling)
@@ -53,9 +67,7 @@ def measure(name: str, full: bool) -> str:
         student.net.gradient_checkpointing_enable()
     tokens = torch.randint(1, 32000, (128,))
     text = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-    depth = text if name == "llama" else torch.randn(3, 224, 224)
-    sample = {"visual": torch.randn(3, 224, 224), "teacher": depth, "label": torch.tensor(3)}
-    samples = [sample | {"index": torch.tensor(i)} for i in range(4)]
+    pairs = Pairs(text if name == "llama" else torch.randn(3, 224, 224))
     module = fdkd.DistillationModule(
         student=student,
         teachers={"teacher": teacher},
@@ -68,7 +80,7 @@ def measure(name: str, full: bool) -> str:
     quiet |= {"enable_progress_bar": False, "enable_model_summary": False}
     # The second step: the first one allocates.
     trainer = Trainer(max_steps=2, callbacks=[times], **quiet)
-    trainer.fit(module, DataLoader(samples, batch_size=2))  # type: ignore[arg-type]  # a list
+    trainer.fit(module, DataLoader(pairs, batch_size=2))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     millions = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (student, teacher)]
     return (

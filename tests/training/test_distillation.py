@@ -391,6 +391,19 @@ def test_a_criterion_that_needs_a_teacher_is_an_error_without_one(tmp_path: Path
         trainer(tmp_path).fit(distillation(KDLoss(), teachers={}), datamodule=Pairs())
 
 
+def test_an_argument_in_the_place_of_another_is_named() -> None:
+    net = Net("audio")
+    wrong: list[tuple[tuple[Any, ...], str]] = [
+        (("audio", net, {}, KDLoss()), r"student='audio' is of type str: give a torch.nn.Module"),
+        ((net, [Net("text")], KDLoss(), "audio"), "teachers is of type list: give a dict"),
+        ((net, {"text": "net"}, KDLoss(), "audio"), r"teachers\['text'\]='net' is of type str"),
+        ((net, {}, nn.CrossEntropyLoss(), "audio"), "criterion is of type CrossEntropyLoss"),
+    ]
+    for arguments, message in wrong:
+        with pytest.raises(TypeError, match=message):
+            DistillationModule(*arguments)
+
+
 def test_a_teacher_that_shares_weights_with_the_student_is_an_error() -> None:
     student, teacher = Net("audio"), Net("text")
     teacher.head = student.head

@@ -1,5 +1,6 @@
 """Base class of all data modules: loaders, and transforms on the device."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ SPLITS_OF_STAGE = {
 }
 
 
-class MultimodalDataModule(LightningDataModule):
+class MultimodalDataModule(LightningDataModule, ABC):
     """Base class of data modules: samples of several modalities, transformed on the device.
 
     Subclasses set ``class_names`` and ``available_modalities`` and override :meth:`make_dataset`,
@@ -110,10 +111,9 @@ class MultimodalDataModule(LightningDataModule):
         """K, the number of classes."""
         return len(self.class_names)
 
+    @abstractmethod
     def make_dataset(self, split: str) -> Dataset[Batch]:
         """Return the samples of ``"train"``, ``"val"`` or ``"test"``."""
-        # Not abstract: a subclass that overrides the loaders needs no data set of a split.
-        raise NotImplementedError(f"{type(self).__name__} must override make_dataset")
 
     def make_sampler(
         self, dataset: Dataset[Batch], num_replicas: int, rank: int, seed: int

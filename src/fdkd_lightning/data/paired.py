@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from fdkd_lightning.ops.checks import check_choice
 from fdkd_lightning.types import Batch
 
 
-class PairedDataModule(MultimodalDataModule, ABC):
+class PairedDataModule(MultimodalDataModule):
     """Base class of data modules whose samples are files: preparation, splits, labels and views.
 
     Subclasses override :meth:`read_samples` and :meth:`default_recipes`, and where needed
@@ -168,7 +168,7 @@ class PairedDataModule(MultimodalDataModule, ABC):
         return None
 
     @cached_property
-    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # the base has a plain attribute; here it is read from the table
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # mypy lets no cached_property override an attribute; the table is read late
         """Names of the classes, in the order of their indices."""
         return classes_of(self._read)
 

@@ -15,7 +15,7 @@ FEW, PER_TENSOR = 2000, 20
 """Modules and tensors that any network may have; how many more for each tensor in its file."""
 
 
-class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the mode untyped
+class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not annotate its __init_subclass__
     """Refuse tensors and networks that are much larger than the weights they are built for.
 
     Each operation is first run on the meta device, which allocates nothing, for its output's size.
@@ -35,7 +35,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.elements = sum(weight.numel() for weight in weights.values())
         self.limit = max(FACTOR * self.elements, FLOOR)
         self.parts = FEW + PER_TENSOR * len(weights)
@@ -49,7 +49,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
             registration.register_module_buffer_registration_hook(self._count_tensor),
             registration.register_module_module_registration_hook(self._count_module),
         ]
-        super().__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         return self
 
     def __exit__(
@@ -59,7 +59,7 @@ class BuildLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
         trace: TracebackType | None,
     ) -> None:
         """Stop counting."""
-        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # untyped in torch
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # torch does not annotate it
         for hook in self._hooks:
             hook.remove()
 
@@ -106,7 +106,7 @@ def _on_meta(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         options["device"] = "meta"
     try:
         return func(*args, **options)
-    except (RuntimeError, NotImplementedError):  # torch's, where a size depends on values
+    except RuntimeError:  # the output's size depends on values, or the operation has no meta form
         return None
 
 

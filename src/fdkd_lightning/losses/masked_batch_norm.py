@@ -116,5 +116,5 @@ def _sum_over_ranks(x: Tensor) -> Tensor:
     """Sum with gradient, as SyncBatchNorm needs it."""
     if world_size() == 1:
         return x
-    total: Tensor = dist.all_reduce(x.contiguous())  # type: ignore[no-untyped-call]  # torch.distributed.nn is untyped
+    total: Tensor = dist.all_reduce(x.contiguous())  # type: ignore[no-untyped-call]  # torch does not annotate its only sum with a gradient
     return total

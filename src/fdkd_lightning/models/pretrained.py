@@ -47,7 +47,7 @@ class DeferredModel(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "load" in vars(cls):
-            cls.load = _noting(cls.load)  # type: ignore[assignment, method-assign]  # wrapped once, as the class is made
+            cls.load = _noting(cls.load)  # type: ignore[assignment, method-assign]  # mypy takes methods for constants; a subclass's load is wrapped where it is defined
 
     @abstractmethod
     def load(self) -> None:

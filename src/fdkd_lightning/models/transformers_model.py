@@ -225,7 +225,7 @@ class TransformersModel(DeferredModel):
         hook there, and torch's own RNNs override it too.
         """
         kept = {name: b for name, b in self.named_buffers() if name.endswith("inv_freq")}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not annotate it
         for name, frequencies in kept.items():
             part, _, leaf = name.rpartition(".")
             owner = self.get_submodule(part)

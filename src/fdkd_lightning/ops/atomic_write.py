@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-try:
+if sys.platform == "win32":
+    fcntl = None
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 SUFFIX = ".partial"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

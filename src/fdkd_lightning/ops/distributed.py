@@ -84,7 +84,7 @@ def gather_rows(x: Tensor) -> Tensor:
         # hold this row without gradient.
         rows = x.view_as(x)
         scale = world_size()
-        rows.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch's
+        rows.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch does not annotate it
         parts[dist.get_rank()] = rows
     return torch.cat(parts)
 

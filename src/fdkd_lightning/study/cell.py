@@ -182,7 +182,7 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
     )
     check_finite(run.name, last["state_dict"])
     heads = HeadMetrics(metric)
-    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # a connector sets it
+    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     for which in ("last", "best"):
         if which == "best" and best["global_step"] == last["global_step"]:

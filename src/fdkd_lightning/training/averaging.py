@@ -53,7 +53,7 @@ def _state(module: nn.Module) -> Iterator[Tensor]:
 
 def _averaging(trainer: Trainer) -> Iterator[tuple[Any, Any]]:
     """Yield the callbacks that have copied the module, each with its copy."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
         average = getattr(callback, "_average_model", None)
         if _kinds(callback) & COPYING and average is not None:
             yield callback, average

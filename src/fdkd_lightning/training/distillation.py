@@ -73,6 +73,8 @@ class DistillationModule(UnimodalModule):
         - batch: as in :class:`UnimodalModule`, with the input of each teacher [N, ...]
 
     Raises:
+        TypeError: If the student or a teacher is no network, or the criterion no
+            ``DistillationLoss``.
         ValueError: If a teacher shares weights with the student, the criterion or the teacher
             weights do not allow these teachers, features do not fit and there is no projector,
             ``train_teachers`` is set and no gradient reaches a teacher, or on the first batch as in

@@ -32,6 +32,7 @@ class Distiller(nn.Module):
             they are dropped.
 
     Raises:
+        TypeError: If the criterion is no ``DistillationLoss``.
         ValueError: If there are several teachers and the criterion allows one, or the weights are
             for other teachers.
 
@@ -53,6 +54,11 @@ class Distiller(nn.Module):
         weights: TeacherWeights | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(criterion, DistillationLoss):
+            raise TypeError(
+                f"criterion is of type {type(criterion).__name__}: give a DistillationLoss, such "
+                "as FDKDLoss(), or a subclass of your own"
+            )
         if len(teachers) > 1 and criterion.single_teacher_only():
             raise ValueError(
                 f"teachers has {len(teachers)} entries, but {type(criterion).__name__} keeps parts "

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,10 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from fdkd_lightning.ops.atomic_write import naming
 
-try:
+if sys.platform == "win32":
+    fcntl = None
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 NAME = ".fit.lock"
 PATIENCE = 10.0

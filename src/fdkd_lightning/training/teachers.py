@@ -9,6 +9,7 @@ from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.ops.tensor_checks import check_module
 from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
 from fdkd_lightning.training.probe import as_output, modality_input
 from fdkd_lightning.training.run_network import run_network
@@ -34,6 +35,7 @@ class FrozenTeachers(Mapping[str, nn.Module]):
     """
 
     def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
+        _check_networks(teachers)
         self._teachers = dict(teachers)
         for teacher in self._teachers.values():
             teacher.requires_grad_(False).eval()
@@ -136,6 +138,8 @@ def _inputs(
 
 def check_apart(student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
     """Raise if a teacher shares parameters with the student, which would freeze them."""
+    check_module("student", student)
+    _check_networks(teachers)
     student_parameters = {id(p) for p in student.parameters()}
     for modality, teacher in teachers.items():
         if any(id(p) in student_parameters for p in teacher.parameters()):
@@ -143,3 +147,13 @@ def check_apart(student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
                 f"teachers[{modality!r}] shares weights with the student and would freeze it: "
                 "give it a copy (copy.deepcopy)"
             )
+
+
+def _check_networks(teachers: Any) -> None:
+    if not isinstance(teachers, Mapping | nn.ModuleDict):
+        raise TypeError(
+            f"teachers is of type {type(teachers).__name__}: give a dict of modality to network, "
+            "such as {'audio': network}"
+        )
+    for modality, teacher in teachers.items():
+        check_module(f"teachers[{modality!r}]", teacher)

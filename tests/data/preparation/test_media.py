@@ -1,3 +1,4 @@
+import functools
 import io
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,6 +17,7 @@ from fdkd_lightning.data.preparation.media_error import MediaError, check_file
 
 Write = Callable[..., Path]
 Status = Callable[[Callable[[], object]], str]
+read_images = functools.partial(read_frames, convert=lambda image: image)
 
 
 def frequency(sound: NDArray[np.float32], rate: int) -> float:
@@ -91,7 +93,7 @@ def test_which_frames_are_kept(
     arguments: dict[str, float],
     numbers: list[int],
 ) -> None:
-    frames = read_frames(write_clip(tmp_path / name), **arguments)  # type: ignore[arg-type]
+    frames = read_images(write_clip(tmp_path / name), **arguments)  # type: ignore[arg-type]
     assert numbers_of(frames) == numbers
     assert {(frame.mode, frame.size) for frame in frames} == {("RGB", (64, 48))}
 
@@ -99,18 +101,18 @@ def test_which_frames_are_kept(
 @pytest.mark.parametrize("arguments", [{"fps": 0}, {"fps": float("nan")}, {"count": 0}])
 def test_a_rate_or_number_out_of_range_is_named(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"(fps|count)=(0|nan) must be"):
-        read_frames("a.flv", **arguments)  # type: ignore[arg-type]
+        read_images("a.flv", **arguments)  # type: ignore[arg-type]
 
 
 def test_frames_need_a_rate_or_a_number() -> None:
     for arguments in ({}, {"fps": 1, "count": 1}):
         with pytest.raises(ValueError, match=r"fps=.* and count=.*: pass one of the two"):
-            read_frames("a.flv", **arguments)  # type: ignore[arg-type]
+            read_images("a.flv", **arguments)  # type: ignore[arg-type]
 
 
 READERS: dict[str, Callable[[Path], object]] = {
     "audio": lambda path: read_audio(path, 16_000),
-    "frames": lambda path: read_frames(path, fps=1),
+    "frames": lambda path: read_images(path, fps=1),
     "image": read_image,
     "check": check_file,
 }
@@ -160,7 +162,7 @@ def test_a_clip_that_is_cut_a_little_still_counts(
     tmp_path: Path, write_clip: Write, half: Write
 ) -> None:
     path = half(write_clip(tmp_path / "a.flv"), 0.95)
-    assert len(read_frames(path, fps=1)) == 3
+    assert len(read_images(path, fps=1)) == 3
 
 
 @pytest.mark.parametrize("name", ["a.flv", "a.mp4"])
@@ -169,9 +171,9 @@ def test_a_stream_that_is_not_there(
 ) -> None:
     silent = write_clip(tmp_path / "silent" / name, audio=False)
     assert status(lambda: read_audio(silent, 16_000)) == "no-stream"
-    assert len(read_frames(silent, fps=1)) == 3
+    assert len(read_images(silent, fps=1)) == 3
     sound = write_clip(tmp_path / "sound" / name, video=False)
-    assert status(lambda: read_frames(sound, fps=1)) == "no-stream"
+    assert status(lambda: read_images(sound, fps=1)) == "no-stream"
     assert len(read_audio(sound, 16_000)) > 40_000
 
 
@@ -194,13 +196,13 @@ def test_nothing_within(
     assert status(lambda: read_audio(none, 16_000)) == "zero-length"
     for segment in ((5.0, None), (5.0, 1.0), (0.5, 0.0), (0.5, -1.0), (-1.0, None)):
         assert status(lambda s=segment: read_audio(wav, 16_000, *s)) == "zero-length"  # type: ignore[misc]
-        assert status(lambda s=segment: read_frames(clip, 1, None, 1, *s)) == "zero-length"  # type: ignore[misc]
+        assert status(lambda s=segment: read_images(clip, 1, None, 1, *s)) == "zero-length"  # type: ignore[misc]
 
 
 def test_a_clip_is_read_again_after_its_end(tmp_path: Path, write_clip: Write) -> None:
     # Seeking back in an FLV that was decoded to its end fails.
     path = write_clip(tmp_path / "a.flv")
-    assert len(read_frames(path, count=3)) == len(read_frames(path, count=3)) == 3
+    assert len(read_images(path, count=3)) == len(read_images(path, count=3)) == 3
 
 
 def test_a_damaged_middle_costs_a_frame_or_two(tmp_path: Path, write_clip: Write) -> None:
@@ -209,7 +211,7 @@ def test_a_damaged_middle_costs_a_frame_or_two(tmp_path: Path, write_clip: Write
     middle = len(content) // 2
     content[middle : middle + 20] = bytes(20)
     path.write_bytes(content)
-    assert len(read_frames(path, fps=10)) > 20
+    assert len(read_images(path, fps=10)) > 20
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6, 7, 8, 9, 16, 64])
@@ -289,11 +291,11 @@ def test_a_flash_and_its_beep_fall_into_one_segment(
     start = 2 - first - 0.25
     sound = read_audio(path, 8_000, start, 0.5)
     assert np.flatnonzero(sound > 0.2).tolist() == pytest.approx(range(2000, 2800), abs=10)
-    frames = read_frames(path, fps=10, start=start, duration=0.5)
+    frames = read_images(path, fps=10, start=start, duration=0.5)
     assert [np.asarray(frame).mean() > 128 for frame in frames].index(True) == 2
     whole = read_audio(path, 8_000)
     assert len(whole) == pytest.approx(8_000 * (3 - first), abs=20)
-    assert len(read_frames(path, fps=10)) == 30 - round(10 * video_at)
+    assert len(read_images(path, fps=10)) == 30 - round(10 * video_at)
     if audio_at > video_at:
         before = audio_at - video_at
         assert not whole[: round(8_000 * before)].any()
@@ -315,7 +317,7 @@ def test_a_silent_flv_of_few_frames_is_whole(tmp_path: Path, count: int) -> None
             frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    assert len(read_frames(tmp_path / "a.flv", fps=5)) == count
+    assert len(read_images(tmp_path / "a.flv", fps=5)) == count
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_a_video_is_upright(tmp_path: Path, degrees: int | None, quadrant: tuple
         at = content.index(upright, header)
         matrix = (np.array(turned) * (1 << 16)).astype(">i4").tobytes()
         path.write_bytes(content[:at] + matrix + content[at + 36 :])
-    image = np.asarray(read_frames(path, fps=1)[0].convert("L"))
+    image = np.asarray(read_images(path, fps=1)[0].convert("L"))
     assert image.shape == ((64, 48) if degrees in (90, -90) else (48, 64))
     height, width = image.shape
     bright = image.reshape(2, height // 2, 2, width // 2).mean((1, 3)) > 128
@@ -360,8 +362,8 @@ def test_frames_whose_size_changes_are_refused(tmp_path: Path, status: Status) -
             packet.time_base = Fraction(1, 10)
             file.mux(packet)
     with pytest.raises(MediaError, match=r"changes at 1.00 s from 64 x 48 to 32 x 24"):
-        read_frames(tmp_path / "a.avi", fps=10)
-    assert len(read_frames(tmp_path / "a.avi", fps=10, duration=0.9)) == 9
+        read_images(tmp_path / "a.avi", fps=10)
+    assert len(read_images(tmp_path / "a.avi", fps=10, duration=0.9)) == 9
 
 
 def test_tags_may_be_in_any_encoding(tmp_path: Path, write_clip: Write) -> None:
@@ -395,7 +397,7 @@ def test_the_cover_of_an_album_is_no_video(tmp_path: Path, status: Status) -> No
     sound = path.read_bytes()
     path.write_bytes(b"ID3\3\0\0" + size + tag + sound[sound.index(b"\xff\xf3") :])
     assert len(read_audio(path, 16_000)) > 15_000
-    assert status(lambda: read_frames(path, fps=1)) == "no-stream"
+    assert status(lambda: read_images(path, fps=1)) == "no-stream"
 
 
 @pytest.mark.parametrize("start", [1e9, 1e300, float("inf"), float("nan")])
@@ -404,7 +406,7 @@ def test_a_start_beyond_all_files(
 ) -> None:
     path = write_clip(tmp_path / "a.mp4")
     assert status(lambda: read_audio(path, 16_000, start, 1)) == "zero-length"
-    assert status(lambda: read_frames(path, 1, start=start, duration=1)) == "zero-length"
+    assert status(lambda: read_images(path, 1, start=start, duration=1)) == "zero-length"
 
 
 def test_long_sounds_are_refused_but_not_their_segments(
@@ -430,4 +432,4 @@ def test_too_many_frames_are_refused(
     path = write_clip(tmp_path / "a.mp4")
     monkeypatch.setattr(media, "MOST_FRAMES", 10)
     with pytest.raises(MediaError, match="too-large: more than 10 frames at fps=10: lower fps"):
-        read_frames(path, fps=10)
+        read_images(path, fps=10)

@@ -1,6 +1,6 @@
 """Base of the embedded data sets with a class per pixel: pixel-aligned maps, held in memory."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,7 +132,7 @@ class DenseDataset(Dataset[Batch]):
         return padded
 
 
-class DenseDataModule(MultimodalDataModule, ABC):
+class DenseDataModule(MultimodalDataModule):
     """Base class of embedded data modules with a class per pixel.
 
     All modalities, the label map and the boxes of a sample share one view: a random scale, crop and

@@ -106,7 +106,7 @@ def read_frames(
     *,
     bound: int | None = None,
     background: Sequence[int] = WHITE,
-    convert: Callable[[Image.Image], Kept] = lambda image: image,  # type: ignore[assignment,return-value]  # a TypeVar has no default before 3.13
+    convert: Callable[[Image.Image], Kept],
 ) -> list[Kept]:
     """Decode a video and return some of its frames, upright.
 
@@ -127,7 +127,7 @@ def read_frames(
             frame is scaled.
         background: Colour behind transparent frames.
         convert: Function that makes what is to be kept from each RGB image at once, so that no
-            more than one whole frame is in memory; default: the images.
+            more than one whole frame is in memory.
 
     Returns:
         The converted frames in temporal order.

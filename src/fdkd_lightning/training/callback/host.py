@@ -162,7 +162,7 @@ class _Parts(nn.Module):
     def __init__(self, parts: nn.Module) -> None:
         super().__init__()
         self.parts = parts
-        self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]  # torch's
+        self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]  # torch does not annotate it
 
     def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
         return {} if destination is None else destination
