@@ -23,6 +23,7 @@ PUBLIC = [
     "ChannelReduction",
     "CompositeLoss",
     "ConfidenceWeights",
+    "ConvNet1d",
     "CosineDecay",
     "DCTDecoupler",
     "DISTLoss",

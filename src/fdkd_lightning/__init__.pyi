@@ -99,6 +99,7 @@ from .losses.alignment import (
     soft_alignment_loss as soft_alignment_loss,
 )
 from .models import (
+    ConvNet1d as ConvNet1d,
     DenseEvaluation as DenseEvaluation,
     FeatureModel as FeatureModel,
     Layers as Layers,

@@ -1,3 +1,4 @@
+from .conv_net_1d import ConvNet1d as ConvNet1d
 from .deeplab import DeepLabV3Plus as DeepLabV3Plus
 from .dense_evaluation import DenseEvaluation as DenseEvaluation
 from .feature_model import FeatureModel as FeatureModel

@@ -1,17 +1,18 @@
 """Watch: accelerometer and gyroscope of a wrist during shoulder exercises, real and offline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, DistributedSampler
 
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.classes import chosen_classes
-from fdkd_lightning.data.embedded.watch_file import Recording, read_recordings, watch_path
+from fdkd_lightning.data.embedded.watch_file import read_recordings, watch_path
+from fdkd_lightning.data.embedded.watch_windows import WatchDataset, cut_windows
+from fdkd_lightning.data.labelled_share import LabelledShareSampler
 from fdkd_lightning.data.sampling import stratified_order
 from fdkd_lightning.ops.checks import check_count, check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
@@ -51,19 +52,19 @@ class Watch(MultimodalDataModule):
         num_workers: Worker processes of each loader; 0 loads in the main process.
         modalities: ``accelerometer``, ``gyroscope`` or both; None: both.
         seed: Draws the people for validation, the pairs that keep their label, and the order.
-        transforms: Modality -> module applied to its batch; None: a height of 1, for networks of
-            images such as :class:`~fdkd_lightning.ResNet`.
+        transforms: Modality -> module applied to its batch.
         classes: Names of the exercises to keep, which become the classes 0, 1, ... in this order;
             None: all seven.
         labelled: Number of training pairs with a label, balanced over the classes; -100 for the
             others. None: all.
         labelled_per_class: The same per class; give one of the two.
+        labelled_per_batch: Labelled pairs in each training batch, drawn over and over beside the
+            others, as is usual where few pairs have a label; None: as chance has it.
         window: Length of a window in samples, 50 a second.
         step: Distance of the beginnings of two windows in samples.
 
     Shape:
-        - batch["accelerometer"], batch["gyroscope"]: [N, 3, 1, T], T = ``window`` ([N, 3, T] with
-          ``torch.nn.Identity`` as transform)
+        - batch["accelerometer"], batch["gyroscope"]: [N, 3, T], T = ``window``
         - batch["label"], batch["index"]: [N] int64
 
     Raises:
@@ -98,6 +99,7 @@ class Watch(MultimodalDataModule):
         classes: Sequence[str] | None = None,
         labelled: int | None = None,
         labelled_per_class: int | None = None,
+        labelled_per_batch: int | None = None,
         window: int = 100,
         step: int = 50,
     ) -> None:
@@ -117,9 +119,17 @@ class Watch(MultimodalDataModule):
             labelled = labelled_per_class * self.num_classes
         if labelled is not None:
             check_range("labelled", labelled, self.num_classes)
+        if labelled_per_batch is not None:
+            check_count("labelled_per_batch", labelled_per_batch)
+            if labelled is None or labelled_per_batch >= batch_size:
+                raise ValueError(
+                    f"labelled_per_batch={labelled_per_batch} needs labelled or "
+                    f"labelled_per_class, and must be below batch_size={batch_size}"
+                )
         check_count("window", window)
         check_count("step", step)
         self.labelled = labelled
+        self.labelled_per_batch = labelled_per_batch
         self.window = window
         self.step = step
 
@@ -132,9 +142,16 @@ class Watch(MultimodalDataModule):
         )
         return {"train": SUBJECTS - TEST_SUBJECTS - val, "val": val, "test": TEST_SUBJECTS}
 
-    def default_transforms(self) -> Mapping[str, nn.Module]:
-        """Return the transforms: a height of 1, [N, 3, T] to [N, 3, 1, T]."""
-        return {modality: nn.Unflatten(1, (3, 1)) for modality in CHANNELS}
+    def make_sampler(
+        self, dataset: Dataset[Batch], num_replicas: int, rank: int, seed: int
+    ) -> DistributedSampler[Any]:
+        """Return a sampler with ``labelled_per_batch`` labelled pairs in each batch."""
+        if self.labelled_per_batch is None or not isinstance(dataset, WatchDataset):
+            return super().make_sampler(dataset, num_replicas, rank, seed)
+        has_label = dataset.label != IGNORE_INDEX
+        return LabelledShareSampler(
+            dataset, num_replicas, rank, seed, has_label, self.labelled_per_batch, self.batch_size
+        )
 
     def make_dataset(self, split: str) -> "WatchDataset":
         """Cut the windows of a split's people."""
@@ -167,78 +184,3 @@ class Watch(MultimodalDataModule):
         values = ((windows[rows] - mean) / std).astype(np.float32)
         inputs = {modality: values[:, CHANNELS[modality]] for modality in self.modalities}
         return WatchDataset(inputs, kept, rows, subject[rows])
-
-
-class WatchDataset(Dataset[Batch]):
-    """Windows in memory.
-
-    Args:
-        inputs: Modality -> windows.
-        label: Their classes; -100: none.
-        index: Their numbers in the whole data set.
-        subject: The person of each.
-
-    Shape:
-        - inputs[modality]: [N, 3, T] float32
-        - label, index, subject: [N] int64
-
-    Example:
-        >>> zeros = np.zeros(2, np.int64)
-        >>> len(WatchDataset({"gyroscope": np.zeros((2, 3, 5), np.float32)}, zeros, zeros, zeros))
-        2
-    """
-
-    def __init__(
-        self,
-        inputs: Mapping[str, NDArray[np.float32]],
-        label: NDArray[np.int64],
-        index: NDArray[np.int64],
-        subject: NDArray[np.int64],
-    ) -> None:
-        named = {**inputs, "label": label, "index": index}
-        self.names = [*named]
-        self.tensors = TensorDataset(*(torch.from_numpy(values) for values in named.values()))
-        self.subject = subject
-
-    def __len__(self) -> int:
-        return len(self.tensors)
-
-    def __getitem__(self, position: int) -> Batch:
-        return dict(zip(self.names, self.tensors[position], strict=True))
-
-
-def cut_windows(
-    recordings: Sequence[Recording], window: int, step: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Cut recordings into windows, in order; what is left at an end is dropped.
-
-    Args:
-        recordings: The recordings.
-        window: Length of a window in samples.
-        step: Distance of the beginnings of two windows in samples.
-
-    Returns:
-        The windows, and the class and the subject of each.
-
-    Raises:
-        ValueError: If no recording is as long as a window.
-
-    Shape:
-        - output: [N, 6, T] float32, [N] int64, [N] int64
-
-    Example:
-        >>> ten = Recording(np.zeros((10, 6), np.float32), label=3, subject=1)
-        >>> windows, label, subject = cut_windows([ten], window=4, step=3)
-        >>> windows.shape, label.tolist()
-        ((3, 6, 4), [3, 3, 3])
-    """
-    found, label, subject = [], [], []
-    for recording in recordings:
-        for start in range(0, len(recording.signal) - window + 1, step):
-            found.append(recording.signal[start : start + window].T)
-            label.append(recording.label)
-            subject.append(recording.subject)
-    if not found:
-        longest = max(len(recording.signal) for recording in recordings)
-        raise ValueError(f"window={window} is longer than every recording, of at most {longest}")
-    return np.stack(found), np.array(label), np.array(subject)
