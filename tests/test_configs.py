@@ -26,7 +26,8 @@ from fdkd_lightning.cli import main
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.ngram_net import NgramNet
 from fdkd_lightning.models.resnet import ResNet
-from fdkd_lightning.study.plan import Run, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.teacher_weights import FixedWeights
 from fdkd_lightning.training.unimodal import UnimodalModule

@@ -14,7 +14,8 @@ import yaml
 
 from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.execute import run_study
-from fdkd_lightning.study.plan import Run, Study, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.plan import Study, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.planned_run import Run
 
 TINY = Path(__file__).with_name("tiny.py")
 TEACHER_OF = {"audio": "visual", "visual": "audio"}

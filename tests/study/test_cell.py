@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fdkd_lightning.decoupler import frequency_split
 from fdkd_lightning.study.cell import Result, read_result, run_cell
-from fdkd_lightning.study.plan import Run
+from fdkd_lightning.study.planned_run import Run
 
 RUNS = Path("runs")
 # The first epoch is the best one, whatever is found on validation data.

@@ -7,7 +7,8 @@ import yaml
 
 from fdkd_lightning.study.cell import read_result
 from fdkd_lightning.study.execute import StudyError, run_study
-from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+from fdkd_lightning.study.plan import Study, method_runs, teacher_runs
+from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.results import collect
 
 RUNS = Path("out/runs")

@@ -9,12 +9,12 @@ from fdkd_lightning.study.plan import (
     Direction,
     Method,
     Regime,
-    Run,
     Study,
     method_runs,
     read_study,
     teacher_runs,
 )
+from fdkd_lightning.study.planned_run import Run
 
 FULL = {
     "folder": "runs/mine",

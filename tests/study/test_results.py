@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from fdkd_lightning.study.cell import Result
-from fdkd_lightning.study.plan import Run, Study, method_runs
+from fdkd_lightning.study.plan import Study, method_runs
+from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.results import Row, collect, read_results, scores, write_results
 
 TUNE = {"model.lr": [0.1, 0.01], "model.x": [1, 2]}

@@ -6,7 +6,8 @@ from .embedded.earth import Earth as Earth
 from .embedded.emoji import Emoji as Emoji, EmojiDataset as EmojiDataset
 from .embedded.indian_pines import IndianPines as IndianPines
 from .embedded.rooms import Rooms as Rooms
-from .embedded.watch import Watch as Watch, WatchDataset as WatchDataset
+from .embedded.watch import Watch as Watch
+from .embedded.watch_windows import WatchDataset as WatchDataset
 from .manifest import PairedManifest as PairedManifest
 from .paired import PairedDataModule as PairedDataModule
 from .preparation.coverage import CoverageError as CoverageError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.run_facts import StudyScores
-from fdkd_lightning.study.plan import run_slug
+from fdkd_lightning.study.planned_run import run_slug
 from fdkd_lightning.study.results import read_results
 
 
@@ -29,7 +29,9 @@ def read_scores(folder: Path, run: str) -> StudyScores:
         if (other.method, other.direction, other.regime, other.tuned)
         == (row.method, row.direction, row.regime, row.tuned)
     ]
-    values = {r.seed: r.values[f"test_{settings['epoch']}"] for r in alike}
+    # A search's runs have no test score.
+    name = f"test_{settings['epoch']}"
+    values = {r.seed: r.values[name] for r in alike if name in r.values}
     return StudyScores(
         row.method, row.direction, row.regime, settings["metric"], settings["epoch"], values
     )

@@ -26,7 +26,7 @@ class ConvNet1d(nn.Module):
         - x: [N, in_chans, T], T the samples in time
         - features: [N, D]
         - logits: [N, K]
-        - maps: one per convolution, [N, channels[i], T'], each after its ReLU
+        - maps: one per convolution, [N, channels[i], T', 1], each after its ReLU
 
     Raises:
         TypeError: If a number is no whole number.
@@ -40,7 +40,7 @@ class ConvNet1d(nn.Module):
     Example:
         >>> output = ConvNet1d(num_classes=7)(torch.randn(2, 3, 100))
         >>> output.features.shape, output.logits.shape, output.maps[-1].shape
-        (torch.Size([2, 64]), torch.Size([2, 7]), torch.Size([2, 64, 13]))
+        (torch.Size([2, 64]), torch.Size([2, 7]), torch.Size([2, 64, 13, 1]))
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class ConvNet1d(nn.Module):
         maps = []
         for stage in self.stages:
             x = stage(x)
-            maps.append(x)
+            # As a grid of width 1: of a map of height 1, losses take zeros for padding.
+            maps.append(x.unsqueeze(3))
         features = torch.mean(x, -1)
         return Output(features, self.fc(features), tuple(maps))

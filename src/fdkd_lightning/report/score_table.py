@@ -146,7 +146,7 @@ def _score_cell(values: Sequence[float]) -> str:
 def _teachers(rows: Sequence[Row]) -> str:
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row.method == "teacher":
+        if row.method == "teacher" and row.chosen:
             # The students learn from the weights of the best validation epoch.
             groups.setdefault((row.direction, row.regime), []).append(row.values["test_best"])
     return ", ".join(f"{m} ({regime}) {_score_cell(v)}" for (m, regime), v in groups.items())

@@ -32,7 +32,7 @@ from fdkd_lightning.study.kept_checkpoints import (
     check_finite,
     forget_damaged,
 )
-from fdkd_lightning.study.plan import Run
+from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
@@ -47,8 +47,8 @@ class Result:
         val_last: Metric on the validation set, weights of the last epoch.
         val_best: Metric on the validation set, weights of the best validation epoch.
         best_epoch: The best validation epoch, counted from 0.
-        test_last: Metric on the test set, weights of the last epoch.
-        test_best: Metric on the test set, weights of the best validation epoch.
+        test_last: Metric on the test set, weights of the last epoch; None for a run of a search.
+        test_best: Metric on the test set, weights of the best validation epoch; None as above.
         heads: Test metrics of the classifiers in the criterion: ``last/<head>`` and
             ``best/<head>``.
         seconds: Wall-clock time of the run in seconds, counted from its last start.
@@ -61,8 +61,8 @@ class Result:
     val_last: float
     val_best: float
     best_epoch: int
-    test_last: float
-    test_best: float
+    test_last: float | None = None
+    test_best: float | None = None
     heads: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -184,13 +184,16 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
     heads = HeadMetrics(metric)
     cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
     found: dict[str, Any] = {"metric": metric, "heads": {}}
+    splits = {"val": cli.trainer.validate}
+    if not run.searches:
+        splits["test"] = cli.trainer.test
     for which in ("last", "best"):
         if which == "best" and best["global_step"] == last["global_step"]:
             # Both checkpoints hold the same weights.
-            found |= {f"{split}_best": found[f"{split}_last"] for split in ("val", "test")}
+            found |= {f"{split}_best": found[f"{split}_last"] for split in splits}
             found["heads"] |= {f"best/{name}": value for name, value in heads.values().items()}
             continue
-        for split, evaluate in (("val", cli.trainer.validate), ("test", cli.trainer.test)):
+        for split, evaluate in splits.items():
             (values,) = evaluate(
                 cli.model,
                 datamodule=cli.datamodule,

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from tqdm import tqdm
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import read_result, run_cell
 from fdkd_lightning.study.kept_checkpoints import forget_damaged
-from fdkd_lightning.study.plan import Run, Study, method_runs, teacher_runs
+from fdkd_lightning.study.plan import Study, search_runs, teacher_runs
+from fdkd_lightning.study.planned_run import Run
+from fdkd_lightning.study.tuning import judged_runs
 
 
 class StudyError(RuntimeError):
@@ -24,7 +26,7 @@ class StudyError(RuntimeError):
 
 
 def run_study(study: Study, scheduler: str | None = None) -> None:
-    """Execute the runs that have no result yet: first the teachers, then the methods.
+    """Execute the runs that have no result yet: the teachers', those of the search, the methods'.
 
     A method's run whose teacher failed is left out.
 
@@ -38,13 +40,23 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
     """
     folder = study.folder / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    stages = (list(dict.fromkeys(teacher_runs(study).values())), method_runs(study))
-    _forget_damaged_teachers(stages[1], study, folder)
-    total = sum(map(len, stages))
+    teachers = list(dict.fromkeys(teacher_runs(study).values()))
+    searched, judged = search_runs(study), judged_runs(study)
+    _forget_damaged_teachers([*searched, *judged], study, folder)
+    columns = len(study.regimes) * len(study.directions) * len(study.methods)
+    to_judge = columns * len(study.seeds) if study.tune_seeds else len(judged)
+    total = len(teachers) + len(searched) + to_judge
     failures: dict[str, str] = {}
     with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
-        for name, stage in zip(("Teachers", "Methods"), stages, strict=True):
+        # The methods' runs are listed last, because the search decides on their settings.
+        stages: dict[str, Callable[[], Sequence[Run]]] = {
+            "Teachers": lambda: teachers,
+            "Search": lambda: searched,
+            "Methods": lambda: judged_runs(study),
+        }
+        for name, runs_of in stages.items():
             bar.set_description(name)
+            stage = runs_of()
             waiting = [run for run in stage if read_result(run, folder, study.metric) is None]
             # Runs finished earlier must not enter the bar's estimate of the speed.
             bar.initial += len(stage) - len(waiting)

@@ -1,14 +1,13 @@
 """Read a study's file and list its runs: methods x directions x regimes x seeds."""
 
-import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.training.run_parser import RunParser
 
 
@@ -73,13 +72,16 @@ class Study:
         tune: Argument -> values, such as learning rates. The setting with the best mean validation
             metric is reported, per method, direction and regime. Teachers are not tuned. An
             argument that not every method has, such as a threshold, belongs into its ``tune``.
+        tune_seeds: Seeds of the search alone: every setting runs with these and is evaluated on
+            validation data; only the best one runs with ``seeds`` and sees test data. ``[]``: every
+            setting runs with ``seeds``.
         metric: Name of the compared metric among the module's metrics; higher is better.
         epoch: Whether the weights of the last epoch or of the best validation epoch are reported.
         workers: Number of parallel runs; they share the CPU cores.
 
     Raises:
-        ValueError: If a part is empty, a seed is repeated, ``workers`` is below 1, or
-            ``baseline``, a control or a reference is not a method.
+        ValueError: If a part is empty, a seed is repeated or serves search and judgement,
+            ``workers`` is below 1, or ``baseline``, a control or a reference is not a method.
     """
 
     folder: Path
@@ -90,6 +92,7 @@ class Study:
     baseline: str
     seeds: list[int]
     tune: dict[str, list[Any]] = field(default_factory=dict)
+    tune_seeds: list[int] = field(default_factory=list)
     metric: str = "accuracy"
     epoch: Literal["last", "best"] = "last"
     workers: int = 1
@@ -103,8 +106,12 @@ class Study:
                 raise ValueError(f"tune.{key}=[] has no values: give one or more, or remove it")
         if self.workers < 1:
             raise ValueError(f"workers={self.workers} must be at least 1")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds={self.seeds} names a seed twice: give each seed once")
+        seeds = [*self.seeds, *self.tune_seeds]
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(
+                f"seeds={self.seeds} and tune_seeds={self.tune_seeds} name a seed twice: give each "
+                "seed once"
+            )
         references = [("baseline", self.baseline)]
         for name, method in self.methods.items():
             for kind, others in (("controls", method.controls), ("references", method.references)):
@@ -115,60 +122,6 @@ class Study:
             if reference not in self.methods:
                 known = ", ".join(self.methods)
                 raise ValueError(f"{key}={reference!r} is not a method: choose one of {known}")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One cell of the study: a training with its evaluation, of a method or of a teacher.
-
-    Args:
-        method: Name of the method; ``"teacher"`` for a teacher.
-        direction: Name of the direction; the modality for a teacher.
-        regime: Name of the regime.
-        seed: The seed.
-        tuned: ``key=value`` of the tuning grid, or "".
-        args: Arguments of ``fdkd fit``.
-        teachers: Pairs of a modality and the run of its teacher.
-    """
-
-    method: str
-    direction: str
-    regime: str
-    seed: int
-    tuned: str
-    args: tuple[str, ...]
-    teachers: tuple[tuple[str, "Run"], ...] = ()
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the arguments, the seed, the configurations' contents and the teachers' runs."""
-        parts = [self.seed, *(read_text(Path(a), True) if is_config(a) else a for a in self.args)]
-        parts += [f"{modality} {run.fingerprint}" for modality, run in self.teachers]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
-
-    @property
-    def name(self) -> str:
-        """Name of the run's folder: readable, with the fingerprint at its end."""
-        slug = run_slug(self.method, self.direction, self.regime, self.tuned, self.seed)
-        return f"{slug}-{self.fingerprint}"
-
-    def command(self) -> list[str]:
-        """Arguments of ``fdkd fit``, without the run's folder and the teachers' checkpoints."""
-        configs = [f"--config={arg}" if is_config(arg) else arg for arg in self.args]
-        return [*configs, f"--seed_everything={self.seed}"]
-
-
-def run_slug(method: str, direction: str, regime: str, tuned: str, seed: int) -> str:
-    """Build the readable part of a run's folder name.
-
-    Example:
-        >>> run_slug("FD-CMKD, light", "audio to visual", "few labels", "", 2)
-        'FD_CMKD__light-audio_to_visual-few_labels-seed2'
-    """
-    words = [method, direction, regime, tuned, f"seed{seed}"]
-    return "-".join(
-        "".join(c if c.isalnum() or c in "=." else "_" for c in word) for word in words if word
-    )
 
 
 def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -197,35 +150,50 @@ def teacher_runs(study: Study) -> dict[tuple[str, str, int], Run]:
     runs = {}
     modalities = dict.fromkeys(m for d in study.directions.values() for m in d.teachers)
     for seed, (name, regime), modality in itertools.product(
-        study.seeds, study.regimes.items(), modalities
+        [*study.seeds, *study.tune_seeds], study.regimes.items(), modalities
     ):
         args = tuple(_fill(arg, teacher=modality) for arg in [*study.teacher, *regime.teacher])
-        run = shared.setdefault((args, seed), Run("teacher", modality, name, seed, "", args))
-        runs[modality, name, seed] = run
+        searches = seed in study.tune_seeds
+        run = Run("teacher", modality, name, seed, "", args, searches=searches)
+        runs[modality, name, seed] = shared.setdefault((args, seed), run)
     return runs
 
 
-def method_runs(study: Study) -> list[Run]:
-    """List the methods' runs, seed by seed, so that the first seed is complete first."""
+def search_runs(study: Study) -> list[Run]:
+    """List the runs of all settings with ``tune_seeds``."""
+    return _runs(study, study.tune_seeds, None)
+
+
+def method_runs(study: Study, chosen: Mapping[tuple[str, ...], str] | None = None) -> list[Run]:
+    """List the methods' runs, seed by seed, so that the first seed is complete first.
+
+    Args:
+        study: The study.
+        chosen: Method, direction and regime -> the setting to run; None: every setting.
+    """
+    return _runs(study, study.seeds, chosen)
+
+
+def _runs(
+    study: Study, seeds: Sequence[int], chosen: Mapping[tuple[str, ...], str] | None
+) -> list[Run]:
     teachers = teacher_runs(study)
     runs = []
     for seed, regime, direction, name in itertools.product(
-        study.seeds, study.regimes, study.directions, study.methods
+        seeds, study.regimes, study.directions, study.methods
     ):
         modalities = study.directions[direction]
         given = [*study.methods[name].args, *study.regimes[regime].student]
         args = [_fill(arg, student=modalities.student) for arg in given]
         pairs = tuple((m, teachers[m, regime, seed]) for m in modalities.teachers)
         tune = study.tune | study.methods[name].tune
-        for tuned in _grid({key: values for key, values in tune.items() if values}):
-            tuned_args = (*args, *(f"--{setting}" for setting in tuned))
-            runs.append(Run(name, direction, regime, seed, " ".join(tuned), tuned_args, pairs))
+        for settings in _grid({key: values for key, values in tune.items() if values}):
+            tuned = " ".join(settings)
+            if chosen is None or chosen.get((name, direction, regime)) == tuned:
+                all_args = (*args, *(f"--{setting}" for setting in settings))
+                searches = seed in study.tune_seeds
+                runs.append(Run(name, direction, regime, seed, tuned, all_args, pairs, searches))
     return runs
-
-
-def all_runs(study: Study) -> list[Run]:
-    """List the runs of the teachers, then those of the methods."""
-    return [*dict.fromkeys(teacher_runs(study).values()), *method_runs(study)]
 
 
 def _grid(tune: dict[str, list[Any]]) -> Iterator[tuple[str, ...]]:
@@ -238,8 +206,3 @@ def _fill(arg: str, **names: str) -> str:
     except (KeyError, ValueError) as error:
         known = ", ".join(f"${name}" for name in names)
         raise ValueError(f"{arg!r}: {error} is unknown here, use {known}") from error
-
-
-def is_config(arg: str) -> bool:
-    """Return whether an argument of a run is the path of a configuration."""
-    return not arg.startswith("-") and arg.endswith((".yaml", ".yml"))

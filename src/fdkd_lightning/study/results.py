@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,8 +12,10 @@ import yaml
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
-from fdkd_lightning.study.cell import Result, read_result
-from fdkd_lightning.study.plan import Run, Study, all_runs, is_config
+from fdkd_lightning.study.cell import Result
+from fdkd_lightning.study.plan import Study
+from fdkd_lightning.study.planned_run import is_config
+from fdkd_lightning.study.tuning import all_runs, best_settings, finished, run_key
 from fdkd_lightning.training.provenance import package_versions
 from fdkd_lightning.training.redaction import redact
 
@@ -35,7 +36,7 @@ REPEAT = "run the study again, which keeps its finished runs"
 
 @dataclass
 class Row:
-    """A run with its metrics; ``chosen``: its tuning setting is the best on validation data."""
+    """A run with its metrics; ``chosen``: it is reported, as no run of a search is."""
 
     method: str
     direction: str
@@ -48,18 +49,8 @@ class Row:
 
 def collect(study: Study) -> list[Row]:
     """Collect the rows of the runs that have a result, the teachers' first."""
-    # Method and column -> tuning setting -> validation metric of each seed.
-    validation: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    results = _results(study)
-    for run, result in results:
-        validation[_key(run)][run.tuned].append(getattr(result, f"val_{study.epoch}"))
-    best = {
-        # A setting that failed with some seeds comes after those that did not.
-        key: max(settings, key=lambda tuned: (len(settings[tuned]), math.fsum(settings[tuned])))
-        for key, settings in validation.items()
-    }
+    results = finished(study, all_runs(study))
+    best = best_settings(results, study.epoch)
     return [
         Row(
             run.method,
@@ -67,8 +58,8 @@ def collect(study: Study) -> list[Row]:
             run.regime,
             run.seed,
             run.tuned,
-            best[_key(run)] == run.tuned,
-            {name: getattr(result, name) for name in VALUES}
+            not run.searches and (bool(study.tune_seeds) or best[run_key(run)] == run.tuned),
+            {name: value for name in VALUES if (value := getattr(result, name)) is not None}
             | {f"test_{name}": value for name, value in result.heads.items()},
         )
         for run, result in results
@@ -174,20 +165,9 @@ def _configs(paths: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def _results(study: Study) -> list[tuple[Run, Result]]:
-    found = (
-        (run, read_result(run, study.folder / "runs", study.metric)) for run in all_runs(study)
-    )
-    return [(run, result) for run, result in found if result is not None]
-
-
-def _key(run: Run) -> tuple[str, ...]:
-    return run.method, run.direction, run.regime
-
-
 def _provenance(study: Study) -> dict[str, Any]:
     paths = dict.fromkeys(arg for run in all_runs(study) for arg in run.args if is_config(arg))
-    results = [result for _, result in _results(study)]
+    results = [result for _, result in finished(study, all_runs(study))]
     settings = redact(asdict(study))
     return {
         "study": {name: value for name, value in settings.items() if name not in LOCAL},

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from fdkd_lightning.data.dataset import PairedDataset
 from fdkd_lightning.data.preparation.recipe import ArrayRecipe
 from fdkd_lightning.data.sets.ave import AVE, AVEFirstEvents, AVEWithoutLeaks
-from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.study.planned_run import is_config
 
 Write = Callable[..., Path]
 CONFIGS = Path(__file__).parents[3] / "configs"

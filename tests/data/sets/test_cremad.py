@@ -13,7 +13,8 @@ from fdkd_lightning.data.preparation.coverage import CoverageError
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.sets.cremad import CREMAD, CREMADSpeakerIndependent
 from fdkd_lightning.data.transforms.published_audio import MMParetoFbank, OGMCREMADSpectrogram
-from fdkd_lightning.study.plan import is_config, method_runs, read_study, teacher_runs
+from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.study.planned_run import is_config
 
 Write = Callable[..., Path]
 CONFIGS = Path(__file__).parents[3] / "configs"
