@@ -116,7 +116,9 @@ def test_a_control_that_is_the_baseline_is_named_once() -> None:
         "fdkd"
     ]
     assert text.count("alone (") == 1
-    assert text.endswith(ATTRIBUTED)
+    assert text.endswith(
+        ". Its only control is alone, without a teacher: whether the pairs matter is not tested."
+    )
 
 
 def test_the_last_line_counts_the_intervals() -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pretend() -> Callable[..., None]:
     """Write what all runs of a study found, without running them."""
 
-    def write(study: Study, result: Callable[[Run], Result]) -> None:
-        for run in (*teacher_runs(study).values(), *method_runs(study)):
+    def write(
+        study: Study, result: Callable[[Run], Result], runs: Sequence[Run] | None = None
+    ) -> None:
+        methods = method_runs(study) if runs is None else runs
+        for run in (*teacher_runs(study).values(), *methods):
             own = study.folder / "runs" / run.name
             own.mkdir(parents=True, exist_ok=True)
             (own / "result.json").write_text(json.dumps(asdict(result(run))))

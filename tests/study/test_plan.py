@@ -12,6 +12,7 @@ from fdkd_lightning.study.plan import (
     Study,
     method_runs,
     read_study,
+    search_runs,
     teacher_runs,
 )
 from fdkd_lightning.study.planned_run import Run
@@ -224,17 +225,6 @@ def test_a_grid_is_all_its_combinations_for_each_method(write: Callable[..., Pat
     assert all(run.tuned == "" for run in teacher_runs(study).values())
 
 
-def test_a_run_as_a_command() -> None:
-    run = Run("m", "d", "r", 5, "", ("a.yaml", "--x=b.yaml", "b.yml", "--y=1"))
-    assert run.command() == [
-        "--config=a.yaml",
-        "--x=b.yaml",
-        "--config=b.yml",
-        "--y=1",
-        "--seed_everything=5",
-    ]
-
-
 # Names and fingerprints.
 
 
@@ -312,14 +302,6 @@ def test_the_same_file_touched_is_the_same_run(runs: Callable[..., dict[str, Run
     assert names(runs()) == before
 
 
-def test_a_name_is_a_folder_that_tells_the_run(runs: Callable[..., dict[str, Run]]) -> None:
-    methods = {"FD KD/é": {"args": ["over.yaml"]}, "alone": {"args": []}}
-    one = runs(methods=methods, tune={"model.lr": [0.1]}, directions={"a → v": A2V})["FD KD/é"]
-    assert one.name == f"FD_KD_é-a___v-full-model.lr=0.1-seed0-{one.fingerprint}"
-    assert Path(one.name).name == one.name
-    assert len(one.fingerprint) == 8
-
-
 def test_two_settings_of_one_grid_are_two_runs(write: Callable[..., Path]) -> None:
     methods = {"alone": {"args": ["--x=1"]}}
     study = read_study(write(methods=methods, teacher=["--y=1"], tune={"lr": [0.1, 1, "1.0"]}))
@@ -340,3 +322,35 @@ def test_a_method_has_its_own_grid_beside_the_studys(make_study: Callable[..., S
     assert tuned["alone"] == ["lr=1", "lr=2"]
     with pytest.raises(ValueError, match=r"tune\.lr=\[\] has no values"):
         make_study(tune={"lr": []})
+
+
+def test_a_search_has_seeds_of_its_own_that_see_no_test_data(
+    make_study: Callable[..., Study],
+) -> None:
+    study = make_study(seeds=[0, 1], tune_seeds=[7, 8], tune={"lr": [1, 2]})
+    found = search_runs(study)
+    assert {run.seed for run in found} == {7, 8}
+    assert {run.seed for run in method_runs(study)} == {0, 1}
+    assert {run.seed: run.searches for run in teacher_runs(study).values()} == {
+        0: False,
+        1: False,
+        7: True,
+        8: True,
+    }
+    assert all(run.searches and run.teachers[0][1].searches for run in found)
+    assert len(found) == 2 * len(study.methods) * 2
+    assert search_runs(make_study(tune={"lr": [1, 2]})) == []
+
+
+def test_only_the_chosen_settings_are_judged(make_study: Callable[..., Study]) -> None:
+    study = make_study(seeds=[0, 1], tune_seeds=[7], tune={"lr": [1, 2]})
+    chosen = {("alone", "to visual", "full"): "lr=2", ("fdkd", "to visual", "full"): "lr=1"}
+    found = {(run.method, run.seed, run.tuned) for run in method_runs(study, chosen)}
+    assert found == {
+        (method, seed, tuned) for seed in (0, 1) for (method, _, _), tuned in chosen.items()
+    }
+
+
+def test_a_seed_of_both_search_and_judgement_is_refused(make_study: Callable[..., Study]) -> None:
+    with pytest.raises(ValueError, match=r"seeds=\[0, 1\] and tune_seeds=\[1\] name a seed twice"):
+        make_study(seeds=[0, 1], tune_seeds=[1])

@@ -13,7 +13,8 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
     """Return a line per method, regime and direction: its differences and their significance.
 
     A method with controls gets a verdict where its gain over the baseline is significant: the gain
-    is attributed to the teacher only if it is also significant against every control.
+    is attributed to the teacher only if it is also significant against every control. Where the
+    baseline is the only control, the verdict says what that leaves open.
     """
     lines = ["## Comparisons", ""]
     if len(settings["seeds"]) < 2:
@@ -66,6 +67,11 @@ def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: 
     text = "; ".join(parts)
     if not control_signs or gain.sign < 1:
         return f"{text}."
+    if controls == [baseline]:
+        return (
+            f"{text}. Its only control is {baseline}, without a teacher: whether the pairs matter "
+            "is not tested."
+        )
     if min(control_signs) > 0:
         return f"{text}. Significant against every control: the gain is attributed to the teacher."
     return (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fdkd_lightning.data.embedded.watch import EXERCISES, TEST_SUBJECTS, Watch, cut_windows
-from fdkd_lightning.data.embedded.watch_file import NAME, Recording
+from fdkd_lightning.data.embedded.watch import EXERCISES, TEST_SUBJECTS, Watch
+from fdkd_lightning.data.embedded.watch_file import NAME
 
 PACKAGE = importlib.util.find_spec("seglearn")
 needs_package = pytest.mark.skipif(PACKAGE is None, reason="needs seglearn, of the extra demo")
@@ -85,6 +85,13 @@ def test_labels_are_balanced_and_a_smaller_draw_is_part_of_a_larger_one(root: Pa
     assert not torch.equal(other, two)
 
 
+def test_each_training_batch_has_the_share_of_labels(root: Path) -> None:
+    data = watch(root, labelled_per_class=1, labelled_per_batch=3, batch_size=8)
+    found = [(batch["label"] >= 0).sum().item() for batch in data.train_dataloader()]
+    # 77 of the 84 pairs have no label, five a batch.
+    assert found == [3] * 16
+
+
 def test_evaluation_keeps_all_labels(root: Path) -> None:
     data = watch(root, labelled_per_class=1)
     assert (of(data, "val", "label") >= 0).all()
@@ -94,19 +101,10 @@ def test_evaluation_keeps_all_labels(root: Path) -> None:
 def test_a_batch_is_as_documented(root: Path) -> None:
     data = watch(root, modalities=["gyroscope"], batch_size=5)
     batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
-    assert batch["gyroscope"].shape == (5, 3, 1, 4)
+    assert batch["gyroscope"].shape == (5, 3, 4)
     assert batch["gyroscope"].dtype == torch.float32
     assert batch.keys() == {"gyroscope", "label", "index"}
     assert batch["label"].dtype == batch["index"].dtype == torch.int64
-
-
-def test_windows_are_cut_a_step_apart() -> None:
-    signal = np.arange(42, dtype=np.float32).reshape(7, 6)
-    windows, label, subject = cut_windows([Recording(signal, 5, 2)], window=3, step=2)
-    assert windows[:, 0].tolist() == [[0, 6, 12], [12, 18, 24], [24, 30, 36]]
-    assert (label.tolist(), subject.tolist()) == ([5] * 3, [2] * 3)
-    with pytest.raises(ValueError, match="window=8 is longer than every recording, of at most 7"):
-        cut_windows([Recording(signal, 5, 2)], window=8, step=2)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +114,8 @@ def test_windows_are_cut_a_step_apart() -> None:
         ({"labelled": 6}, "labelled=6"),
         ({"labelled_per_class": 0}, "labelled_per_class=0"),
         ({"classes": ["pendulm", "abduction"]}, "did you mean pendulum"),
+        ({"labelled_per_batch": 8}, "labelled_per_batch=8 needs labelled"),
+        ({"labelled": 7, "labelled_per_batch": 64}, "must be below batch_size=64"),
         ({"window": 0}, "window=0"),
         ({"step": -1}, "step=-1"),
     ],
