@@ -599,7 +599,10 @@ STATELESS = {
         *("at", "dist", "dkd", "feature", "infonce", "kd", "label_smoothing", "pkd", "rkd", "sp"),
         *("fdkd_no_align", "freekd", "mutual_kd"),
     )
-} | {"control/shuffled_pairs_no_align.yaml", "criterion/fdkd_last_map.yaml"}
+} | {
+    *("control/shuffled_pairs_no_align.yaml", "control/shuffled_pairs_last_map.yaml"),
+    *(f"criterion/fdkd_last_map{variant}.yaml" for variant in ("", "_whole", "_random")),
+}
 # Those that keep state, variants of FD-CMKD left out, which share its code; a warm-up that follows
 # the epoch; random draws; teachers in the checkpoint.
 RESUMED = [
