@@ -131,10 +131,12 @@ def sweep(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
-    # nox -s demo, or nox -s demo -- rooms; what follows goes to the study.
-    is_rooms = session.posargs[:1] == ["rooms"]
-    script = "examples/demo_rooms.py" if is_rooms else "examples/demo.py"
-    run(session, "python", script, *session.posargs[is_rooms:])
+    # nox -s demo, or nox -s demo -- digits (or rooms); what follows goes to the study.
+    if session.posargs[:1] in (["digits"], ["rooms"]):
+        name, *options = session.posargs
+        run(session, "python", f"examples/demo_{name}.py", *options)
+    else:
+        run(session, "fdkd", "study", "configs/study/watch_demo.yaml", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -48,14 +48,15 @@ OURS = {
 }
 # One over the other.
 STUDIES = [
-    ["demo"],
-    ["demo", "ablation"],
-    ["demo", "published"],
+    ["digits"],
+    ["digits", "ablation"],
+    ["digits", "published"],
     ["emoji"],
     ["teachers"],
     ["rooms"],
     ["rooms_demo"],
     ["watch"],
+    ["watch_demo"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]

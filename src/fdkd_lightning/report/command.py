@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.report.answer_text import answer_lines
 from fdkd_lightning.report.comparison_text import comparison_lines
 from fdkd_lightning.report.score_figure import plot_scores
 from fdkd_lightning.report.score_table import score_tables
@@ -10,13 +11,17 @@ from fdkd_lightning.study.results import read_results, scores
 
 
 def print_report(folder: Path) -> None:
-    """Write and print the report; end with an error that names the runs that failed.
+    """Write the report, print it, or its tables and answer; fail if runs failed, by their names.
 
     Raises:
         SystemExit: With a message, if the folder holds no results or runs failed.
     """
-    print(report(folder))
-    failures = read_results(folder)[0]["failures"]
+    text = report(folder)
+    settings, rows = read_results(folder)
+    answer = answer_lines(settings, rows)
+    # What a study asks about fits a screen; all comparisons are in table.md.
+    print("\n".join([*score_tables(settings, rows), "", *answer, ""]) if answer else text)
+    failures = settings["failures"]
     if failures:
         first = next(iter(failures.values()))
         raise SystemExit(
@@ -39,7 +44,9 @@ def report(folder: Path) -> str:
         settings, rows = read_results(folder)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"fdkd study: {error}") from error
-    lines = ["# Results", "", *score_tables(settings, rows), "", *comparison_lines(settings, rows)]
+    answer = answer_lines(settings, rows)
+    lines = ["# Results", "", *answer, *([""] if answer else [])]
+    lines += [*score_tables(settings, rows), "", *comparison_lines(settings, rows)]
     if settings["failures"]:
         lines += ["", "## Failed runs", ""]
         lines += [f"- {' '.join(failure.split())}" for failure in settings["failures"].values()]

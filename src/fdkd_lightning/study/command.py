@@ -12,7 +12,7 @@ DESCRIPTION = """\
 Run methods x directions x regimes x seeds and write results.csv, results.json, table.md and
 table.png into the study's folder. An interrupted study resumes: finished runs are kept, and a run
 whose configuration changed is repeated. Keys of the file can be overridden (--workers=8), also by
-a second file (--config=FILE). configs/study/demo.yaml is a commented example.
+a second file (--config=FILE). configs/study/digits.yaml is a commented example.
 
 To add your own method, write a class in a module that can be imported from here, and a row:
 

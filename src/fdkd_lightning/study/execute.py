@@ -70,6 +70,7 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             parent = os.getpid() if scheduler is None else None
             for run_name, failure in _results(able, study, parent):
                 bar.update()
+                bar.set_postfix_str(run_name.rpartition("-")[0])
                 if failure is not None:
                     failures[run_name] = failure
                     bar.write(failure)

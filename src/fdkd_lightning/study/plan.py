@@ -68,6 +68,8 @@ class Study:
         regimes: Name -> regime.
         methods: Name -> method, in the order of the table's rows.
         baseline: Name of the method without distillation.
+        question: Name of the method that the study asks about: three sentences compare it with the
+            baseline, its controls, and the best of its references. None: none do.
         seeds: One run each. A seed draws the data, the weights and the order of the samples.
         tune: Argument -> values, such as learning rates. The setting with the best mean validation
             metric is reported, per method, direction and regime. Teachers are not tuned. An
@@ -81,7 +83,8 @@ class Study:
 
     Raises:
         ValueError: If a part is empty, a seed is repeated or serves search and judgement,
-            ``workers`` is below 1, or ``baseline``, a control or a reference is not a method.
+            ``workers`` is below 1, or ``baseline``, ``question``, a control or a reference is not
+            a method.
     """
 
     folder: Path
@@ -93,6 +96,7 @@ class Study:
     seeds: list[int]
     tune: dict[str, list[Any]] = field(default_factory=dict)
     tune_seeds: list[int] = field(default_factory=list)
+    question: str | None = None
     metric: str = "accuracy"
     epoch: Literal["last", "best"] = "last"
     workers: int = 1
@@ -113,6 +117,8 @@ class Study:
                 "seed once"
             )
         references = [("baseline", self.baseline)]
+        if self.question is not None:
+            references.append(("question", self.question))
         for name, method in self.methods.items():
             for kind, others in (("controls", method.controls), ("references", method.references)):
                 references += [(f"methods.{name}.{kind}", other) for other in others]

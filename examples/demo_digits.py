@@ -1,6 +1,6 @@
 """Did the teacher help? A study of the embedded digits, and how alike the two modalities are.
 
-What follows goes to the study: python examples/demo.py --config=configs/study/published.yaml
+What follows goes to the study: python examples/demo_digits.py --config=configs/study/published.yaml
 """
 
 import sys
@@ -14,7 +14,7 @@ from fdkd_lightning.cli import main as fdkd_command
 from fdkd_lightning.report import plot_similarity
 from fdkd_lightning.study.plan import Study, read_study, teacher_runs
 
-STUDY = "configs/study/demo.yaml"
+STUDY = "configs/study/digits.yaml"
 
 
 def test_batches(data: fdkd.AVDigits) -> Iterator[fdkd.Batch]:

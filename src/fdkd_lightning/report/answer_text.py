@@ -1,0 +1,108 @@
+"""A study's answer in three sentences: the gain, its controls, its rivals."""
+
+import math
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from fdkd_lightning.report.score_table import difference_text
+from fdkd_lightning.study.compare import Difference, paired_difference
+from fdkd_lightning.study.results import Row, scores
+
+
+def answer_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    """Return three sentences per regime on the method that the study asks about.
+
+    The first compares it with the baseline, the second with its controls, the third with the best
+    of its references; each over all directions, by the mean paired difference and its 95 %
+    confidence interval.
+
+    Args:
+        settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
+        rows: Rows of all runs.
+
+    Returns:
+        The lines; none if the study asks about no method.
+    """
+    method = settings.get("question")
+    if method is None:
+        return []
+    found = scores(settings, rows)
+    entry, baseline = settings["methods"][method], settings["baseline"]
+    controls = [name for name in entry["controls"] if name != baseline]
+    lines = []
+    for regime in settings["regimes"]:
+        columns = {name: found[name, regime] for name in settings["directions"]}
+        lines += ["", *([f"**{regime}**", ""] if len(settings["regimes"]) > 1 else [])]
+        lines.append(f"- {_gain(settings, columns, method)}")
+        if controls:
+            lines.append(f"- {_controlled(columns, method, controls)}")
+        if entry.get("references"):
+            lines.append(f"- {_rivalled(columns, method, entry['references'])}")
+    return lines[1:]
+
+
+Columns = dict[str, dict[str, list[float]]]
+
+
+def _gain(settings: dict[str, Any], columns: Columns, method: str) -> str:
+    baseline = settings["baseline"]
+    parts = []
+    for direction, column in columns.items():
+        gain = paired_difference(column[method], column[baseline])
+        if not gain.n:
+            parts.append(f"{direction}: failed")
+            continue
+        pairs = zip(column[baseline], column[method], strict=True)
+        before, after = (
+            100 * mean(values)
+            for values in zip(*(pair for pair in pairs if not math.isnan(sum(pair))), strict=True)
+        )
+        parts.append(f"{direction}: from {before:.1f} to {after:.1f} % ({difference_text(gain)})")
+    n = len(settings["seeds"])
+    return f"{method} against {baseline}, test {settings['metric']}, n = {n}: {'; '.join(parts)}."
+
+
+def _controlled(columns: Columns, method: str, controls: Sequence[str]) -> str:
+    differences = {
+        (control, direction): paired_difference(column[method], column[control])
+        for control in controls
+        for direction, column in columns.items()
+    }
+    above = sum(difference.sign > 0 for difference in differences.values())
+    verdict = (
+        "the gain comes from the teacher"
+        if above == len(differences)
+        else "the gain is not shown to come from the teacher where it is not above"
+    )
+    return (
+        f"Against what learns nothing from the right teacher, {_list(differences)}: significantly "
+        f"above in {above} of {len(differences)}, so {verdict}."
+    )
+
+
+def _rivalled(columns: Columns, method: str, rivals: Sequence[str]) -> str:
+    differences: dict[tuple[str, str], Difference] = {}
+    for direction, column in columns.items():
+        # A NaN, a failed run, is below every number here.
+        best = max(rivals, key=lambda name: _whole_mean(column[name]))
+        differences[best, direction] = paired_difference(column[method], column[best])
+    above, below = (
+        sum(difference.sign == sign for difference in differences.values()) for sign in (1, -1)
+    )
+    return (
+        f"Against the best other method, {_list(differences)}: significantly above in {above} of "
+        f"{len(differences)}, below in {below}."
+    )
+
+
+def _list(differences: dict[tuple[str, str], Difference]) -> str:
+    return "; ".join(
+        f"{other}, {direction} {difference_text(difference)}"
+        for (other, direction), difference in differences.items()
+    )
+
+
+def _whole_mean(values: Sequence[float]) -> float:
+    found = mean(values)
+    return -math.inf if math.isnan(found) else found

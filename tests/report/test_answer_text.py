@@ -1,0 +1,107 @@
+import math
+from typing import Any
+
+from fdkd_lightning.report.answer_text import answer_lines
+from fdkd_lightning.study.results import Row
+
+ALONE = [0.50, 0.52, 0.54]
+
+
+def plus(values: list[float], gain: float, spread: float = 0.01) -> list[float]:
+    return [value + gain + spread * (i - 1) for i, value in enumerate(values)]
+
+
+COLUMNS = {
+    "a2v": {
+        "alone": ALONE,
+        "ours": plus(ALONE, 0.2),
+        "shuffled": plus(ALONE, -0.1),
+        "near": plus(ALONE, 0.19, -0.03),
+        "far": plus(ALONE, 0.05),
+    },
+    "v2a": {
+        "alone": ALONE,
+        "ours": plus(ALONE, 0.1),
+        "shuffled": plus(ALONE, 0.1, -0.05),
+        "near": plus(ALONE, 0.01),
+        "far": plus(ALONE, 0.4),
+    },
+}
+
+
+def study(regimes: tuple[str, ...] = ("few",), **changes: Any) -> tuple[dict[str, Any], list[Row]]:
+    settings = {
+        "epoch": "last",
+        "metric": "accuracy",
+        "baseline": "alone",
+        "question": "ours",
+        "seeds": [0, 1, 2],
+        "regimes": dict.fromkeys(regimes, {}),
+        "directions": dict.fromkeys(COLUMNS, {}),
+        "methods": {name: {"controls": [], "references": []} for name in COLUMNS["a2v"]},
+    }
+    settings["methods"]["ours"] = {
+        "controls": ["alone", "shuffled"],
+        "references": ["near", "far"],
+    }
+    rows = [
+        Row(method, direction, regime, seed, "", True, {"test_last": value})
+        for regime in regimes
+        for direction, column in COLUMNS.items()
+        for method, values in column.items()
+        for seed, value in enumerate(values)
+    ]
+    return settings | changes, rows
+
+
+def test_three_sentences_give_gain_controls_and_the_best_rival_of_each_direction() -> None:
+    gain, control, rival = answer_lines(*study())
+    # Differences of 19, 20 and 21 points: 20 +- 4.303 / sqrt(3).
+    assert gain == (
+        "- ours against alone, test accuracy, n = 3: a2v: from 52.0 to 72.0 % "
+        "(+20.0 [+17.5, +22.5]); v2a: from 52.0 to 62.0 % (+10.0 [+7.5, +12.5])."
+    )
+    assert control == (
+        "- Against what learns nothing from the right teacher, shuffled, a2v +30.0 [+30.0, +30.0]; "
+        "shuffled, v2a +0.0 [-14.9, +14.9]: significantly above in 1 of 2, so the gain is not "
+        "shown to come from the teacher where it is not above."
+    )
+    assert rival.startswith("- Against the best other method, near, a2v +1.0 [")
+    assert rival.endswith(
+        "far, v2a -30.0 [-30.0, -30.0]: significantly above in 0 of 2, below in 1."
+    )
+
+
+def test_a_gain_above_all_controls_comes_from_the_teacher() -> None:
+    settings, rows = study(directions={"a2v": {}})
+    control = answer_lines(settings, rows)[1]
+    assert control.endswith("significantly above in 1 of 1, so the gain comes from the teacher.")
+
+
+def test_each_regime_has_its_sentences() -> None:
+    lines = answer_lines(*study(("all", "few")))
+    assert [line for line in lines if line.startswith("**")] == ["**all**", "**few**"]
+    assert len([line for line in lines if line.startswith("- ")]) == 6
+
+
+def test_a_study_without_a_question_has_no_answer() -> None:
+    assert answer_lines(*study(question=None)) == []
+    settings, rows = study()
+    del settings["question"]  # results of an earlier version
+    assert answer_lines(settings, rows) == []
+
+
+def test_a_failed_direction_is_said() -> None:
+    settings, rows = study()
+    lost = [row for row in rows if (row.method, row.direction) != ("ours", "a2v")]
+    gain, control, _ = answer_lines(settings, lost)
+    assert "a2v: failed; v2a: from 52.0" in gain
+    assert "shuffled, a2v failed" in control
+
+
+def test_a_failed_rival_is_not_the_best() -> None:
+    settings, rows = study()
+    for row in rows:
+        if row.method == "far" and row.seed == 1:
+            row.values["test_last"] = math.nan
+    assert "near, v2a" in answer_lines(settings, rows)[2]
