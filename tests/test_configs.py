@@ -57,6 +57,7 @@ STUDIES = [
     ["rooms_demo"],
     ["watch"],
     ["watch_demo"],
+    ["watch_labels"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
@@ -602,7 +603,8 @@ STATELESS = {
     )
 } | {
     *("control/shuffled_pairs_no_align.yaml", "control/shuffled_pairs_last_map.yaml"),
-    *(f"criterion/fdkd_last_map{variant}.yaml" for variant in ("", "_whole", "_random")),
+    "control/kd_shuffled_pairs_last_map.yaml",
+    *(f"criterion/fdkd_last_map{variant}.yaml" for variant in ("", "_whole", "_random", "_kd")),
 }
 # Those that keep state, variants of FD-CMKD left out, which share its code; a warm-up that follows
 # the epoch; random draws; teachers in the checkpoint.
