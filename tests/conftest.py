@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from filelock import FileLock
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from fdkd_lightning.data.embedded.digits import AVDigits
-from fdkd_lightning.data.embedded.emoji import Emoji
-from fdkd_lightning.training.command import FDKDCLI
+# Torch, Lightning and the package are imported where they are used: the process that hands out the
+# tests imports this file, too, and needs none of them.
 
 SHORT = (
     "--trainer.accelerator=cpu",
@@ -42,17 +39,21 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """The networks are tiny, and the workers' threads would wait for each other."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_parser() -> Iterator[None]:
     """The parsers of each command are made once: they are the same whatever the arguments."""
+    from fdkd_lightning.training.command import FDKDCLI
+
     made: dict[Any, tuple[Any, ...]] = {}
     names = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
     make = FDKDCLI.setup_parser
 
-    def setup(cli: FDKDCLI, *args: Any) -> None:
+    def setup(cli: Any, *args: Any) -> None:
         key = type(cli), cli.trainer_class, *cli.subcommands()
         # Help lists the classes that are imported when the parser is made, and a parser that was to
         # print its configuration but failed would print that of the next command.
@@ -72,6 +73,8 @@ def _one_parser() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the audio-visual digits, made once per session."""
+    from fdkd_lightning.data.embedded.digits import AVDigits
+
     folder = common_folder(tmp_path_factory) / "digits"
     # Each worker could build them, but that takes ten seconds.
     with FileLock(f"{folder}.lock"):
@@ -82,6 +85,8 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_runs(shared_folder: Path, digits_root: Path) -> Path:
     """A folder with one short run of each network of configs/demo, all paths as in the YAML."""
+    from fdkd_lightning.training.command import FDKDCLI
+
     folder = shared_folder / "demo_runs"
     with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
         if not folder.exists():
@@ -99,6 +104,8 @@ def demo_runs(shared_folder: Path, digits_root: Path) -> Path:
 @pytest.fixture(scope="session")
 def emoji_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the emoji, drawn once per session."""
+    from fdkd_lightning.data.embedded.emoji import Emoji
+
     folder = common_folder(tmp_path_factory) / "emoji"
     with FileLock(f"{folder}.lock"):
         Emoji(folder).prepare_data()
@@ -116,6 +123,7 @@ def in_processes() -> Callable[..., None]:
     """Runs a script once for each rank, at once, each with the arguments and its rank.
 
     The processes are forked from one that did nothing but import the package, which takes seconds.
+    A copy of the test's own process would be ready at once, but locks of its threads can stay shut.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fdkd_lightning.training.distillation"])
@@ -159,6 +167,7 @@ for name in names.split(","):
 @pytest.fixture(scope="session")
 def on_two_ranks(in_processes: Callable[..., None]) -> Callable[..., None]:
     """Calls functions of a test file with the rank and a folder, on two ranks at once."""
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
     def run(folder: Path, *functions: Callable[[int, Path], None]) -> None:
         file = functions[0].__code__.co_filename

@@ -41,7 +41,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def manifest(root: Path, **arguments: Any) -> PairedManifest:
-    settings = {"prepare_workers": 1, "min_coverage": 0.8, "class_names": CLASSES} | arguments
+    settings = {"min_coverage": 0.8, "class_names": CLASSES} | arguments
     return PairedManifest(root, "pairs.csv", recipes(), **settings)
 
 
@@ -70,7 +70,7 @@ def test_classes_are_those_of_the_table_where_none_are_given(root: Path) -> None
 
 def test_a_column_is_needed_only_where_it_is_selected(root: Path) -> None:
     named = recipes() | {"text": TextRecipe()}
-    data = PairedManifest(root, "pairs.csv", named, modalities=["visual"], prepare_workers=1)
+    data = PairedManifest(root, "pairs.csv", named, modalities=["visual"])
     assert len(dataset(data, "train")) == 8
     with pytest.raises(ValueError, match=r"pairs.csv, line 1: no column 'text'"):
         PairedManifest(root, "pairs.csv", named).prepare_data()
@@ -119,7 +119,6 @@ data:
   init_args:
     table: pairs.csv
     batch_size: 4
-    prepare_workers: 1
     min_coverage: 0.8
     class_names: [low, high]
     recipes:

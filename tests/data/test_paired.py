@@ -55,7 +55,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def tones(root: Path, samples: list[Sample], **arguments: Any) -> Tones:
-    settings = {"prepare_workers": 1, "min_coverage": 0.0} | arguments
+    settings = {"min_coverage": 0.0} | arguments
     data = Tones(root, **settings | {"recipes": recipes() | settings.get("recipes", {})})
     data.given = samples
     return data

@@ -66,7 +66,7 @@ def longest_and_shortest(case: Any, inputs: Any, kind: str) -> list[dict[str, Te
 
 
 def test_a_graph_needs_torch_alone(graph_of: GraphOf, run_without: Callable[..., None]) -> None:
-    # The others' operations are torch's too.
+    # The others' operations are torch's too, as the test above shows.
     code = """
 import torch
 
@@ -86,8 +86,8 @@ def load(folder):
         "transformers",
         "segmentation_models_pytorch",
     )
-    folders = [graph_of(kind).folder for kind in QUICK]
-    run_without(absent, code, folders, allowed="1e-6 + 1e-6 * np.abs(wanted)")
+    folder = graph_of("bert").folder
+    run_without(absent, code, [folder], allowed="1e-6 + 1e-6 * np.abs(wanted)")
 
 
 def test_a_transform_can_begin_the_graph(tmp_path: Path, mean_over_time: nn.Module) -> None:

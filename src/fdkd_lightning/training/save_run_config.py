@@ -30,10 +30,17 @@ class SaveRunConfig(SaveConfigCallback):
         if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._log_dir / self.config_filename, "w") as file:
-                file.write(self.parser.dump(self.config, skip_none=False))
+                file.write(self._dump("parser_mode"))
         others = [x for x in trainer.loggers if not isinstance(x, CSVLogger | TensorBoardLogger)]
         if others:
-            config = json.loads(self.parser.dump(self.config, skip_none=False, format="json"))
-            config = redact(config)  # a service, such as W&B, shows them to others
+            # A service, such as W&B, shows them to others.
+            config = redact(json.loads(self._dump("json")))
         for logger in others:
             logger.log_hyperparams(config)
+
+    def _dump(self, form: str) -> str:
+        # Parsing has checked the values; to check them again takes most of the time.
+        text: str = self.parser.dump(
+            self.config, format=form, skip_unset=False, skip_validation=True
+        )
+        return text

@@ -19,7 +19,6 @@ SHORT = (
     "--trainer.max_epochs=1",
     "--trainer.limit_train_batches=1",
     "--data.num_workers=0",
-    "--data.prepare_workers=1",
 )
 
 

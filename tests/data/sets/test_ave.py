@@ -76,7 +76,7 @@ def root(tmp_path: Path, encoded: Path) -> Path:
 
 
 def ave(root: Path, kind: type[AVE] = AVE, **arguments: Any) -> AVE:
-    settings = {"prepare_workers": 1, "min_coverage": 0.3} | arguments
+    settings = {"min_coverage": 0.3} | arguments
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         data = kind(root, **settings)
@@ -260,7 +260,7 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     small: Callable[..., list[str]],
 ) -> None:
     partial = "min_coverage=0.5"
-    prepared = fdkd("prepare", "AVE", f"--root={root}", "--prepare_workers=1", f"--{partial}")
+    prepared = fdkd("prepare", "AVE", f"--root={root}", f"--{partial}")
     assert "train: 7 of 9" in prepared
     for config, channels in ("unimodal_audio", 1), ("distill_visual", 3):
         arguments = small(f"ave/{config}", root, "--data.batch_size=4", f"--data.{partial}")

@@ -50,7 +50,7 @@ def root(tmp_path: Path, encoded: Path) -> Path:
 
 
 def cremad(root: Path, kind: type[CREMAD] = CREMAD, **arguments: Any) -> CREMAD:
-    return kind(root, **{"prepare_workers": 1, "min_coverage": 0.5} | arguments)
+    return kind(root, **{"min_coverage": 0.5} | arguments)
 
 
 def dataset(data: CREMAD, split: str) -> PairedDataset:

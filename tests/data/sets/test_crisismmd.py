@@ -83,7 +83,7 @@ def root(tmp_path: Path, write_picture: Write) -> Path:
 
 
 def crisismmd(root: Path, kind: type[CrisisMMD] = CrisisMMD, **arguments: Any) -> CrisisMMD:
-    settings = {"prepare_workers": 1, "min_coverage": 0.5, "transforms": {"text": nn.Identity()}}
+    settings = {"min_coverage": 0.5, "transforms": {"text": nn.Identity()}}
     return kind(root, **settings | arguments)
 
 
@@ -299,7 +299,6 @@ def shipped(config: str, root: Path, bert: str, folder: Path) -> list[str]:
         "root": str(root),
         "batch_size": 6,
         "num_workers": 0,
-        "prepare_workers": 1,
         "recipes": {"visual": picture},
     }
     if config != "unimodal_visual":
@@ -318,7 +317,7 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     fdkd: Callable[..., str],
     fit: Callable[..., dict[str, Tensor]],
 ) -> None:
-    prepared = fdkd("prepare", "CrisisMMD", f"--root={root}", "--prepare_workers=1")
+    prepared = fdkd("prepare", "CrisisMMD", f"--root={root}")
     assert "train: 11 of 11" in prepared
     for config in ("unimodal_text", "distill_visual"):
         arguments = shipped(config, root, bert, tmp_path)

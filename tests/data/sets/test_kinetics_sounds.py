@@ -53,7 +53,7 @@ def test_files_are_found_in_each_layout(
     write_picture(tmp_path / "val-frames-1fps/test/-video_2_14/00001.jpg")
     write_wav(tmp_path / "test_wav/test/-video_2_14.wav", 0.1, 16_000)
     write_wav(tmp_path / "audio/-video_0_0.wav", 0.1, 16_000)
-    data = KineticsSounds(tmp_path, prepare_workers=1, min_coverage=0)
+    data = KineticsSounds(tmp_path, min_coverage=0)
     sources = {sample.id: sample.sources for sample in data.samples}
     drums = f"val/playing drums/{name}.mp4"
     assert sources["-video_1_7"] == {"audio": drums, "visual": drums}

@@ -44,7 +44,7 @@ def recipes(**arguments: Any) -> dict[str, Recipe]:
 
 
 def nyu(root: Path, kind: type[NYUDepthV2] = NYUDepthV2, **arguments: Any) -> NYUDepthV2:
-    settings: dict[str, Any] = {"prepare_workers": 1, "val_fraction": 0.3, "recipes": recipes()}
+    settings: dict[str, Any] = {"val_fraction": 0.3, "recipes": recipes()}
     return kind(root, **settings | arguments)
 
 
@@ -254,7 +254,6 @@ SHORT = [
     "--trainer.limit_train_batches=1",
     "--data.batch_size=3",
     "--data.num_workers=0",
-    "--data.prepare_workers=1",
     "--data.val_fraction=0.3",
 ]
 
@@ -300,8 +299,7 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     for config in (teacher, student):
         Path(f"{config}.yaml").write_text(small(config))
         arguments = [f"--config={config}.yaml", f"--data.root={root}"]
-        own = ["--prepare_workers=1", "--val_fraction=0.3"]
-        main(["prepare", f"{config}.yaml", f"--root={root}", *own])
+        main(["prepare", f"{config}.yaml", f"--root={root}", "--val_fraction=0.3"])
         assert "train: 6 of 6 samples" in capsys.readouterr().out
         main(["fit", *arguments, *SHORT])
         stored = torch.load(f"runs/nyudepth/{config}/checkpoints/best.ckpt", weights_only=True)

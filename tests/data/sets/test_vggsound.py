@@ -55,7 +55,7 @@ def root(tmp_path: Path, encoded: Path) -> Path:
 
 
 def vggsound(root: Path, kind: type[VGGSound] = VGGSound, **arguments: Any) -> VGGSound:
-    return kind(root, **{"prepare_workers": 1, "min_coverage": 0.5} | arguments)
+    return kind(root, **{"min_coverage": 0.5} | arguments)
 
 
 def manifest(data: VGGSound) -> dict[str, dict[str, str]]:
@@ -281,7 +281,6 @@ def shipped(config: str, root: Path, folder: Path) -> list[str]:
         "root": str(root),
         "batch_size": 6,
         "num_workers": 0,
-        "prepare_workers": 1,
         "recipes": {"visual": frames},
     }
     content = {"trainer": trainer, "model": {"init_args": model}, "data": {"init_args": data}}
@@ -296,7 +295,7 @@ def test_a_shipped_teacher_and_its_student_train_and_are_tested(
     (root / "vggsound.csv").unlink()
     write_list(root / "train_tiny.csv", [r[:3] for r in ROWS[:20]])
     write_list(root / "test_tiny.csv", [r[:3] for r in ROWS[20:]])
-    prepared = fdkd("prepare", "VGGSoundC2KD", f"--root={root}", "--prepare_workers=1")
+    prepared = fdkd("prepare", "VGGSoundC2KD", f"--root={root}")
     assert "train: 18 of 18" in prepared
     for config in ("unimodal_audio", "distill_visual"):
         arguments = shipped(config, root, tmp_path)
