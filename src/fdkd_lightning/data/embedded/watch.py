@@ -136,6 +136,12 @@ class Watch(MultimodalDataModule):
         """Return the transforms: a height of 1, [N, 3, T] to [N, 3, 1, T]."""
         return {modality: nn.Unflatten(1, (3, 1)) for modality in CHANNELS}
 
+    def groups(self, split: str) -> list[int]:
+        """Return the person of each window."""
+        dataset = self.datasets[split]
+        assert isinstance(dataset, WatchDataset)
+        return [*map(int, dataset.subject)]
+
     def make_dataset(self, split: str) -> "WatchDataset":
         """Cut the windows of a split's people."""
         recordings = read_recordings(watch_path(self.file_folder))
