@@ -75,7 +75,7 @@ class Analyzer(Trainer):
             ckpt_path: Accepted because saved configurations contain it; it must be empty.
             weights_only: Accepted likewise. Only weights are read in any case.
         """
-        check_range("threshold", threshold, 0, 1)
+        check_range("threshold", threshold, above=0, below=1, example=0.5)
         check_count("max_pairs", max_pairs, example=2000)
         if ckpt_path is not None:
             raise ValueError(
@@ -151,8 +151,8 @@ def analyze(args: Sequence[str] | None = None) -> Path:
 def _loaders(data: LightningDataModule, split: str) -> list[Any]:
     """Loaders of a split; those of our data modules give each sample once, in its first view."""
     if isinstance(data, MultimodalDataModule):
-        options = {"num_workers": data.num_workers, "collate_fn": collate}
-        return [DataLoader(data.datasets[split], data.eval_batch_size, **options)]
+        dataset, size = data.datasets[split], data.eval_batch_size
+        return [DataLoader(dataset, size, num_workers=data.num_workers, collate_fn=collate)]
     loaders = data.train_dataloader() if split == "train" else data.val_dataloader()
     return CombinedLoader(loaders, "sequential").flattened
 

@@ -34,16 +34,20 @@ def make_folds(
             folds, or fewer than three folds.
 
     Example:
-        >>> make_folds(torch.zeros(4, dtype=torch.int64), torch.tensor([5, 7, 7, 6]), folds=3)
-        tensor([2, 0, 0, 1])
+        >>> label, groups = torch.zeros(4, dtype=torch.int64), torch.tensor([5, 7, 7, 6])
+        >>> fold = make_folds(label, groups, folds=3)
+        >>> bool(fold[1] == fold[2]), sorted({*fold.tolist()})
+        (True, [0, 1, 2])
     """
     check_count("folds", folds, LEAST, example=5)
     check_count("seed", seed, 0)
     rows = label.numel() if isinstance(label, Tensor) else 0
-    classes = check_groups("label", label, rows)
+    classes = check_groups("label", label, rows, f"{rows} rows")
     generator = torch.Generator().manual_seed(seed)
     if groups is not None:
-        return _whole_groups(check_groups("groups", groups, rows), folds, generator)
+        return _whole_groups(
+            check_groups("groups", groups, rows, f"label of shape [{rows}]"), folds, generator
+        )
     if rows < folds:
         raise ValueError(f"folds={folds} exceeds the {rows} rows of label: take fewer folds")
     order = torch.randperm(rows, generator=generator)

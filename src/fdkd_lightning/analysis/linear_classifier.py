@@ -108,9 +108,9 @@ def fit_logistic(x: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Te
         optimizer.zero_grad()
         loss = cross_entropy(x @ weight + bias, label, reduction="sum")
         total: Tensor = loss + weight.square().sum() / 2
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]  # torch
         return total
 
     with torch.enable_grad():
-        optimizer.step(objective)
+        optimizer.step(objective)  # type: ignore[no-untyped-call]  # torch
     return weight.detach(), bias.detach()

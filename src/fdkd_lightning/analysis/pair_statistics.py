@@ -9,10 +9,13 @@ from torch import Tensor
 from fdkd_lightning.analysis.cka import linear_cka
 from fdkd_lightning.analysis.folds import LEAST, make_folds
 from fdkd_lightning.analysis.ridge import SHUFFLES, ridge_r2
+from fdkd_lightning.analysis.row_checks import check_groups, check_paired
 from fdkd_lightning.analysis.shuffle import shuffled_within
 from fdkd_lightning.analysis.similarity import Similarity, band_similarity
 
 FOLDS = 5
+MIN_PAIRS = 2 * FOLDS
+"""Fewer would be one pair to a fold."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def compare_pairs(
         - label, groups: [N] int64
 
     Raises:
+        ValueError: If there are fewer than ten pairs.
         TypeError, ValueError: As :func:`make_folds`, :func:`ridge_r2` and :func:`linear_cka`.
 
     Example:
@@ -89,10 +93,17 @@ def compare_pairs(
         >>> round(found.r2, 4), round(found.cka, 4), found.r2_new_groups
         (1.0, 1.0, None)
     """
+    teacher, student = check_paired(teacher, student, ("teacher", "student"))
+    check_groups("label", label, len(teacher), f"teacher of shape {list(teacher.shape)}")
+    if len(label) < MIN_PAIRS:
+        raise ValueError(
+            f"teacher and student have {len(label)} pairs with a label: give at least {MIN_PAIRS}, "
+            "in the training and validation splits together"
+        )
     spread = make_folds(label, None, FOLDS, seed)
     forth = ridge_r2(teacher, student, label, spread, SHUFFLES, seed)
     back = ridge_r2(student, teacher, label, spread, SHUFFLES, seed)
-    count = None if groups is None else len(groups.unique())
+    count = None if groups is None else len({*groups.tolist()})
     new_groups = None
     if count is not None and count >= LEAST:
         whole = make_folds(label, groups, min(FOLDS, count), seed)

@@ -82,8 +82,9 @@ def ridge_r2(
         (1.0, True)
     """
     x, y = check_paired(x, y)
-    label = check_groups("label", label, len(x))
-    numbers = check_groups("fold", fold, len(x))
+    where = f"x of shape {list(x.shape)}"
+    label = check_groups("label", label, len(x), where)
+    numbers = check_groups("fold", fold, len(x), where)
     check_count("shuffles", shuffles, example=SHUFFLES)
     check_count("seed", seed, 0)
     folds = int(numbers.max()) + 1

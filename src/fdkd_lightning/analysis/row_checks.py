@@ -39,25 +39,27 @@ def check_features(name: str, x: Any) -> Tensor:
             f"{name} has shape {list(x.shape)}, with {bad} values that are NaN or infinite: check "
             "the network's weights and its input"
         )
-    return x.detach().double()
+    found: Tensor = x.detach().double()
+    return found
 
 
-def check_paired(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Return features ``x`` and ``y`` in float64; raise unless row i of one belongs to row i.
+def check_paired(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
+    """Return features of two modalities in float64; raise unless they have one row per pair.
 
     Shape:
         - x: [N, D]
         - y: [N, D'], another width or the same
     """
-    x, y = check_features("x", x), check_features("y", y)
+    pair = check_features(names[0], x), check_features(names[1], y)
     if len(x) != len(y):
         raise ValueError(
-            f"x has shape {list(x.shape)}, y {list(y.shape)}: give one row of each for each pair"
+            f"{names[0]} has shape {list(x.shape)}, {names[1]} {list(y.shape)}: give one row of "
+            "each for each pair"
         )
-    return x, y
+    return pair
 
 
-def check_groups(name: str, label: Any, rows: int) -> Tensor:
+def check_groups(name: str, label: Any, rows: int, where: str) -> Tensor:
     """Return the number 0, 1, ... of each row's class or group; raise if a row has none.
 
     Shape:
@@ -65,12 +67,13 @@ def check_groups(name: str, label: Any, rows: int) -> Tensor:
 
     Example:
         >>> import torch
-        >>> check_groups("label", torch.tensor([7, 3, 7]), 3)
+        >>> check_groups("label", torch.tensor([7, 3, 7]), 3, "x of shape [3, 8]")
         tensor([1, 0, 1])
     """
-    check_labels(name, label, (rows,), f"{rows} rows")
+    check_labels(name, label, (rows,), where)
     if (label == IGNORE_INDEX).any():
         raise ValueError(
             f"{name} holds {int(label.min())}, no label, among {rows} rows: leave those rows out"
         )
-    return label.unique(return_inverse=True)[1]
+    numbers: Tensor = label.unique(return_inverse=True)[1]
+    return numbers

@@ -187,8 +187,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
         return batch
 
     def _loader(self, dataset: Dataset[Batch], batch_size: int, **order: Any) -> DataLoader[Batch]:
-        # A loader draws the seed of its workers. From the global generator this would happen before
-        # a resumed run restores its state; hence a separate one.
+        # A loader draws its workers' seed before a resumed run restores the global generator.
         rank = self.trainer.global_rank if self.trainer else 0
         return DataLoader(
             dataset,
