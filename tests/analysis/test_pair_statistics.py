@@ -38,6 +38,9 @@ def test_what_holds_within_groups_alone_does_not_hold_for_new_ones() -> None:
     assert found.groups == 6
     assert found.r2_new_groups_shuffled is not None
     assert len(found.r2_new_groups_shuffled) == len(found.r2_shuffled) == 19
+    # All of it is the group's: any two of its rows make as good a pair.
+    assert found.r2_shuffled_in_groups is not None
+    assert min(found.r2_shuffled_in_groups) > found.r2 - 0.05
     few = compare_pairs(teacher, student, label, groups % 2)
     assert (few.groups, few.r2_new_groups, few.r2_new_groups_shuffled) == (2, None, None)
 

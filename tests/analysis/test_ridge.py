@@ -124,6 +124,19 @@ def test_features_that_vary_with_the_class_alone_predict_nothing() -> None:
         ridge_r2(normal(30, 4), 0 * normal(30, 4), label, make_folds(label), 1)
 
 
+def test_shuffles_within_parts_leave_what_the_parts_say() -> None:
+    part, label = torch.arange(80) // 2 % 4, torch.arange(80) % 2
+    offset = normal(4, 3)[part]
+    x, y = offset + 0.1 * normal(80, 3, seed=1), offset + 0.1 * normal(80, 3, seed=2)
+    fold = make_folds(label)
+    whole = ridge_r2(x, y, label, fold, shuffles=5)
+    parts = ridge_r2(x, y, label, fold, shuffles=5, within=2 * part + label)
+    assert parts.paired == whole.paired > 0.9
+    assert min(parts.shuffled) > 0.9 > 0.1 > max(whole.shuffled)
+    with pytest.raises(ValueError, match=r"within has shape \[3\]"):
+        ridge_r2(x, y, label, fold, within=one_class(3))
+
+
 def test_two_folds_are_too_few() -> None:
     with pytest.raises(ValueError, match="and 2 folds: give at least 3"):
         ridge_r2(normal(8, 2), normal(8, 2), one_class(8), torch.arange(8) % 2, 1)

@@ -19,6 +19,7 @@ def analysis_row() -> dict[str, Any]:
         "groups": 6,
         "r2": 0.241,
         "r2_shuffled": [0.004, -0.012],
+        "r2_shuffled_in_groups": [0.15, 0.13],
         "r2_reverse": 0.1,
         "r2_reverse_shuffled": [0.0, 0.0],
         "r2_new_groups": 0.08,

@@ -7,9 +7,9 @@ from fdkd_lightning.report.analysis_figure import Bar, bars_of, plot_analysis
 
 def test_each_value_has_a_bar(analysis_row: dict[str, Any]) -> None:
     bars = bars_of(analysis_row)
-    assert len(bars) == 8 + 9 + 4
-    assert bars[1].value == -0.004
-    assert bars[2:4] == [
+    assert len(bars) == 9 + 9 + 4
+    assert [bar.value for bar in bars[:3]] == [0.241, -0.004, 0.14]
+    assert bars[3:5] == [
         Bar("audio", "agreement", "R² of student,\nnew groups", "pairs", 0.08),
         Bar("audio", "agreement", "R² of student,\nnew groups", "shuffled within classes", 0.005),
     ]
@@ -18,7 +18,8 @@ def test_each_value_has_a_bar(analysis_row: dict[str, Any]) -> None:
 
 
 def test_what_is_not_known_has_none(analysis_row: dict[str, Any]) -> None:
-    unknown = {"r2_new_groups": None, "bands": None, "student_accuracy": None}
+    names = ("r2_shuffled_in_groups", "r2_new_groups", "bands", "student_accuracy")
+    unknown = dict.fromkeys(names)
     assert len(bars_of({**analysis_row, **unknown})) == 6 + 3
 
 
@@ -30,7 +31,7 @@ def test_figure_and_values_are_written(tmp_path: Path, analysis_row: dict[str, A
     assert b"<svg" in (tmp_path / "figure.svg").read_bytes()[:1000]
     with (tmp_path / "figure.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
-    assert len(written) == 21 + 12
+    assert len(written) == 22 + 13
     assert written[0] == {
         "teacher": "audio",
         "panel": "agreement",

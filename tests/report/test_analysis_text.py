@@ -12,8 +12,9 @@ def sentences(row: dict[str, Any], **changed: Any) -> list[str]:
 def test_the_three_sentences_are_computed(analysis_row: dict[str, Any]) -> None:
     assert sentences(analysis_row) == [
         "The audio teacher's features predict 24 % of the variance of the visual student's beyond "
-        "the class; shuffled pairs 0 %: pairs carry information (800 labelled pairs; the student's "
-        "predict 10 % of the teacher's; of groups left out they predict 8 %, shuffled 0 %).",
+        "the class; shuffled pairs 0 % (14 % within their group): pairs carry information (800 "
+        "labelled pairs; the student's predict 10 % of the teacher's; of groups left out they "
+        "predict 8 %, shuffled 0 %).",
         "Linear CKA is 0.50 (shuffled 0.25); the pairs' mean cosine is 0.40 in the low band and "
         "0.10 in the high band, 0.25 and 0.25 with the channels permuted: the order of the "
         "channels matters (with the mean: 0.90 low).",
@@ -28,14 +29,15 @@ def test_no_more_than_a_shuffle_or_than_nothing_is_no_sign(
     analysis_row: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     first = sentences(analysis_row, **changed)[0]
-    assert "%: no sign that pairs carry information (" in first
+    assert "within their group): no sign that pairs carry information (" in first
 
 
 def test_what_does_not_hold_for_new_groups_is_stated(analysis_row: dict[str, Any]) -> None:
     first = sentences(analysis_row, r2_new_groups=-0.1)[0]
-    assert "%: pairs carry information (" in first
+    assert "within their group): pairs carry information (" in first
     assert "they predict -10 %, shuffled 0 %: no linear map holds for new ones)." in first
-    assert "groups" not in sentences(analysis_row, r2_new_groups=None)[0]
+    unknown = {"r2_new_groups": None, "r2_shuffled_in_groups": None}
+    assert "group" not in sentences(analysis_row, **unknown)[0]
 
 
 def test_the_order_of_channels_matters_outside_of_all_permutations(

@@ -28,6 +28,8 @@ class PairStatistics:
         r2: R² of the student's features from the teacher's, class means removed, where the rows of
             each class are spread over five folds.
         r2_shuffled: The same for each shuffle of the pairs within their class.
+        r2_shuffled_in_groups: The same for each shuffle within class and group; None: no groups.
+            What is left of the R² there comes from the group, not from the pair.
         r2_reverse: R² of the teacher's features from the student's.
         r2_reverse_shuffled: The same for each shuffle.
         r2_new_groups: As ``r2``, where each group is predicted from other groups; None: there are
@@ -44,6 +46,7 @@ class PairStatistics:
     groups: int | None
     r2: float
     r2_shuffled: tuple[float, ...]
+    r2_shuffled_in_groups: tuple[float, ...] | None
     r2_reverse: float
     r2_reverse_shuffled: tuple[float, ...]
     r2_new_groups: float | None
@@ -104,7 +107,10 @@ def compare_pairs(
     forth = ridge_r2(teacher, student, label, spread, SHUFFLES, seed)
     back = ridge_r2(student, teacher, label, spread, SHUFFLES, seed)
     count = None if groups is None else len({*groups.tolist()})
-    new_groups = None
+    new_groups = in_groups = None
+    if groups is not None:
+        cells = torch.stack([label, groups], 1).unique(dim=0, return_inverse=True)[1]
+        in_groups = ridge_r2(teacher, student, label, spread, SHUFFLES, seed, cells).shuffled
     if count is not None and count >= LEAST:
         whole = make_folds(label, groups, min(FOLDS, count), seed)
         new_groups = ridge_r2(teacher, student, label, whole, SHUFFLES, seed)
@@ -123,6 +129,7 @@ def compare_pairs(
         groups=count,
         r2=forth.paired,
         r2_shuffled=forth.shuffled,
+        r2_shuffled_in_groups=in_groups,
         r2_reverse=back.paired,
         r2_reverse_shuffled=back.shuffled,
         r2_new_groups=None if new_groups is None else new_groups.paired,

@@ -38,7 +38,13 @@ class Agreement(NamedTuple):
 
 
 def ridge_r2(
-    x: Tensor, y: Tensor, label: Tensor, fold: Tensor, shuffles: int = SHUFFLES, seed: int = 0
+    x: Tensor,
+    y: Tensor,
+    label: Tensor,
+    fold: Tensor,
+    shuffles: int = SHUFFLES,
+    seed: int = 0,
+    within: Tensor | None = None,
 ) -> Agreement:
     r"""Compute how much of the variance of ``y`` beyond the class a linear map of ``x`` predicts.
 
@@ -61,11 +67,13 @@ def ridge_r2(
         fold: Fold of each row, as of :func:`make_folds`; at least three folds.
         shuffles: Number of shuffles of the pairs within their class.
         seed: Seed of the shuffles.
+        within: Part of each row, such as class and person, within which pairs are shuffled; None:
+            the class.
 
     Shape:
         - x: [N, D]
         - y: [N, D'], another width or the same
-        - label, fold: [N] int64
+        - label, fold, within: [N] int64
 
     Raises:
         TypeError: If an argument has another type.
@@ -85,13 +93,14 @@ def ridge_r2(
     where = f"x of shape {list(x.shape)}"
     label = check_groups("label", label, len(x), where)
     numbers = check_groups("fold", fold, len(x), where)
+    parts = label if within is None else check_groups("within", within, len(x), where)
     check_count("shuffles", shuffles, example=SHUFFLES)
     check_count("seed", seed, 0)
     folds = int(numbers.max()) + 1
     if folds < 3:
         raise ValueError(f"fold has shape {list(fold.shape)} and {folds} folds: give at least 3")
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.arange(len(x)), *(shuffled_within(label, generator) for _ in range(shuffles))]
+    orders = [torch.arange(len(x)), *(shuffled_within(parts, generator) for _ in range(shuffles))]
     targets = [y[order] for order in orders]
     # Squared errors of a penalty, chosen on pairs of folds: [order, left-out fold, penalty].
     inner = torch.zeros(len(orders), folds, len(STRENGTHS), dtype=torch.float64)

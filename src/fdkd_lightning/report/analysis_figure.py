@@ -47,8 +47,11 @@ def bars_of(row: Mapping[str, Any]) -> list[Bar]:
         ("agreement", "linear\nCKA", "pairs", row["cka"]),
         ("agreement", "linear\nCKA", "shuffled within classes", row["cka_shuffled"]),
     ]
+    if row["r2_shuffled_in_groups"] is not None:
+        in_groups = mean(row["r2_shuffled_in_groups"])
+        found.insert(2, ("agreement", forth, "shuffled within class and group", in_groups))
     if row["r2_new_groups"] is not None:
-        found[2:2] = [
+        found[-4:-4] = [
             ("agreement", new, "pairs", row["r2_new_groups"]),
             ("agreement", new, "shuffled within classes", mean(row["r2_new_groups_shuffled"])),
         ]

@@ -18,7 +18,7 @@ def analysis_sentences(row: Mapping[str, Any]) -> list[str]:
     Example:
         >>> row = {"teacher": "audio", "student": "visual", "r2": 0.241}
         >>> row |= {"r2_shuffled": [0.0, -0.01], "pairs": 800, "r2_reverse": 0.1}
-        >>> row |= {"r2_new_groups": None}
+        >>> row |= {"r2_shuffled_in_groups": None, "r2_new_groups": None}
         >>> print(pairs_sentence(row))
         The audio teacher's features predict 24 % of the variance of the visual student's beyond \
 the class; shuffled pairs 0 %: pairs carry information (800 labelled pairs; the student's predict \
@@ -33,6 +33,9 @@ def pairs_sentence(row: Mapping[str, Any]) -> str:
     verdict = "pairs carry information"
     if not _is_above(row["r2"], shuffled):
         verdict = f"no sign that {verdict}"
+    groups = ""
+    if row["r2_shuffled_in_groups"] is not None:
+        groups = f" ({_percent(mean(row['r2_shuffled_in_groups']))} within their group)"
     new_groups = ""
     if row["r2_new_groups"] is not None:
         holds = _is_above(row["r2_new_groups"], row["r2_new_groups_shuffled"])
@@ -44,8 +47,8 @@ def pairs_sentence(row: Mapping[str, Any]) -> str:
     return (
         f"The {row['teacher']} teacher's features predict {_percent(row['r2'])} of the variance of "
         f"the {row['student']} student's beyond the class; shuffled pairs "
-        f"{_percent(mean(shuffled))}: {verdict} ({row['pairs']} labelled pairs; the student's "
-        f"predict {_percent(row['r2_reverse'])} of the teacher's{new_groups})."
+        f"{_percent(mean(shuffled))}{groups}: {verdict} ({row['pairs']} labelled pairs; the "
+        f"student's predict {_percent(row['r2_reverse'])} of the teacher's{new_groups})."
     )
 
 
