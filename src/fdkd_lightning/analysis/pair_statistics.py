@@ -97,7 +97,8 @@ def compare_pairs(
         (1.0, 1.0, None)
     """
     teacher, student = check_paired(teacher, student, ("teacher", "student"))
-    check_groups("label", label, len(teacher), f"teacher of shape {list(teacher.shape)}")
+    where = f"teacher of shape {list(teacher.shape)}"
+    classes = check_groups("label", label, len(teacher), where)
     if len(label) < MIN_PAIRS:
         raise ValueError(
             f"teacher and student have {len(label)} pairs with a label: give at least {MIN_PAIRS}, "
@@ -109,7 +110,8 @@ def compare_pairs(
     count = None if groups is None else len({*groups.tolist()})
     new_groups = in_groups = None
     if groups is not None:
-        cells = torch.stack([label, groups], 1).unique(dim=0, return_inverse=True)[1]
+        numbers = check_groups("groups", groups, len(label), f"label of shape {[len(label)]}")
+        cells = classes * len(label) + numbers
         in_groups = ridge_r2(teacher, student, label, spread, SHUFFLES, seed, cells).shuffled
     if count is not None and count >= LEAST:
         whole = make_folds(label, groups, min(FOLDS, count), seed)
