@@ -14,20 +14,22 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_module
 
+from fdkd_lightning.analysis import command as analysis_command
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
-from fdkd_lightning.report import command as report_command
+from fdkd_lightning.report import analysis_report, command as report_command
 from fdkd_lightning.study import command as study_command
 from fdkd_lightning.training import command as training_command
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
-COMMANDS = ("fit", "validate", "test", "predict", "export", "prepare", "study")
+COMMANDS = ("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study")
 # What main hands on to.
 PARTS = (
     (study_command, "study"),
     (data_command, "prepare_set"),
+    (analysis_command, "analyze"),
     (export_command, "export"),
     (training_command, "FDKDCLI"),
 )
@@ -119,6 +121,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     for module, name in PARTS:
         monkeypatch.setattr(module, name, lambda args, *_, to=name: got.append((to, args)))
     monkeypatch.setattr(report_command, "print_report", lambda folder: None)
+    monkeypatch.setattr(analysis_report, "print_analysis", lambda folder: None)
     return got
 
 
@@ -128,6 +131,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["prepare", "CREMAD"])
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
+    main(["analyze", "--config=my.yaml"])
     main(["--config=my.yaml", "fit"])
     main(["fit", "--help-all"])
     assert commands == [
@@ -137,6 +141,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
         ("FDKDCLI", ["fit", "--config=study"]),
         # The name stays: it is LightningCLI's subcommand.
         ("export", ["export", "--config=my.yaml"]),
+        ("analyze", ["analyze", "--config=my.yaml"]),
         ("FDKDCLI", ["--config=my.yaml", "fit"]),
         ("FDKDCLI", ["fit", "--help-all"]),
     ]

@@ -131,7 +131,7 @@ WITHOUT_EXAMPLE = {"TeacherWarning"}
 
 ROOMS = [
     importlib.import_module(f"fdkd_lightning{room}")
-    for room in ("", ".data", ".decoupler", ".losses", ".models")
+    for room in ("", ".analysis", ".data", ".decoupler", ".losses", ".models")
 ]
 OBJECTS = {
     name: value

@@ -104,6 +104,11 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.training.run_parser import RunParser
 
         prepare_set(rest, RunParser)
+    elif command == "analyze":
+        from fdkd_lightning.analysis.command import analyze
+        from fdkd_lightning.report.analysis_report import print_analysis
+
+        print_analysis(analyze(args))
     elif command == "export":
         from fdkd_lightning.export.command import export
 

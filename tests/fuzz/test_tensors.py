@@ -181,6 +181,20 @@ cirkd = {
     "void": "exclude",
     "pixel_pooling": 1,
 }
+
+
+def rows() -> Tensor:
+    return torch.randn(24, D)
+
+
+def classes() -> Tensor:
+    return torch.arange(24) % K
+
+
+def fold() -> Tensor:
+    return torch.arange(24) % 5
+
+
 SPECS: dict[str, Spec] = {
     "AFDLoss": loss(fdkd.AFDLoss, size=4, weight=1.0),
     "ATLoss": loss(fdkd.ATLoss, p=2.0, distance="squared", stages=(0,), weight=1.0),
@@ -329,6 +343,14 @@ SPECS: dict[str, Spec] = {
         diversity=1.0,
         seed=0,
     ),
+    "compare_pairs": function(
+        lambda **arguments: analysis.compare_pairs(**arguments).r2,
+        teacher=rows,
+        student=rows,
+        label=classes,
+        threshold=0.5,
+        seed=0,
+    ),
     "frequency_split": function(fdkd.frequency_split, x=features, **split),
     "haar_dwt": function(fdkd.haar_dwt, x=a_map, levels=2),
     "haar_idwt": function(
@@ -340,7 +362,9 @@ SPECS: dict[str, Spec] = {
     "info_nce_loss": pairs(fdkd.info_nce_loss, features, temperature=0.07),
     "kd_loss": pairs(fdkd.kd_loss, logits, temperature=4.0),
     "l2_normalize": function(fdkd.l2_normalize, x=features, dim=1),
+    "linear_cka": function(analysis.linear_cka, x=rows, y=rows),
     "log_mse_loss": pairs(fdkd.log_mse_loss, features),
+    "make_folds": function(analysis.make_folds, label=classes, groups=fold, folds=4, seed=0),
     "mfh_saliency": function(
         fdkd.mfh_saliency,
         student_logits=logits,
@@ -357,8 +381,19 @@ SPECS: dict[str, Spec] = {
         non_target="zero",
     ),
     "pkd_loss": pairs(fdkd.pkd_loss, features, resize="student"),
+    "probe_accuracy": function(
+        analysis.probe_accuracy,
+        features=rows,
+        label=classes,
+        held_out_features=rows,
+        held_out_label=classes,
+        num_classes=K,
+    ),
     "rank_agreement": function(fdkd.rank_agreement, a=logits, b=logits),
     "recall_at_k": function(fdkd.recall_at_k, query=features, gallery=features, k=1),
+    "ridge_r2": function(
+        analysis.ridge_r2, x=rows, y=rows, label=classes, fold=fold, shuffles=2, seed=0
+    ),
     "rkd_loss": pairs(fdkd.rkd_loss, features, squared=False),
     "signed_log1p": function(fdkd.signed_log1p, x=features),
     "soft_alignment_loss": function(soft, prediction=logits, target=target, temperature=1.0),
@@ -369,7 +404,8 @@ EXEMPT = {
     "bases that users derive from": "Decoupler DistillationLoss WrapperLoss Standardizer "
     "ChannelReduction WeightSchedule TeacherWeights NegativeSampler Permutations "
     "MultimodalDataModule",
-    "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity",
+    "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity "
+    "Agreement PairStatistics",
     "without arguments of their own": "ConfidenceWeights LearnedWeights SumOverChannels "
     "Unstandardized TeacherWarning require_teacher",
     "media and tables": "AVDigits AudioRecipe Watch Emoji FramesRecipe ImageRecipe PairedManifest "
@@ -409,7 +445,7 @@ COUNTS = {
     *("repeats", "max_epochs", "count", "k", "num_tokens", "steps", "in_features"),
     *("pixel_memory_size", "region_memory_size", "channel_memory_size", "pixels_per_class"),
     *("pixel_samples", "region_samples", "channel_samples", "pixel_pooling"),
-    *("out_features", "num_classes", "in_chans", "height"),
+    *("out_features", "num_classes", "in_chans", "height", "folds", "shuffles"),
 }
 
 
@@ -478,6 +514,8 @@ ANY_WIDTH = {
     "PKDLoss",
     "pkd_loss",
     "freekd_prompts",
+    # Another width than the other modality's.
+    *("linear_cka", "ridge_r2", "compare_pairs"),
 }
 
 
@@ -496,8 +534,8 @@ def test_bad_arguments_are_refused_or_have_a_meaning(fuzz: Callable[..., None]) 
             # Visible; recall counts such a query as not found.
             visible = not case.is_finite(result) or "ecall" in name
             return visible or (kind == "inf" and name == "rank_agreement")
-        if name == "Projector" and kind in ("none", "narrower"):
-            return case.is_finite(result)  # no teacher, or another width
+        if name in ("Projector", "make_folds") and kind in ("none", "narrower"):
+            return case.is_finite(result)  # no teacher, another width, or no groups
         if kind == "empty":
             return case.is_nothing(result)
         if kind == "half":

@@ -6,6 +6,7 @@ from lightning.pytorch.cli import LightningCLI
 
 import fdkd_lightning.data
 import fdkd_lightning.losses
+from fdkd_lightning.analysis.command import AnalyzeCLI
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.export.command import ExportCLI
@@ -27,7 +28,8 @@ def test_every_argument_of_the_short_help_exists(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setattr("sys.argv", ["fdkd"])
-    kind: type[LightningCLI] = ExportCLI if command == "export" else FDKDCLI
+    kinds: dict[str, type[LightningCLI]] = {"analyze": AnalyzeCLI, "export": ExportCLI}
+    kind = kinds.get(command, FDKDCLI)
     with pytest.raises(SystemExit):
         kind([command, "--help-all"])
     known = {*re.findall(r"--[\w.-]+", capsys.readouterr().out)}

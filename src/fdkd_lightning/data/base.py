@@ -34,10 +34,10 @@ class MultimodalDataModule(LightningDataModule, ABC):
     """Base class of data modules: samples of several modalities, transformed on the device.
 
     Subclasses set ``class_names`` and ``available_modalities`` and override :meth:`make_dataset`,
-    and where needed :meth:`prepare_data`, :meth:`make_sampler` and :meth:`default_transforms`.
+    and where needed ``prepare_data``, ``make_sampler``, ``default_transforms`` and ``groups``.
     Their samples are dicts with an entry for each selected modality, ``"label"`` (-100: none) and
-    ``"index"``, an id that is unique within the whole data set, under which the outputs of a
-    teacher can be cached. Transforms run on whole batches in float32.
+    ``"index"``, an id, unique in the whole data set, under which a teacher's outputs can be cached.
+    Transforms run on whole batches in float32.
 
     Args:
         root: Folder of the data; None: the cache folder of the user.
@@ -115,6 +115,10 @@ class MultimodalDataModule(LightningDataModule, ABC):
     def make_dataset(self, split: str) -> Dataset[Batch]:
         """Return the samples of ``"train"``, ``"val"`` or ``"test"``."""
 
+    def groups(self, split: str) -> Sequence[int] | None:
+        """Return the group of each sample of a loaded split, such as its person; None: unknown."""
+        return None
+
     def make_sampler(
         self, dataset: Dataset[Batch], num_replicas: int, rank: int, seed: int
     ) -> DistributedSampler[Any]:
@@ -183,8 +187,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
         return batch
 
     def _loader(self, dataset: Dataset[Batch], batch_size: int, **order: Any) -> DataLoader[Batch]:
-        # A loader draws the seed of its workers. From the global generator this would happen before
-        # a resumed run restores its state; hence a separate one.
+        # A loader draws its workers' seed before a resumed run restores the global generator.
         rank = self.trainer.global_rank if self.trainer else 0
         return DataLoader(
             dataset,

@@ -40,6 +40,9 @@ class FDKDCLI(LightningCLI):
     trainer_type: type[Trainer] = Trainer
     """The class whose methods are the commands."""
 
+    reads_checkpoint = True
+    """Whether commands other than fit read a checkpoint of the run."""
+
     def __init__(self, args: Sequence[str] | None = None) -> None:
         # The console script, `python -m fdkd_lightning` and a cluster's workers find a user's
         # modules in the current folder. Last: a file attr.py there must not replace a library.
@@ -144,6 +147,8 @@ class FDKDCLI(LightningCLI):
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         self._lock(config, folder)
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
+        if not self.reads_checkpoint:
+            return
         if self.subcommand != "fit":
             # Lightning would test an untrained network.
             config.ckpt_path = self._checkpoint_file(folder, config.ckpt_path or "best")

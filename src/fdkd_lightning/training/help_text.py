@@ -8,6 +8,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on the validation set",
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's predictions on the test set as a CSV table",
+    "analyze": "before distilling: do the pairs carry information, what can the teacher give",
     "export": "write a trained student alone: weights, torch.export, ONNX, Hugging Face hub",
 }
 """The commands that take a run's configuration."""
@@ -23,6 +24,12 @@ CHECKPOINT |= dict.fromkeys(("test", "predict", "export"), CHECKPOINT["validate"
 EXTRA = {
     "fit": [("--overwrite=true", "replace the checkpoints that are in the folder")],
     "predict": [("--predictions.path=FILE", "the table; default: predictions.csv in the folder")],
+    "analyze": [
+        ("--student_checkpoint=FILE", "the student trained without teacher; default: as built"),
+        ("--folder=FOLDER", "where to write; default: analysis in the run's folder"),
+        ("--max_pairs=N", "most pairs to compare; default: 2000"),
+        ("--threshold=FRACTION", "cut-off frequency of the bands; default: 0.5"),
+    ],
     "export": [
         ("--formats=NAMES", "some of safetensors,torch_export,onnx,hub; default: all"),
         ("--folder=FOLDER", "where to write; default: export in the run's folder"),
@@ -76,10 +83,8 @@ def run_help(command: str) -> str:
         ],
         "the run's folder": [
             ("--trainer.default_root_dir=FOLDER", "checkpoints and logs; may hold $VARIABLES"),
-            (f"--ckpt_path={'PATH' if command == 'fit' else 'best'}", CHECKPOINT[command]),
+            *_checkpoint_arguments(command),
             *EXTRA.get(command, []),
-            ("--checkpoint.monitor=NAME", "what best.ckpt is best in; default: val/accuracy"),
-            ("--checkpoint.mode=max", "max or min"),
         ],
         "Lightning's trainer": [
             ("--trainer.max_epochs=N", "how long to train"),
@@ -102,6 +107,17 @@ def run_help(command: str) -> str:
     lines += ["", "data modules, in fdkd_lightning.data:", *_wrapped(DATA)]
     lines += ["", f"All arguments: fdkd {command} --help-all", "Examples: configs/demo/"]
     return "\n".join(lines)
+
+
+def _checkpoint_arguments(command: str) -> list[tuple[str, str]]:
+    """The arguments about the checkpoints of the run's folder, of commands that have any."""
+    if command not in CHECKPOINT:
+        return []
+    return [
+        (f"--ckpt_path={'PATH' if command == 'fit' else 'best'}", CHECKPOINT[command]),
+        ("--checkpoint.monitor=NAME", "what best.ckpt is best in; default: val/accuracy"),
+        ("--checkpoint.mode=max", "max or min"),
+    ]
 
 
 def _wrapped(names: Sequence[str], width: int = 88) -> list[str]:

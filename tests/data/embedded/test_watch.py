@@ -50,6 +50,13 @@ def test_no_person_is_in_two_splits_and_the_test_people_are_always_the_same(
     assert len({*indices}) == len(indices) == 70 * 3
 
 
+def test_each_window_has_its_person_as_group(root: Path) -> None:
+    data = watch(root)
+    for split in ("train", "val", "test"):
+        assert data.groups(split) == [*data.datasets[split].subject]
+        assert {*data.groups(split)} == data.subjects[split]
+
+
 def test_seeds_draw_other_people_for_validation() -> None:
     assert len({Watch(seed=seed).subjects["val"] for seed in range(20)}) > 5
 

@@ -153,6 +153,12 @@ class Watch(MultimodalDataModule):
             dataset, num_replicas, rank, seed, has_label, self.labelled_per_batch, self.batch_size
         )
 
+    def groups(self, split: str) -> list[int]:
+        """Return the person of each window."""
+        dataset = self.datasets[split]
+        assert isinstance(dataset, WatchDataset)
+        return [*map(int, dataset.subject)]
+
     def make_dataset(self, split: str) -> "WatchDataset":
         """Cut the windows of a split's people."""
         recordings = read_recordings(watch_path(self.file_folder))
