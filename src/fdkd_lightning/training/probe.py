@@ -111,8 +111,8 @@ def batch_target(batch: Batch) -> Tensor:
     """Return the batch's labels."""
     if "label" not in batch:
         raise KeyError(
-            "the batch holds no 'label': add it, with -100 (or NaN, where labels are numbers) for "
-            "unlabelled samples"
+            "the batch holds no 'label': add it, with -100 for unlabelled samples (NaN, where "
+            "labels are numbers)"
         )
     target: Tensor = batch["label"]
     return target
@@ -186,9 +186,10 @@ def check_target(task: Task, target: Any, logits: Tensor) -> None:
         target.is_floating_point() or target.shape == logits.shape
     )
     if isinstance(task, OneClassTask) and by_output:
+        found = target.dtype if target.is_floating_point() else list(target.shape)
         raise TypeError(
-            f"{name} is {target.dtype} {list(target.shape)}: give an int64 tensor of classes, "
-            f"{list(logits.shape[:1] + logits.shape[2:])}; or task_loss=BCEWithLogitsLoss() for "
-            "independent labels, MSELoss() for numbers"
+            f"{name} is {found}: give an int64 tensor of classes, "
+            f"{list(logits.shape[:1] + logits.shape[2:])}; or "
+            "task_loss=BCEWithLogitsLoss() for independent labels, MSELoss() for numbers"
         )
     task.check(name, target, logits)

@@ -39,6 +39,9 @@ class Task(nn.Module, ABC):
     labels: ClassVar[str]
     """The labels, in words."""
 
+    outputs: ClassVar[str]
+    """The outputs, in words."""
+
     criterion: ClassVar[str]
     """Distillation loss that compares the outputs of such networks."""
 

@@ -39,6 +39,7 @@ class MultiLabelTask(PerOutputTask):
     """
 
     labels: ClassVar[str] = "independent labels"
+    outputs: ClassVar[str] = "scores whose sigmoid gives the probability of each label"
     criterion: ClassVar[str] = "BinaryKDLoss"
     losses: ClassVar[tuple[type[nn.Module], ...]] = (nn.BCEWithLogitsLoss,)
 

@@ -42,6 +42,7 @@ class OneClassTask(Task):
     """
 
     labels: ClassVar[str] = "one class per sample"
+    outputs: ClassVar[str] = "scores whose softmax gives the probabilities of the classes"
     criterion: ClassVar[str] = "KDLoss"
     losses: ClassVar[tuple[type[nn.Module], ...]] = (nn.CrossEntropyLoss,)
 

@@ -34,6 +34,7 @@ class RegressionTask(PerOutputTask):
     """
 
     labels: ClassVar[str] = "numbers"
+    outputs: ClassVar[str] = "the predicted numbers"
     criterion: ClassVar[str] = "RegressionKDLoss"
     losses: ClassVar[tuple[type[nn.Module], ...]] = (
         nn.MSELoss,
