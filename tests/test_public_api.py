@@ -87,6 +87,7 @@ PUBLIC = [
     "Standardizer",
     "SumOverChannels",
     "TeacherWarning",
+    "Task",
     "TeacherWeights",
     "TextRecipe",
     "TimmModel",

@@ -37,6 +37,7 @@ class TeacherScores:
         self.device = device
         self.metrics: MetricCollection | None = None
         self.misfit = ""
+        self.first = ""  # a collection sorts its metrics
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
         """Add a batch."""
@@ -50,6 +51,7 @@ class TeacherScores:
         if self.metrics is None:
             count = outputs.shape[1] if outputs.ndim > 1 else 1
             made = default_metrics(self.task, count, per_pixel=outputs.ndim > 2)
+            self.first = next(iter(made), "")
             self.metrics = MetricCollection(dict(made)).to(self.device)
         if len(labels):
             self.metrics.update(predicted, labels)
@@ -68,4 +70,4 @@ class TeacherScores:
         for logger in trainer.loggers:
             logged = {f"teacher/{modality}/{name}": value for name, value in values.items()}
             logger.log_metrics(logged, step=0)
-        return next(iter(values.values()))
+        return values[self.first]

@@ -34,6 +34,16 @@ class Task(nn.Module, ABC):
     Raises:
         TypeError: If the loss is no module, or has no ``reduction``.
         ValueError: If its ``reduction`` is not the mean.
+
+    Example:
+        >>> from fdkd_lightning.losses.tasks.regression import RegressionTask
+        >>> class Positive(RegressionTask):
+        ...     def check_values(self, name, labels):
+        ...         super().check_values(name, labels)
+        ...         if (labels <= 0).any():
+        ...             raise ValueError(f"{name} has a value that is not above 0: check its unit")
+        >>> Positive(nn.L1Loss())(torch.tensor([[1.0], [2.0]]), torch.tensor([3.0, torch.nan]))
+        tensor(2.)
     """
 
     labels: ClassVar[str]
