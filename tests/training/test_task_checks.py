@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from fits import equal, trainer, values
 from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.decoupler import FrequencyDecoupler
 from fdkd_lightning.losses import (
     BinaryKDLoss,
@@ -30,6 +33,7 @@ from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.models.feature_model import FeatureModel
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.callback.callback import DistillationCallback
+from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.task_checks import check_evaluation
@@ -262,3 +266,79 @@ def test_class_weights_are_in_the_loss_and_in_no_way_of_the_checkpoint(tmp_path:
     reloaded = UnimodalModule(model(2), "image", task_loss=weighted)
     reloaded.load_state_dict(module.state_dict())
     assert equal(values(reloaded), values(module))
+
+
+class Small(nn.Module):
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.body, self.fc = nn.Linear(4, 8), nn.Linear(8, outputs)
+
+    def forward(self, x: Tensor) -> Output:
+        features = self.body(x)
+        return Output(features, self.fc(features))
+
+
+class Pressures(MultimodalDataModule):
+    available_modalities = ("audio", "image")
+    class_names = ()
+
+    def make_dataset(self, split: str) -> Any:
+        return samples(MSE, 1)
+
+
+def test_the_command_line_fits_tests_and_predicts_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = {"class_path": f"{__name__}.Small"}
+    arguments = {
+        "student": small,
+        "teachers": {"audio": small},
+        "criterion": {"class_path": "fdkd_lightning.RegressionKDLoss"},
+        "student_modality": "image",
+        "task_loss": {
+            "class_path": "fdkd_lightning.RegressionTask",
+            "init_args": {
+                "loss": {"class_path": "torch.nn.HuberLoss", "init_args": {"delta": 2.0}}
+            },
+        },
+    }
+    config = {
+        "trainer": {"default_root_dir": "run", "max_epochs": 1, "accelerator": "cpu"},
+        "checkpoint": {"monitor": "val/mae", "mode": "min"},
+        "model": {"class_path": "fdkd_lightning.DistillationModule", "init_args": arguments},
+        "data": {"class_path": f"{__name__}.Pressures", "init_args": {"batch_size": 4}},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    for command in ("fit", "test", "predict"):
+        FDKDCLI([command, "--config=config.yaml", *quiet])
+    assert Path("run/checkpoints/best.ckpt").is_file()
+    with Path("run/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "label value", "value"]
+    assert len(rows) == 8
+
+
+def test_class_weights_and_wrapped_losses_are_given_in_yaml(tmp_path: Path) -> None:
+    weighted = {
+        "class_path": "fdkd_lightning.OneClassTask",
+        "init_args": {
+            "weight": [1.0, 3.0],
+            "loss": {
+                "class_path": "torch.nn.CrossEntropyLoss",
+                "init_args": {"label_smoothing": 0.1},
+            },
+        },
+    }
+    small = {"class_path": f"{__name__}.Small", "init_args": {"outputs": 2}}
+    config = {"class_path": "fdkd_lightning.UnimodalModule"}
+    config["init_args"] = {"model": small, "modality": "image", "task_loss": weighted}  # type: ignore[assignment]
+    parser = LightningArgumentParser()
+    parser.add_lightning_class_args(UnimodalModule, "model", subclass_mode=True)
+    made = parser.instantiate_classes(parser.parse_object({"model": config})).model
+    logits, target = torch.randn(3, 2), torch.tensor([0, 1, -100])
+    expected = nn.functional.cross_entropy(
+        logits, target, torch.tensor([1.0, 3.0]), label_smoothing=0.1
+    )
+    torch.testing.assert_close(made.task(logits, target), expected)
