@@ -19,6 +19,7 @@ CONFIG: dict[str, Any] = {
         "logits": {"shape": ["N", 2], "dtype": "float32"},
         "features": {"shape": ["N", 8], "dtype": "float32"},
     },
+    "task": None,
     "class_names": ["cat", "dog"],
     "fdkd_lightning": "0.1.0",
 }
@@ -147,3 +148,12 @@ def test_two_inputs_go_in_by_name_and_pixels_make_a_segmentation(tmp_path: Path)
     assert text.count(feed) == 2
     outputs = {name: {"shape": ["N", 2, 8, 8], "dtype": "float32"} for name in CONFIG["outputs"]}
     assert card(tmp_path, outputs=outputs).data.pipeline_tag == "image-segmentation"
+
+
+def test_what_logits_are_is_stated_and_numbers_are_no_classification(tmp_path: Path) -> None:
+    task = {"labels": "numbers", "outputs": "the predicted numbers", "has_classes": False}
+    found = card(tmp_path, task=task, class_names=None)
+    assert "Labels: numbers. Logits: the predicted numbers." in found.text
+    assert found.data.pipeline_tag is None
+    labels = card(tmp_path, task={**task, "has_classes": True})
+    assert labels.data.pipeline_tag == "image-classification"

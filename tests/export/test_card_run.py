@@ -51,6 +51,11 @@ def test_other_methods_are_named() -> None:
     assert "without cross-entropy with the labels" in training(task_weight=None)
     alone = "\n".join(training_section(RunFacts("x", DATA, "mine.Module")))
     assert "cross-entropy with the labels alone (`mine.Module`)" in alone
+    loss = {"class_path": "torch.nn.HuberLoss", "init_args": {"delta": 2.0}}
+    text = training(task_loss=loss)
+    assert "with the labels' task loss, weight 1:" in text
+    assert "Task loss:\n\n```yaml\nclass_path: torch.nn.HuberLoss" in text
+    assert "cross-entropy" not in text
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,24 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning import AVDigits, DistillationModule, FeatureLoss, PretrainedModel, ResNet
+from fdkd_lightning import (
+    AVDigits,
+    DistillationModule,
+    FeatureLoss,
+    PretrainedModel,
+    ResNet,
+    UnimodalModule,
+    load_student,
+)
 from fdkd_lightning.data.transforms.spectrograms import LogMelSpectrogram
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.standalone import make_standalone
+from fdkd_lightning.export.student import export_student
 from fdkd_lightning.types import Output
 
 
@@ -113,3 +123,41 @@ def test_a_network_that_returns_something_else_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"instead of fdkd_lightning\.Output"):
         ready(Bare(), torch.ones(2, 2))
     assert Output(torch.ones(1), torch.ones(1)).maps == ()
+
+
+class Number(nn.Module):
+    """One number per sample, with or without an axis."""
+
+    def __init__(self, axis: bool) -> None:
+        super().__init__()
+        self.fc, self.axis = nn.Linear(4, 1), axis
+
+    def forward(self, x: Tensor) -> Output:
+        number = self.fc(x)
+        return Output(x, number if self.axis else number[:, 0])
+
+
+@pytest.mark.parametrize("axis", [True, False])
+def test_a_student_of_numbers_is_exported_without_names_of_classes(
+    tmp_path: Path, axis: bool
+) -> None:
+    module = UnimodalModule(Number(axis), "visual", task_loss=nn.MSELoss())
+    x = torch.randn(2, 4)
+    student = ready(module, x, class_names=["pressure"])
+    assert student.config["class_names"] is None
+    assert student.config["task"] == {
+        "labels": "numbers",
+        "outputs": "the predicted numbers",
+        "has_classes": False,
+    }
+    export_student(module, tmp_path / "out", x, ["safetensors", "torch_export"])
+    loaded = load_student(tmp_path / "out", network=Number(axis))
+    assert torch.equal(loaded(x).logits, module(x).logits)
+
+
+def test_independent_labels_keep_their_names() -> None:
+    module = UnimodalModule(net(), "visual", task_loss=nn.BCEWithLogitsLoss())
+    names = [*AVDigits.class_names]
+    student = ready(module, torch.randn(2, 1, 32, 32), class_names=names)
+    assert student.config["class_names"] == names
+    assert student.config["task"]["labels"] == "independent labels"

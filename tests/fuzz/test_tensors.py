@@ -163,6 +163,17 @@ def align(low: Tensor, high: Tensor, target: Tensor) -> Any:
     return alignment_loss(Bands(low, high), Bands(low, high), target)
 
 
+def labels() -> Tensor:
+    return (torch.randn(N, K) > 0).float()
+
+
+def task(cls: Any, argument: str) -> Any:
+    def call(outputs: Any, target: Any, weight: Any) -> Any:
+        return cls(**{argument: [weight, 1.0, 1.0]})(outputs, target)
+
+    return call
+
+
 split = {"threshold": 0.5, "dim": 1, "keep_dc": False}
 bands = {"low": features, "high": features}
 cirkd = {
@@ -198,6 +209,7 @@ def fold() -> Tensor:
 SPECS: dict[str, Spec] = {
     "AFDLoss": loss(fdkd.AFDLoss, size=4, weight=1.0),
     "ATLoss": loss(fdkd.ATLoss, p=2.0, distance="squared", stages=(0,), weight=1.0),
+    "BinaryKDLoss": loss(fdkd.BinaryKDLoss, temperature=1.0, weight=1.0),
     "C2KDLoss": loss(
         fdkd.C2KDLoss, stage=0, threshold=0.0, non_target="zero", train_teacher=False, weight=1.0
     ),
@@ -223,6 +235,16 @@ SPECS: dict[str, Spec] = {
         weight=0.8,
     ),
     "CompositeLoss": loss(composite, weight=1.0),
+    "ConvNet1d": on(
+        lambda channels, kernel_sizes, **options: fdkd.ConvNet1d(
+            channels=channels, kernel_sizes=kernel_sizes, **options
+        ),
+        lambda: torch.randn(2, 3, 40),
+        num_classes=K,
+        in_chans=3,
+        channels=(4, 8),
+        kernel_sizes=(5, 3),
+    ),
     "CosineDecay": function(
         lambda epochs, final: losses.CosineDecay(epochs, final)(1), epochs=9, final=0.5
     ),
@@ -274,7 +296,13 @@ SPECS: dict[str, Spec] = {
         fdkd.MFHLoss, drop=0.75, joint_epochs=0, repeats=2, temperature=1.0, weight=1.0
     ),
     "MeanOverChannels": function(lambda size: fdkd.MeanOverChannels()(8), size=8),
+    "MultiLabelTask": function(
+        task(fdkd.MultiLabelTask, "pos_weight"), outputs=logits, target=labels, weight=1.0
+    ),
     "MutualLoss": loss(wrapped(fdkd.MutualLoss), task_weight=1.0),
+    "OneClassTask": function(
+        task(fdkd.OneClassTask, "weight"), outputs=logits, target=target, weight=1.0
+    ),
     "PKDLoss": loss(fdkd.PKDLoss, weight=6.0, resize="student"),
     "PermutedDecoupler": on(
         lambda seed: fdkd.PermutedDecoupler(fdkd.FrequencyDecoupler(), seed), features, seed=0
@@ -291,6 +319,8 @@ SPECS: dict[str, Spec] = {
     "RKDLoss": loss(fdkd.RKDLoss, distance_weight=1.0, angle_weight=1.0, squared=False),
     "RandomOrthogonalDecoupler": on(fdkd.RandomOrthogonalDecoupler, features, **split, seed=0),
     "RecallAtK": function(recall, query=features, gallery=features, k=1),
+    "RegressionKDLoss": loss(fdkd.RegressionKDLoss, weight=1.0),
+    "RegressionTask": function(fdkd.RegressionTask(), outputs=logits, target=logits),
     "ResNet": on(
         lambda layers, channels, **options: fdkd.ResNet(
             layers=layers, channels=channels, **options
@@ -327,6 +357,7 @@ SPECS: dict[str, Spec] = {
     "band_similarity": function(
         analysis.band_similarity, x=features, y=features, threshold=0.5, keep_dc=False
     ),
+    "binary_kd_loss": pairs(fdkd.binary_kd_loss, logits, temperature=1.0),
     "cross_entropy": function(
         fdkd.cross_entropy, logits=logits, target=target, label_smoothing=0.1
     ),
@@ -391,6 +422,7 @@ SPECS: dict[str, Spec] = {
     ),
     "rank_agreement": function(fdkd.rank_agreement, a=logits, b=logits),
     "recall_at_k": function(fdkd.recall_at_k, query=features, gallery=features, k=1),
+    "regression_kd_loss": pairs(fdkd.regression_kd_loss, logits),
     "ridge_r2": function(
         analysis.ridge_r2, x=rows, y=rows, label=classes, fold=fold, shuffles=2, seed=0
     ),
@@ -401,7 +433,7 @@ SPECS: dict[str, Spec] = {
     "standardize": function(fdkd.standardize, x=features, dim=1),
 }
 EXEMPT = {
-    "bases that users derive from": "Decoupler DistillationLoss WrapperLoss Standardizer "
+    "bases that users derive from": "Task Decoupler DistillationLoss WrapperLoss Standardizer "
     "ChannelReduction WeightSchedule TeacherWeights NegativeSampler Permutations "
     "MultimodalDataModule",
     "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity "
@@ -496,6 +528,7 @@ FREE = {
         "SpatialFrequencyDecoupler",
         "ProbedLinear",
         "haar_dwt",
+        "ConvNet1d",
         "ResNet",
         "SharedAlignmentHead",
         "PublishedNegatives",

@@ -18,6 +18,7 @@ from fdkd_lightning.decoupler import (
 from fdkd_lightning.losses import (
     AFDLoss,
     ATLoss,
+    BinaryKDLoss,
     C2KDLoss,
     CIRKDLoss,
     CIRKDv2Loss,
@@ -35,6 +36,7 @@ from fdkd_lightning.losses import (
     LayerwiseLoss,
     MutualLoss,
     PKDLoss,
+    RegressionKDLoss,
     RKDLoss,
     ShuffledPairs,
     SignedLog1p,
@@ -44,12 +46,14 @@ from fdkd_lightning.losses import (
     UnitVariance,
     Unstandardized,
     at_loss,
+    binary_kd_loss,
     dist_loss,
     dkd_loss,
     feature_loss,
     info_nce_loss,
     kd_loss,
     pkd_loss,
+    regression_kd_loss,
     rkd_loss,
     sp_loss,
 )
@@ -123,6 +127,12 @@ CIRKD_TERMS = ("kd", "pixel_pairs", "pixel_memory", "region_memory")
 CIRKD_CHANNELS = ("channel_pairs", "channel_memory", "channel_mse", "fitnet")
 METHODS = [
     Row("kd", KDLoss, lambda s, t, _: {"kd": kd_loss(s.logits, t.logits)}),
+    Row("binary kd", BinaryKDLoss, lambda s, t, _: {"kd": binary_kd_loss(s.logits, t.logits)}),
+    Row(
+        "regression kd",
+        RegressionKDLoss,
+        lambda s, t, _: {"kd": regression_kd_loss(s.logits, t.logits)},
+    ),
     Row("feature", FeatureLoss, lambda s, t, _: {"feature": feature_loss(s.features, t.features)}),
     Row("fdkd", fdkd),
     Row("fdkd sum", lambda: fdkd(channel_reduction=SumOverChannels())),

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.ops.cross_entropy import (
-    MeanCrossEntropy,
     cross_entropy,
     mean_over_ranks,
 )
@@ -111,16 +110,6 @@ def test_a_mean_has_the_gradient_of_one_and_the_sums_precision() -> None:
     assert x.grad is not None
     assert x.grad.tolist() == [0.25] * 4
     assert count.item() == 4
-
-
-def test_over_an_epoch_each_label_weighs_the_same() -> None:
-    logits, target = torch.randn(7, 3), torch.tensor([0, 1, -100, 2, -100, -100, 1])
-    metric = MeanCrossEntropy()
-    for rows in (slice(0, 4), slice(4, 6), slice(6, 7)):
-        metric.update(logits[rows], target[rows])
-    torch.testing.assert_close(metric.compute(), cross_entropy(logits, target))
-    metric.update(torch.full((1, 3), torch.nan), torch.tensor([0]))
-    assert metric.compute().isnan()
 
 
 PROCESS = """

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.losses import OneClassTask
 from fdkd_lightning.training.probe import (
     as_output,
     check_class_names,
@@ -365,15 +366,15 @@ def test_values_that_are_not_finite_are_counted_and_named(name: str, value: floa
 )
 def test_a_wrong_target_is_named(target: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        check_target(target, torch.zeros(2, 3))
+        check_target(OneClassTask(), target, torch.zeros(2, 3))
 
 
 def test_a_target_of_maps_has_their_size() -> None:
     logits = torch.zeros(2, 3, 4, 5)
     with pytest.raises(ValueError, match=r"shape \[2, 5, 4\], .* \[2, 3, 4, 5\]"):
-        check_target(torch.zeros(2, 5, 4, dtype=torch.int64), logits)
+        check_target(OneClassTask(), torch.zeros(2, 5, 4, dtype=torch.int64), logits)
     with pytest.raises(ValueError, match=r"shape \[2\], "):
-        check_target(torch.zeros(2, dtype=torch.int64), logits)
+        check_target(OneClassTask(), torch.zeros(2, dtype=torch.int64), logits)
 
 
 FITTING: list[Callable[[], tuple[Tensor, Tensor]]] = [
@@ -389,10 +390,10 @@ def test_a_target_that_fits_passes_and_one_class_less_does_not(
     case: Callable[[], tuple[Tensor, Tensor]],
 ) -> None:
     target, logits = case()
-    check_target(target, logits)
+    check_target(OneClassTask(), target, logits)
     if (target == 2).any():
         with pytest.raises(ValueError, match="num_classes=2"):
-            check_target(target, logits[:, :2])
+            check_target(OneClassTask(), target, logits[:, :2])
 
 
 def test_shapes_are_kept_in_plain_numbers_and_give_an_output_of_them() -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from fdkd_lightning.losses import OneClassTask
 from fdkd_lightning.training.teacher_check import TeacherWarning, check_teachers
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
@@ -57,7 +58,12 @@ class Measure(LightningModule):
     def on_train_start(self) -> None:
         seed()
         self.accuracies = check_teachers(
-            self.teachers, self.trainer, self.device, self.max_batches, lambda batch: batch
+            self.teachers,
+            self.trainer,
+            self.device,
+            self.max_batches,
+            lambda batch: batch,
+            OneClassTask(),
         )
         self.drawn = draw()
 

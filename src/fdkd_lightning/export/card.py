@@ -46,6 +46,8 @@ def _metadata(config: dict[str, Any], facts: RunFacts | None, name: str) -> Mode
     task = TASKS.get(config["modality"])
     if len(config["outputs"]["logits"]["shape"]) == 4:
         task = "image-segmentation"
+    if config["task"] is not None and not config["task"]["has_classes"]:
+        task = None
     tags = ["knowledge-distillation"]
     if not required_trust(config["network"]):
         # For networks that ExportedStudent.from_pretrained builds.
@@ -103,6 +105,8 @@ def _inputs_and_outputs(config: dict[str, Any]) -> list[str]:
             before = graphs["meaning"] or "the data before that"
             parts += [f"Input of the graphs ({files}): {before}.", _table(graphs["tensors"])]
     parts += ["Output:", _table(config["outputs"])]
+    if config["task"] is not None:
+        parts.append(f"Labels: {config['task']['labels']}. Logits: {config['task']['outputs']}.")
     parts.append("N is any batch size. All values are float32, computed without autocast.")
     if config["class_names"] is not None:
         names = ", ".join(f"{i} {name}" for i, name in enumerate(config["class_names"]))

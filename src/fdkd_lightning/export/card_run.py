@@ -14,13 +14,16 @@ from fdkd_lightning.training.redaction import redact
 def training_section(facts: RunFacts) -> list[str]:
     """Write how the student was trained, in paragraphs of Markdown."""
     parts = [f"## Training\n\nSource: {facts.source}.", f"Data:\n\n{_yaml(facts.data)}"]
+    loss = "cross-entropy" if facts.task_loss is None else "task loss"
     if facts.criterion is None:
-        parts.append(f"Method: cross-entropy with the labels alone (`{facts.module}`).")
+        parts.append(f"Method: {loss} with the labels alone (`{facts.module}`).")
     else:
-        task = "without cross-entropy with the labels"
+        task = f"without {loss} with the labels"
         if facts.task_weight is not None:
-            task = f"with the labels' cross-entropy, weight {facts.task_weight:g}"
+            task = f"with the labels' {loss}, weight {facts.task_weight:g}"
         parts.append(f"Method (`{facts.module}`), {task}:\n\n{_yaml(facts.criterion)}")
+    if facts.task_loss is not None:
+        parts.append(f"Task loss:\n\n{_yaml(facts.task_loss)}")
     parts += [_teacher(teacher) for teacher in facts.teachers]
     if facts.checkpoint:
         parts.append(f"Weights: {facts.checkpoint}.")

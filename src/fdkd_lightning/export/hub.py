@@ -38,6 +38,7 @@ class ExportedStudent(
         inputs: Shape and dtype of the network's inputs, and their meaning.
         graph_inputs: The same for the graphs in the folder; None: there are none.
         outputs: Shape and dtype of logits and features.
+        task: What labels and logits mean, in words; None: unknown.
         class_names: K names; None: unknown.
         fdkd_lightning: Version of the package that wrote the folder.
 
@@ -64,6 +65,7 @@ class ExportedStudent(
         inputs: dict[str, Any] | None = None,
         graph_inputs: dict[str, Any] | None = None,
         outputs: dict[str, Any] | None = None,
+        task: dict[str, Any] | None = None,
         class_names: list[str] | None = None,
         fdkd_lightning: str | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class ExportedStudent(
         self.inputs = inputs
         self.graph_inputs = graph_inputs
         self.outputs = outputs
+        self.task = task
         self.class_names = class_names
         self.fdkd_lightning = fdkd_lightning
 

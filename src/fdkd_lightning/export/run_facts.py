@@ -42,7 +42,8 @@ class RunFacts:
         data: Class path and arguments of the data module.
         module: Class path of the LightningModule.
         criterion: Class path and arguments of the distillation criterion; None: there is none.
-        task_weight: Weight of the labels' cross-entropy; None: it is not used.
+        task_weight: Weight of the labels' loss; None: it is not used.
+        task_loss: Class path and arguments of that loss; None: cross-entropy.
         teachers: The teachers.
         checkpoint: File name and, if known, epochs and steps.
         metrics: Name, such as ``test/accuracy``, -> value of the exported weights.
@@ -55,6 +56,7 @@ class RunFacts:
     module: str
     criterion: dict[str, Any] | None = None
     task_weight: float | None = 1.0
+    task_loss: dict[str, Any] | None = None
     teachers: tuple[Teacher, ...] = ()
     checkpoint: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -86,6 +88,7 @@ def gather_facts(
         module=config["model"]["class_path"],
         criterion=_without_none(redact(arguments.get("criterion"))),
         task_weight=arguments.get("task_weight", 1.0),
+        task_loss=_without_none(redact(arguments.get("task_loss"))),
         teachers=tuple(
             _teacher(modality, spec, weights.get(f"teachers.{modality}"))
             for modality, spec in (arguments.get("teachers") or {}).items()

@@ -71,7 +71,9 @@ def make_standalone(
         spec = {**spec, "init_args": arguments}
     with torch.no_grad():
         outputs = Deployed(network)(inputs)
-    named = len(class_names) == outputs["logits"].shape[1]
+    task = module.task if isinstance(module, UnimodalModule) else None
+    named = outputs["logits"].shape[1:2] == (len(class_names),)
+    named = named and (task is None or task.has_classes)
     published: dict[str, Any] = {
         "network": None if spec is None else dict(spec),
         "modality": modality,
@@ -81,9 +83,16 @@ def make_standalone(
         },
         "graph_inputs": None,
         "outputs": signature(outputs, ""),
+        "task": None,
         "class_names": None,
         "fdkd_lightning": importlib.metadata.version("fdkd_lightning"),
     }
+    if task is not None:
+        published["task"] = {
+            "labels": task.labels,
+            "outputs": task.outputs,
+            "has_classes": task.has_classes,
+        }
     config = redact(published) | {"class_names": list(class_names) if named else None}
     return Student(network, inputs, transform, example, redact(meaning), config)
 

@@ -1,6 +1,7 @@
 from .afd import AFDLoss as AFDLoss, attention_distances as attention_distances
 from .at import ATLoss as ATLoss, at_loss as at_loss
 from .base import DistillationLoss as DistillationLoss, require_teacher as require_teacher
+from .binary_kd import BinaryKDLoss as BinaryKDLoss, binary_kd_loss as binary_kd_loss
 from .c2kd import C2KDLoss as C2KDLoss
 from .c2kd_dense import DenseC2KDLoss as DenseC2KDLoss
 from .cirkd import CIRKDLoss as CIRKDLoss
@@ -35,6 +36,10 @@ from .reduction import (
     MeanOverChannels as MeanOverChannels,
     SumOverChannels as SumOverChannels,
 )
+from .regression_kd import (
+    RegressionKDLoss as RegressionKDLoss,
+    regression_kd_loss as regression_kd_loss,
+)
 from .rkd import RKDLoss as RKDLoss, rkd_loss as rkd_loss
 from .schedule import CosineDecay as CosineDecay, WarmUp as WarmUp, WeightSchedule as WeightSchedule
 from .signed_log import SignedLog1p as SignedLog1p, signed_log1p as signed_log1p
@@ -45,4 +50,8 @@ from .standardizer import (
     UnitVariance as UnitVariance,
     Unstandardized as Unstandardized,
 )
+from .tasks.base import Task as Task
+from .tasks.multi_label import MultiLabelTask as MultiLabelTask
+from .tasks.one_class import OneClassTask as OneClassTask
+from .tasks.regression import RegressionTask as RegressionTask
 from .wrapper import WrapperLoss as WrapperLoss

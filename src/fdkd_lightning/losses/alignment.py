@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.cross_entropy import cross_entropy
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.ops.probed_linear import ProbedLinear
@@ -106,26 +107,34 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
 
 
 def alignment_loss(
-    student: Bands, teacher: Bands | None, target: Tensor, teacher_target: Tensor | None = None
+    student: Bands,
+    teacher: Bands | None,
+    target: Tensor,
+    teacher_target: Tensor | None = None,
+    task: Task | None = None,
 ) -> Tensor:
-    r"""Sum the cross-entropies of the shared classifiers over both bands of both networks.
+    r"""Sum the task losses of the shared classifiers over both bands of both networks.
 
     .. math::
         L_\mathrm{align} = \sum_{b} \mathrm{CE}(\Phi_b(X_b^s), y) + \mathrm{CE}(\Phi_b(X_b^t), y)
 
+    CE is the cross-entropy, as in the paper, or the loss of another task.
+
     Args:
         student: Class scores of the student's bands.
         teacher: Class scores of the teacher's bands; None leaves their terms out.
-        target: Class indices of the student's samples, -100 where there is no label.
-        teacher_target: Class indices of the teacher's samples; None: the same as the student's.
+        target: Class indices of the student's samples, -100 where there is no label; or the labels
+            of another task.
+        teacher_target: Labels of the teacher's samples; None: the same as the student's.
+        task: What the labels mean; None: one class per sample.
 
     Returns:
-        The sum over bands and networks; each cross-entropy is a mean over labelled samples.
+        The sum over bands and networks; each loss is a mean over labelled samples.
 
     Shape:
         - student, teacher: [N, K], [N, K, H', W'] or [N, K, 1, L] each, brought to the resolution
           of the labels
-        - target, teacher_target: [N] or [N, H, W]
+        - target, teacher_target: [N] or [N, H, W]; or as the task has it
         - output: scalar
 
     Raises:
@@ -141,14 +150,15 @@ def alignment_loss(
         >>> round((loss / 4).exp().item(), 4)
         4.0
     """
+    task = OneClassTask() if task is None else task
     _check_target("target", target)
-    low, high = (scores_at(band, target.shape[1:]) for band in student)
-    loss = cross_entropy(low, target) + cross_entropy(high, target)
+    low, high = (scores_at(band, task.positions(target, band.shape[1])) for band in student)
+    loss: Tensor = task(low, target) + task(high, target)
     if teacher is not None:
         target = target if teacher_target is None else teacher_target
         _check_target("teacher_target", target)
-        low, high = (scores_at(band, target.shape[1:]) for band in teacher)
-        loss = loss + cross_entropy(low, target) + cross_entropy(high, target)
+        low, high = (scores_at(band, task.positions(target, band.shape[1])) for band in teacher)
+        loss = loss + task(low, target) + task(high, target)
     return loss
 
 

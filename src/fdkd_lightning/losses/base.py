@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.outputs import check_outputs
+from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.ops.checks import refuse_renamed_methods
 from fdkd_lightning.ops.tensor_checks import check_has_classes, check_labels
 from fdkd_lightning.types import IGNORE_INDEX, Output
@@ -22,8 +23,8 @@ class DistillationLoss(nn.Module, ABC):
 
     A loss takes two :class:`~fdkd_lightning.Output` and the target, never the batch, a path or the
     trainer. Its terms are already weighted. The caller sums them, logs each under its name, and
-    adds the task loss. Samples with target -100 take full part in every distance and none in any
-    cross-entropy.
+    adds the task loss. Samples with target -100 (NaN for numbers and independent labels) take full
+    part in every distance and none in any loss of labels.
 
     Raises:
         TypeError: If a subclass defines a method under a name of an earlier version; by a call, if
@@ -62,10 +63,10 @@ class DistillationLoss(nn.Module, ABC):
             teacher: The frozen teacher's output for the same samples. With None the loss returns
                 the terms that need no teacher (the teacher-free control); if there are none, it
                 raises :class:`TeacherRequiredError`.
-            target: Class indices, -100 where there is no label.
+            target: Class indices, -100 where there is no label; for other tasks their labels.
 
         Shape:
-            - target: [N], or [N, H, W] for maps
+            - target: [N], or [N, H, W] for maps; else as the :class:`Task` states
         """
 
     def build(self, student: Output, teacher: Output | None) -> None:
@@ -79,6 +80,29 @@ class DistillationLoss(nn.Module, ABC):
             student: The student's output.
             teacher: The teacher's output, if there is one.
         """
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the tasks whose outputs and labels the terms can use; all by default.
+
+        A loss of logits or labels overrides it: a softmax needs ``(OneClassTask,)``.
+        """
+        return (Task,)
+
+    def set_task(self, task: Task) -> None:
+        """Set what the labels mean, once, before :meth:`build`.
+
+        Args:
+            task: The task; its loss is the student's.
+
+        Raises:
+            ValueError: If it is none of :meth:`tasks`.
+        """
+        if not isinstance(task, self.tasks()):
+            needed = " or ".join(kind.labels for kind in self.tasks())
+            raise ValueError(
+                f"{type(self).__name__} is for {needed}, but task_loss is {task.title()}: choose "
+                f"{task.criterion}, or a criterion of features, such as FeatureLoss"
+            )
 
     def single_teacher_only(self) -> bool:
         """Whether parts of the loss belong to one teacher, so that several cannot share it."""

@@ -12,6 +12,8 @@ from fdkd_lightning.losses.non_target import NonTarget, non_target_kl
 from fdkd_lightning.losses.outputs import require_batch, stage_map
 from fdkd_lightning.losses.pixels import check_width
 from fdkd_lightning.losses.rank_agreement import rank_agreement
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import (
     check_choice,
     check_count,
@@ -129,6 +131,10 @@ class C2KDLoss(DistillationLoss):
         if self.student_proxy is None:
             return {}
         return {"proxy": _logits(self.student_proxy, stage_map("student", student, self.stage))}
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def single_teacher_only(self) -> bool:
         """Return True: one proxy belongs to the teacher."""

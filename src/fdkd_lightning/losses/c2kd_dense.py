@@ -20,6 +20,8 @@ from fdkd_lightning.losses.pixels import (
     zero_where_void,
 )
 from fdkd_lightning.losses.rank_agreement import rank_agreement
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import (
     check_choice,
     check_count,
@@ -145,6 +147,10 @@ class DenseC2KDLoss(DistillationLoss):
             return {}
         counted = torch.ones_like(student.logits[:, 0], dtype=torch.bool)
         return {"proxy": self._scores("student", student, counted)}
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def single_teacher_only(self) -> bool:
         """Return True: one proxy belongs to the teacher."""

@@ -15,6 +15,8 @@ from fdkd_lightning.losses.cirkd_memory import ClassMemory, Kind
 from fdkd_lightning.losses.class_rows import PixelPositions
 from fdkd_lightning.losses.permutations import Permutations
 from fdkd_lightning.losses.pixels import Void, check_feature_maps, mean_of, zero_where_void
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import (
     check_choice,
     check_count,
@@ -170,6 +172,10 @@ class CIRKDLoss(DistillationLoss):
                 self.pixels_per_class,
                 self.pixel_positions,
             )
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax and of regions of a class."""
+        return (OneClassTask,)
 
     def single_teacher_only(self) -> bool:
         """Return True: the queues hold one teacher's vectors."""

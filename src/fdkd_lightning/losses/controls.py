@@ -11,6 +11,8 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.outputs import require_same_batch
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.losses.wrapper import WrapperLoss
 from fdkd_lightning.ops.checks import check_choice, check_range
 from fdkd_lightning.ops.cross_entropy import cross_entropy
@@ -56,6 +58,10 @@ class ShuffledPairs(WrapperLoss):
     def wrapped(self) -> dict[str, DistillationLoss]:
         """Return the criterion, without a prefix."""
         return {"": self.criterion}
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of groups by class; the criterion states its own."""
+        return (OneClassTask,) if self.within == "class" else (Task,)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the criterion's terms for the mismatched pairs."""
@@ -118,7 +124,8 @@ class LabelSmoothingLoss(DistillationLoss):
         -\sum_k \Big((1 - \epsilon) [k = y] + \frac{\epsilon}{K}\Big) \log \mathrm{softmax}(z)_k
 
     It replaces the task loss: use it with ``task_weight: null`` and ``teachers: {}``. The teacher's
-    output is ignored.
+    output is ignored. With another criterion, set the module's ``task_loss`` to
+    ``torch.nn.CrossEntropyLoss(label_smoothing=0.1)`` instead.
 
     Args:
         smoothing: Epsilon, the share of the target that is spread evenly over all classes, in
@@ -145,6 +152,10 @@ class LabelSmoothingLoss(DistillationLoss):
         super().__init__()
         check_range("smoothing", smoothing, 0, below=1, example=0.1)
         self.smoothing = smoothing
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the smoothed cross-entropy."""

@@ -9,6 +9,8 @@ from torch import Tensor
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.negatives import NegativeSampler
 from fdkd_lightning.losses.outputs import require_same_batch
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.distributed import gather_rows, world_size
 from fdkd_lightning.ops.normalize import l2_normalize
@@ -131,11 +133,12 @@ class CRDLoss(DistillationLoss):
     def build(self, student: Output, teacher: Output | None) -> None:
         """Create the embedding layers for the features' widths."""
         teacher = require_teacher(self, teacher)
-        for embedding, output in (
-            (self.student_embedding, student),
-            (self.teacher_embedding, teacher),
-        ):
-            embedding.build(output.features.shape[1], self.dim)
+        self.student_embedding.build(student.features.shape[1], self.dim)
+        self.teacher_embedding.build(teacher.features.shape[1], self.dim)
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of negatives of other classes."""
+        return (OneClassTask,)
 
     def single_teacher_only(self) -> bool:
         """Return True: one memory and one embedding belong to the teacher."""
@@ -151,12 +154,8 @@ class CRDLoss(DistillationLoss):
         if not len(student_v) and world_size() == 1:
             return {"crd": student_v.sum() + teacher_v.sum()}
         drawn = torch.cat([slots[:, None], self._negatives(student, slots, labels)], 1)
-        scores = torch.stack(
-            [
-                self._scores(student_v, self.teacher_memory, drawn),
-                self._scores(teacher_v, self.student_memory, drawn),
-            ]
-        )
+        pairs = (student_v, self.teacher_memory), (teacher_v, self.student_memory)
+        scores = torch.stack([self._scores(v, memory, drawn) for v, memory in pairs])
         log_means = scores.detach().logsumexp(2).T - math.log(1 + self.negatives)
         rows = torch.cat([student_v.detach(), teacher_v.detach(), log_means], 1)
         if self.training:

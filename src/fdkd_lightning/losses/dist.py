@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import check_logits, check_masks
 from fdkd_lightning.ops.normalize import standardize
@@ -140,6 +142,10 @@ class DISTLoss(DistillationLoss):
         self.gamma = gamma
         self.temperature = temperature
         self.weight = weight
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""

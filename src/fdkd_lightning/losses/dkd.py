@@ -7,6 +7,8 @@ from torch import Tensor
 from fdkd_lightning.losses.base import DistillationLoss, label_or_prediction, require_teacher
 from fdkd_lightning.losses.non_target import set_target
 from fdkd_lightning.losses.schedule import WarmUp
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.divergence import check_logits, check_masks, kl_divergence
 from fdkd_lightning.ops.precision import at_least_float32
@@ -163,6 +165,10 @@ class DKDLoss(DistillationLoss):
     def warmup_epochs(self) -> int:
         """Return the first epoch with full weight, counted from 0."""
         return max(self.warmup - 1, 0)
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""

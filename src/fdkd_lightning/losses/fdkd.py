@@ -18,6 +18,8 @@ from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.pixels import Void
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_choice, check_optional_weights, check_range
 from fdkd_lightning.types import Bands, Output
 
@@ -41,7 +43,7 @@ class FDKDLoss(DistillationLoss):
     Args:
         decoupler: Splits both features into bands (Eq. 1-3).
         alignment: Classifiers shared by teacher and student (Eq. 10); None: no alignment term. The
-            paper has them, with weight 1.
+            paper has them, with weight 1. They learn with the task loss, whatever the labels mean.
         low_loss: Distance of the standardised low bands, a mean over all elements; None: MSE
             (Eq. 8).
         high_loss: Distance of the standardised high bands, a mean over all elements; None:
@@ -59,9 +61,8 @@ class FDKDLoss(DistillationLoss):
         channel_reduction: Reduction of distances and decoupler terms over the channels; None:
             :class:`MeanOverChannels` (Eq. 8-9). :class:`SumOverChannels` brings the distances to
             the scale of a cross-entropy.
-        lambda_low: Weight of the low term; None leaves it out. The paper does not state it; the
-            published code uses 1.
-        lambda_high: Weight of the high term; None leaves it out. Stated and used likewise.
+        lambda_low: Weight of the low term; None leaves it out. Not in the paper; 1 in its code.
+        lambda_high: Weight of the high term; None leaves it out. As for the low one.
         lambda_soft: Weight of the term in which the shared classifiers learn the teacher's
             predictions on unlabelled samples; None: no such term, as in the paper.
         soft_temperature: Softmax temperature of these predictions, above 0.
@@ -74,9 +75,9 @@ class FDKDLoss(DistillationLoss):
         - each term: scalar
 
     Raises:
-        ValueError: If no term is left, ``lambda_soft`` is given without ``alignment``,
-            an argument is out of range, the features' shapes differ, the decoupler uses
-            the name of another term, or there is no teacher and no term without one.
+        ValueError: If no term is left, ``lambda_soft`` is given without ``alignment``, an argument
+            is out of range, the features' shapes differ, the decoupler uses the name of another
+            term, or there is no teacher and no term without one.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 1-10. "The published code" is ``zxn0710/re-FD-CMKD-main``,
@@ -132,14 +133,23 @@ class FDKDLoss(DistillationLoss):
         self.band_standardizer = UnitLength() if band_standardizer is None else band_standardizer
         self.feature_standardizer = feature_standardizer
         self.high_transform = high_transform
-        self.channel_reduction = (
-            MeanOverChannels() if channel_reduction is None else channel_reduction
-        )
+        self.channel_reduction = channel_reduction or MeanOverChannels()
         self.lambda_low = lambda_low
         self.lambda_high = lambda_high
         self.lambda_soft = lambda_soft
         self.soft_temperature = soft_temperature
         self.void = void
+        self.task: Task = OneClassTask()
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return all; one class per sample with ``lambda_soft`` or ``void="exclude"``."""
+        by_class = self.lambda_soft is not None or self.void == "exclude"
+        return (OneClassTask,) if by_class else (Task,)
+
+    def set_task(self, task: Task) -> None:
+        """Set the loss of the classifiers."""
+        super().set_task(task)
+        self.task = task
 
     def build(self, student: Output, teacher: Output | None) -> None:
         """Create the classifiers for the features and logits of one batch."""
@@ -151,7 +161,7 @@ class FDKDLoss(DistillationLoss):
             )
         for head in (self.alignment, self.band_heads):
             if head is not None:
-                head.build(features.shape[dim], student.logits.shape[1])
+                head.build(features.shape[dim], *(student.logits.shape[1:2] or (1,)))
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the weighted terms."""
@@ -178,7 +188,9 @@ class FDKDLoss(DistillationLoss):
         if self.alignment is not None:  # Eq. 10
             terms |= self._align(self.alignment, student_bands, teacher_bands, teacher, target)
         if self.band_heads is not None:
-            terms["heads"] = alignment_loss(self.band_heads(student_bands), None, target)
+            terms["heads"] = alignment_loss(
+                self.band_heads(student_bands), None, target, task=self.task
+            )
         return self._add_decoupler_terms(terms, scale)
 
     def logged_values(self) -> dict[str, Tensor]:
@@ -216,19 +228,14 @@ class FDKDLoss(DistillationLoss):
         target: Tensor,
     ) -> dict[str, Tensor]:
         """Terms of the shared classifiers."""
-        student_scores = classifiers(student_bands)
+        scores = classifiers(student_bands)
         if teacher is None or teacher_bands is None:
-            return {"align": alignment_loss(student_scores, None, target)}
-        teacher_scores = classifiers(teacher_bands)
-        terms = {"align": alignment_loss(student_scores, teacher_scores, target, teacher.label)}
+            return {"align": alignment_loss(scores, None, target, task=self.task)}
+        scores = scores, classifiers(teacher_bands)
+        terms = {"align": alignment_loss(*scores, target, teacher.label, self.task)}
         if self.lambda_soft is not None:
             terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                student_scores,
-                teacher_scores,
-                teacher.logits,
-                target,
-                teacher.label,
-                self.soft_temperature,
+                *scores, teacher.logits, target, teacher.label, self.soft_temperature
             )
         return terms
 

@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_range, check_weights
 from fdkd_lightning.ops.divergence import softened_kl
 from fdkd_lightning.types import Output
@@ -73,6 +75,10 @@ class KDLoss(DistillationLoss):
         check_weights(weight=weight)
         self.temperature = temperature
         self.weight = weight
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted term."""

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.mfh_saliency import permutation_errors
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_count, check_range, check_weights
 from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.ops.distributed import sum_over_ranks
@@ -127,6 +129,10 @@ class MFHLoss(DistillationLoss):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, which decides the stage."""
         self._epoch = epoch
+
+    def tasks(self) -> tuple[type[Task], ...]:
+        """Return the task of a softmax."""
+        return (OneClassTask,)
 
     def single_teacher_only(self) -> bool:
         """Return True: the saliency belongs to the channels of one teacher."""

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.losses.wrapper import WrapperLoss, with_prefixes
 from fdkd_lightning.ops.checks import check_optional_weights
-from fdkd_lightning.ops.cross_entropy import cross_entropy
 from fdkd_lightning.types import Output
 
 
@@ -29,8 +30,9 @@ class MutualLoss(WrapperLoss):
     L' is L unless ``teacher_criterion`` is given. The classifiers of L are then the same in both
     directions and get the gradients of both.
 
-    The teacher's CE covers the samples that both networks have, since the criterion gets no others.
-    Of M teachers each learns from the student, and its terms have the factor 1/M as all terms do.
+    CE is the cross-entropy, or the loss of another task. The teacher's covers the samples that both
+    networks have, since the criterion gets no others. Of M teachers each learns from the student,
+    and its terms have the factor 1/M as all terms do.
 
     Without a teacher, the teacher-free terms of L remain.
 
@@ -75,6 +77,12 @@ class MutualLoss(WrapperLoss):
         self.criterion = criterion
         self.task_weight = task_weight
         self.teacher_criterion = teacher_criterion
+        self.task: Task = OneClassTask()
+
+    def set_task(self, task: Task) -> None:
+        """Set the loss of the teacher's labels, and the task of the criteria."""
+        super().set_task(task)
+        self.task = task
 
     def wrapped(self) -> dict[str, DistillationLoss]:
         """Return the criterion without a prefix, and the teacher's, if it has another."""
@@ -121,7 +129,7 @@ class MutualLoss(WrapperLoss):
             teacher_target,
         )
         if self.task_weight is not None:
-            task = self.task_weight * cross_entropy(teacher.logits, teacher_target)
+            task = self.task_weight * self.task(teacher.logits, teacher_target)
             teacher_terms = teacher_terms | {"task": task}
         return with_prefixes({"student/": student_terms, "teacher/": teacher_terms})
 

@@ -1,11 +1,12 @@
 """Base class of losses that wrap other losses."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.types import Output
 
 
@@ -13,9 +14,9 @@ class WrapperLoss(DistillationLoss):
     """Base class of losses that hold other losses and compute their terms from theirs.
 
     A subclass names the losses it holds, each with a prefix, and computes the terms. Everything
-    else is forwarded: the epoch and ``build`` reach every wrapped loss, heads and logged values
-    are collected under the prefixes, the warm-up ends with the last one, and a single loss whose
-    parts belong to one teacher suffices.
+    else is forwarded: the task, the epoch and ``build`` reach every wrapped loss, heads and logged
+    values are collected under the prefixes, the warm-up ends with the last one, and a single loss
+    whose parts belong to one teacher suffices.
 
     Example:
         >>> import torch
@@ -50,6 +51,12 @@ class WrapperLoss(DistillationLoss):
         """
         return student, teacher
 
+    def set_task(self, task: Task) -> None:
+        """Pass the task to every wrapped loss; each refuses those that it is not for."""
+        super().set_task(task)
+        for loss in self.wrapped().values():
+            loss.set_task(task)
+
     def single_teacher_only(self) -> bool:
         """Whether one of the wrapped losses has parts that belong to one teacher."""
         return any(loss.single_teacher_only() for loss in self.wrapped().values())
@@ -82,6 +89,21 @@ class WrapperLoss(DistillationLoss):
         return with_prefixes(
             {prefix: loss.logged_values() for prefix, loss in self.wrapped().items()}
         )
+
+
+def flattened(criterion: DistillationLoss) -> Iterator[DistillationLoss]:
+    """Iterate over a loss and all losses that it wraps.
+
+    Example:
+        >>> from fdkd_lightning.losses.composite import CompositeLoss
+        >>> from fdkd_lightning.losses.feature import FeatureLoss
+        >>> [type(x).__name__ for x in flattened(CompositeLoss({"feature": FeatureLoss()}))]
+        ['CompositeLoss', 'FeatureLoss']
+    """
+    yield criterion
+    if isinstance(criterion, WrapperLoss):
+        for loss in criterion.wrapped().values():
+            yield from flattened(loss)
 
 
 def with_prefixes(values: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

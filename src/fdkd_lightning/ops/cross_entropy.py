@@ -1,9 +1,7 @@
 """Cross-entropy over the labelled samples of all ranks."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
 
 from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.ops.distributed import mean_over_ranks
@@ -46,6 +44,7 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
             neither a class nor -100, or ``label_smoothing`` is out of range.
 
     Example:
+        >>> import torch
         >>> round(cross_entropy(torch.zeros(3, 4), torch.tensor([1, -100, 2])).exp().item(), 4)
         4.0
         >>> cross_entropy(torch.zeros(3, 4), torch.full((3,), -100))
@@ -55,13 +54,16 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 
 
 def cross_entropy_sum(
-    logits: Tensor, target: Tensor, label_smoothing: float = 0.0
+    logits: Tensor, target: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the sum of the cross-entropy over this rank's labelled samples, and their number.
+
+    With weights of the classes it is the weighted sum, and the sum of the weights.
 
     Shape:
         - logits: [N, K] or [N, K, H, W]
         - target: [N] or [N, H, W]
+        - weight: [K]
         - output: two scalars, both of a floating-point dtype
     """
     check_tensor("logits", logits, "[N, K] or [N, K, H, W]", *range(2, 6))
@@ -71,10 +73,18 @@ def cross_entropy_sum(
     check_range("label_smoothing", label_smoothing, 0, 1, example=0.1)
     # Half precision holds neither the number of pixels in a batch nor the sum of their losses.
     logits = at_least_float32(logits)
+    if weight is not None:
+        if weight.shape != logits.shape[1:2]:
+            raise ValueError(
+                f"weight has shape {list(weight.shape)}, but the logits {list(logits.shape)}: give "
+                f"one weight per class, [{logits.shape[1]}]"
+            )
+        weight = weight.to(logits.dtype)
     try:
         total = F.cross_entropy(
             logits,
             target,
+            weight,
             ignore_index=IGNORE_INDEX,
             reduction="sum",
             label_smoothing=label_smoothing,
@@ -83,49 +93,7 @@ def cross_entropy_sum(
         # Only now: the check reads values.
         check_classes("target", target, logits.shape[1])
         raise
-    return total, (target != IGNORE_INDEX).sum().to(total.dtype)
-
-
-class MeanCrossEntropy(Metric):
-    """Mean cross-entropy over the labelled samples of all batches and ranks, as a metric.
-
-    The value is NaN if no sample was labelled, or if the network has diverged.
-
-    Shape:
-        - logits: [N, K] or [N, K, H, W]
-        - target: [N] or [N, H, W]
-        - output: scalar
-
-    Raises:
-        TypeError, ValueError: As :func:`cross_entropy`, by an update.
-
-    Example:
-        >>> metric = MeanCrossEntropy()
-        >>> metric.update(torch.zeros(3, 4), torch.tensor([1, -100, 2]))
-        >>> metric.update(torch.zeros(2, 4), torch.tensor([-100, -100]))
-        >>> round(metric.compute().exp().item(), 4)
-        4.0
-    """
-
-    # Not torchmetrics' MeanMetric with weights: it adds in place, which fails on states left by an
-    # evaluation in inference mode, and mean * weight does not always give the sum exactly back.
-
-    full_state_update = False
-    total: Tensor
-    labelled: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("labelled", torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch."""
-        total, labelled = cross_entropy_sum(logits, target)
-        # Not in place: an earlier evaluation may have left inference tensors as states.
-        self.total = self.total + total
-        self.labelled = self.labelled + labelled
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.labelled
+    labelled = target != IGNORE_INDEX
+    if weight is not None:
+        return total, (weight[target.masked_fill(~labelled, 0)] * labelled).sum()
+    return total, labelled.sum().to(total.dtype)

@@ -25,14 +25,14 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
     r"""Return this rank's share of a mean over the elements of all ranks.
 
-    .. math:: s_r = R \, t_r \, / \, \max(1, \textstyle\sum_r c_r)
+    .. math:: s_r = R \, t_r \, / \, \textstyle\sum_r c_r
 
     The average of the shares over the R ranks, which DDP takes of their gradients, is that mean.
 
     Args:
         total: Sum over this rank's elements.
-        count: Number of this rank's elements, as a float; without elements on any rank the mean
-            is 0.
+        count: Number of this rank's elements, or the sum of their weights, as a float; if it is 0
+            on all ranks, the mean is the total, 0.
 
     Shape:
         - total, count, output: scalars
@@ -41,7 +41,9 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
         >>> mean_over_ranks(torch.tensor(6.0), torch.tensor(4.0))
         tensor(1.5000)
     """
-    return total * world_size() / sum_over_ranks(count).clamp_min(1)
+    everywhere = sum_over_ranks(count)
+    # Not a clamp: a sum of weights may be below 1.
+    return total * world_size() / everywhere.masked_fill(everywhere == 0, 1)
 
 
 def gather_objects(x: Any) -> list[Any]:

@@ -70,15 +70,26 @@ def check_labels(name: str, labels: Any, size: tuple[int, ...], where: str) -> N
 
 
 def check_has_classes(logits: Tensor) -> None:
-    """Raise if logits are those of a network without class scores, [N, 0].
+    """Raise unless logits are scores of at least two classes.
+
+    The softmax of a single one is 1, whatever the network says: its cross-entropy and its
+    divergences are 0, and its correlations undefined.
 
     Example:
         >>> check_has_classes(torch.zeros(2, 0))
         Traceback (most recent call last):
-        ValueError: logits of shape [2, 0] have no class: give at least one
+        ValueError: logits of shape [2, 0] have no class: give at least two
+        >>> check_has_classes(torch.zeros(2, 1))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: logits of shape [2, 1] have a single class, whose softmax is always 1: ...
     """
     if not logits.shape[1]:
-        raise ValueError(f"logits of shape {list(logits.shape)} have no class: give at least one")
+        raise ValueError(f"logits of shape {list(logits.shape)} have no class: give at least two")
+    if logits.shape[1] == 1:
+        raise ValueError(
+            f"logits of shape {list(logits.shape)} have a single class, whose softmax is always 1: "
+            "give two classes, or state another task, task_loss=BCEWithLogitsLoss() or MSELoss()"
+        )
 
 
 def check_classes(name: str, labels: Tensor, classes: int) -> None:

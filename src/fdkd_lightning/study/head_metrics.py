@@ -46,7 +46,7 @@ class HeadMetrics(Callback):
                 assert test_metrics is not None  # created in the module's setup
                 self.metrics[name] = test_metrics[self.metric].clone().to(pl_module.device)
                 self.metrics[name].reset()
-            self.metrics[name].update(logits, label)
+            self.metrics[name].update(*pl_module.task.metric_inputs(logits, label))
 
     def values(self) -> dict[str, float]:
         """Return head -> value over the batches since the test started."""

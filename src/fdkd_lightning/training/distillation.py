@@ -27,13 +27,13 @@ from fdkd_lightning.types import Batch, Output
 class DistillationModule(UnimodalModule):
     """Train a student of one modality with frozen teachers of other modalities.
 
-    Each step adds the criterion's terms, averaged over the teachers, to the cross-entropy.
+    Each step adds the criterion's terms, averaged over the teachers, to the task loss.
     Validation, test and predict run the student alone. The checkpoint contains no teacher, unless
     it is trained too, and needs none after training.
 
     Samples may lack a modality (``batch["present"]``):
 
-    - A sample without a teacher's modality counts fully in the cross-entropy and is left out of
+    - A sample without a teacher's modality counts fully in the task loss and is left out of
       that teacher's terms, which are means over the samples that have both modalities.
     - A teacher with fewer than two such samples contributes zero to the average over the teachers;
       the contributions of the other teachers do not change.
@@ -53,14 +53,15 @@ class DistillationModule(UnimodalModule):
         criterion: Loss between the outputs of the student and of one teacher.
         student_modality: Key of the student's input in the batch.
         metrics: Name -> torchmetrics metric; see :class:`UnimodalModule`.
-        task_weight: Weight of the cross-entropy; None leaves it out.
+        task_weight: Weight of the task loss; None leaves it out.
         projector: Maps the student's features before the criterion, where their width, grid or
             rank differs from the teacher's. It is trained, and not needed after training.
         optimizer: Makes the optimizer from the trainable parameters of student, criterion,
             projector and teacher weights; see :class:`UnimodalModule`.
         lr_scheduler: Makes the learning rate scheduler; see :class:`UnimodalModule`.
-        teacher_check_batches: Number of validation batches on which the accuracy of each teacher is
-            measured when fit begins, with a warning near chance; 0 skips it.
+        teacher_check_batches: Number of validation batches on which each teacher is measured when
+            fit begins, by its accuracy, with a warning near chance, or by the metrics of another
+            task; 0 skips it.
         train_teachers: Train the teachers too, with the gradients that the criterion gives them
             (the published form of C2KD). They are then optimised and saved in the checkpoint;
             evaluation still runs the student alone.
@@ -68,6 +69,8 @@ class DistillationModule(UnimodalModule):
             weights are trained, and logged as ``train/weight/audio``.
         evaluation: As in :class:`UnimodalModule`: windows, scales and mirror images for
             segmentation.
+        task_loss: Loss of the labels, and what they mean; see :class:`UnimodalModule`. The shared
+            heads of :class:`~fdkd_lightning.FDKDLoss` learn with it too.
 
     Shape:
         - batch: as in :class:`UnimodalModule`, with the input of each teacher [N, ...]
@@ -76,9 +79,9 @@ class DistillationModule(UnimodalModule):
         TypeError: If the student or a teacher is no network, or the criterion no
             ``DistillationLoss``.
         ValueError: If a teacher shares weights with the student, the criterion or the teacher
-            weights do not allow these teachers, features do not fit and there is no projector,
-            ``train_teachers`` is set and no gradient reaches a teacher, or on the first batch as in
-            :class:`UnimodalModule`.
+            weights do not allow these teachers or this task, features do not fit and there is no
+            projector, ``train_teachers`` is set and no gradient reaches a teacher, or on the first
+            batch as in :class:`UnimodalModule`.
 
     Reference:
         FD-CMKD (arXiv 2511.19887).
@@ -111,11 +114,14 @@ class DistillationModule(UnimodalModule):
         train_teachers: bool = False,
         teacher_weights: TeacherWeights | None = None,
         evaluation: DenseEvaluation | None = None,
+        task_loss: nn.Module | None = None,
     ) -> None:
-        super().__init__(student, student_modality, metrics, optimizer, lr_scheduler, evaluation)
+        super().__init__(
+            student, student_modality, metrics, optimizer, lr_scheduler, evaluation, task_loss
+        )
         check_apart(student, teachers)
         self.teachers = (TrainedTeachers if train_teachers else FrozenTeachers)(teachers)
-        self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
+        self.distiller = Distiller(criterion, teachers, projector, teacher_weights, self.task)
         check_optional_weights(task_weight=task_weight)
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
@@ -173,7 +179,9 @@ class DistillationModule(UnimodalModule):
         """Measure the teachers, then restore the random generators and epoch of a resumed run."""
         self.distiller.start(self.current_epoch, self.trainer.max_epochs)
         batches = self.teacher_check_batches
-        check_teachers(self.teachers, self.trainer, self.device, batches, lambda batch: batch)
+        check_teachers(
+            self.teachers, self.trainer, self.device, batches, lambda batch: batch, self.task
+        )
         super().on_train_start()
 
     def on_after_backward(self) -> None:
@@ -203,7 +211,7 @@ class DistillationModule(UnimodalModule):
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the sum of the cross-entropy and the criterion's terms."""
+        """Return the sum of the task loss and the criterion's terms."""
         samples = samples_with(batch, self.modality)
         student = self._learn(samples, batch)
         if student is not None:
@@ -211,8 +219,8 @@ class DistillationModule(UnimodalModule):
             self.watch.note_output(f"{self.modality} student", student)
         task: dict[str, Tensor] = {}
         if self.task_weight is not None:
-            task["task"] = self.task_weight * self._cross_entropy(student, samples)
-            self.watch.note("the cross-entropy (task)", task["task"])
+            task["task"] = self.task_weight * self._task_loss(student, samples)
+            self.watch.note("the task loss", task["task"])
         size = len(batch["label"])
         result = self._distillation_step(self, task.get("task"), student, samples, size)
         self._is_complete = result.is_complete

@@ -8,6 +8,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.training.pairs import Pair
 from fdkd_lightning.training.probe import output_from_shapes, output_shapes
@@ -30,11 +32,12 @@ class Distiller(nn.Module):
         projector: Maps the student's features to each teacher's; None leaves them unchanged.
         weights: Weights of the average over the teachers; None: equal weights. Without a teacher
             they are dropped.
+        task: What the labels mean; None: one class per sample.
 
     Raises:
         TypeError: If the criterion is no ``DistillationLoss``.
-        ValueError: If there are several teachers and the criterion allows one, or the weights are
-            for other teachers.
+        ValueError: If there are several teachers and the criterion allows one, the weights are for
+            other teachers, or criterion or weights are for another task.
 
     Example:
         >>> from fdkd_lightning import FeatureLoss
@@ -52,6 +55,7 @@ class Distiller(nn.Module):
         teachers: Collection[str],
         projector: Projector | None = None,
         weights: TeacherWeights | None = None,
+        task: Task | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(criterion, DistillationLoss):
@@ -64,11 +68,14 @@ class Distiller(nn.Module):
                 f"teachers has {len(teachers)} entries, but {type(criterion).__name__} keeps parts "
                 "that belong to one: give one teacher, or a criterion such as FDKDLoss"
             )
+        task = OneClassTask() if task is None else task
+        criterion.set_task(task)
         self.criterion = criterion
         self.projector = projector
         self.modalities = tuple(teachers)
         self.weights = weights if teachers else None
         if self.weights is not None:
+            self.weights.set_task(task)
             self.weights.build(teachers)
         self.shapes: dict[str, Any] | None = None
 

@@ -14,16 +14,22 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from PIL import Image
 from torch import Tensor
 
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.ops.segmentation_image import class_palette, overlay, visible
 from fdkd_lightning.training.missing_modality import present_mask, samples_with
+from fdkd_lightning.training.prediction_columns import columns_of
 from fdkd_lightning.training.probe import class_names_of
-from fdkd_lightning.types import IGNORE_INDEX, Batch
+from fdkd_lightning.types import Batch
 
 
 class PredictionTable(BasePredictionWriter):
     """Write the predictions of ``predict`` as a CSV table: index, class, probability per class.
+
+    For independent labels the column ``classes`` has those from 0.5 on, separated by semicolons;
+    for numbers there is one column per output. Labels then have a column per output, too.
 
     A column ``id`` has the samples' ids if the data set has an attribute ``ids``, and ``label`` the
     true classes where they are known. The rows are sorted by index; those of all ranks are
@@ -93,37 +99,29 @@ class PredictionTable(BasePredictionWriter):
         batch_indices: Sequence[Any],
     ) -> None:
         """Gather the predictions of all ranks and write the table on rank 0."""
-        rows = {
-            int(index): (row.tolist(), int(label))
-            for batch in predictions
-            for index, row, label in zip(
-                batch["index"],
-                batch["probabilities"],
-                batch.get("label", torch.full_like(batch["index"], IGNORE_INDEX)),
-                strict=True,
-            )
-        }
+        task = getattr(pl_module, "task", None)
+        task = task if isinstance(task, Task) else OneClassTask()
+        rows: dict[int, tuple[list[float], Any]] = {}
+        for batch in predictions:
+            indices = batch["index"].tolist()
+            labels = batch["label"].tolist() if "label" in batch else [None] * len(indices)
+            found = batch["probabilities" if task.has_classes else "values"].tolist()
+            rows |= dict(zip(indices, zip(found, labels, strict=True), strict=True))
         rows = {index: row for part in gather_objects(rows) for index, row in part.items()}
         if not trainer.is_global_zero or not rows:
             return
         path = self._table(trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        classes = len(next(iter(rows.values()))[0])
-        names = _class_names(trainer, classes)
+        outputs = len(next(iter(rows.values()))[0])
+        columns = columns_of(task, _names(trainer, outputs, task))
         ids = _ids(trainer)
-        labelled = any(0 <= label < classes for _, label in rows.values())
+        labelled = any(columns.knows(label) for _, label in rows.values())
         with atomic_write(path, "w", newline="") as file:
             table = csv.writer(file)
-            facts = [*(["id"] if ids else []), *(["label"] if labelled else [])]
-            table.writerow(["index", *facts, "class", *names])
+            table.writerow(["index", *(["id"] if ids else []), *columns.header(labelled)])
             for index in sorted(rows):
-                probabilities, label = rows[index]
-                best = int(torch.tensor(probabilities).argmax())
                 known = [ids.get(index, "")] if ids else []
-                if labelled:
-                    known.append(names[label] if 0 <= label < classes else "")
-                numbers = (f"{p:.6f}" for p in probabilities)
-                table.writerow([index, *known, names[best], *numbers])
+                table.writerow([index, *known, *columns.cells(*rows[index], labelled)])
         rank_zero_info(f"{len(rows)} predictions written to {path}")
 
     def _number(self, trainer: Trainer, prediction: Any) -> None:
@@ -141,10 +139,12 @@ class PredictionTable(BasePredictionWriter):
         return Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
 
 
-def _class_names(trainer: Trainer, classes: int) -> list[str]:
-    """Return the data module's class names if their number fits, else the class numbers."""
+def _names(trainer: Trainer, outputs: int, task: Task) -> list[str]:
+    """Return the data module's class names if their number fits, else the outputs' numbers."""
     names = class_names_of(getattr(trainer, "datamodule", None))
-    return [str(name) for name in (names if len(names) == classes else range(classes))]
+    if outputs == 1 and not task.has_classes:
+        names = names if len(names) == 1 else ["value"]
+    return [str(name) for name in (names if len(names) == outputs else range(outputs))]
 
 
 def _ids(trainer: Trainer) -> dict[int, str]:
@@ -164,7 +164,7 @@ def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
 
     Returns:
         ``index``, or without one ``position`` within the batch and its ``size``; and ``label`` if
-        there is one class per sample.
+        it has no pixels.
 
     Example:
         >>> batch = {"audio": torch.zeros(2, 3), "label": torch.tensor([1, -100])}
@@ -178,7 +178,7 @@ def sample_facts(batch: Batch, modality: str, size: int) -> dict[str, Tensor]:
     else:
         facts["position"] = torch.arange(size if present is None else len(present))
     label = batch.get("label")
-    if isinstance(label, Tensor) and label.ndim == 1:
+    if isinstance(label, Tensor) and label.ndim <= 2:
         facts["label"] = label
     if present is not None:
         facts = {name: x[present.to(x.device)] for name, x in facts.items()}

@@ -10,8 +10,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.precision import cast_to_model_dtype
-from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
 from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import Batch, Output
@@ -109,7 +110,10 @@ def modality_input(batch: Batch, modality: str) -> Any:
 def batch_target(batch: Batch) -> Tensor:
     """Return the batch's labels."""
     if "label" not in batch:
-        raise KeyError("the batch holds no 'label': add it, with -100 for unlabelled samples")
+        raise KeyError(
+            "the batch holds no 'label': add it, with -100 for unlabelled samples (NaN, where "
+            "labels are numbers)"
+        )
     target: Tensor = batch["label"]
     return target
 
@@ -131,7 +135,7 @@ def check_output(role: str, output: Output) -> None:
     """
     for name, values in (("features", output.features), ("logits", output.logits)):
         allowed = torch.isfinite(values)
-        if name == "logits":
+        if name == "logits" and values.ndim > 1:
             masked = values == -torch.inf
             allowed |= masked & ~masked.all(1, keepdim=True)
         bad = int((~allowed).sum())
@@ -169,15 +173,23 @@ def check_class_names(trainer: Trainer, classes: int) -> None:
     )
 
 
-def check_target(target: Any, logits: Tensor) -> None:
-    """Raise if the target is not a class of the logits or -100.
+def check_target(task: Task, target: Any, logits: Tensor) -> None:
+    """Raise unless the target holds the task's labels for these outputs.
 
     Use the first batch only: the check costs a synchronisation.
 
     Shape:
-        - target: [N] or [N, H, W] int64
-        - logits: [N, K] or [N, K, H, W]
+        - target, logits: as the task has them
     """
-    size = logits.shape[:1] + logits.shape[2:]
-    check_labels("the batch's 'label'", target, size, f"logits of shape {list(logits.shape)}")
-    check_classes("the batch's 'label'", target, logits.shape[1])
+    name = "the batch's 'label'"
+    by_output = isinstance(target, Tensor) and (
+        target.is_floating_point() or target.shape == logits.shape
+    )
+    if isinstance(task, OneClassTask) and by_output:
+        found = target.dtype if target.is_floating_point() else list(target.shape)
+        raise TypeError(
+            f"{name} is {found}: give an int64 tensor of classes, "
+            f"{list(logits.shape[:1] + logits.shape[2:])}; or "
+            "task_loss=BCEWithLogitsLoss() for independent labels, MSELoss() for numbers"
+        )
+    task.check(name, target, logits)

@@ -1,4 +1,4 @@
-"""Accuracy of the teachers on validation data, measured before training."""
+"""Accuracy, or other metrics, of the teachers on validation data, measured before training."""
 
 import itertools
 import math
@@ -17,9 +17,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.missing_modality import present_mask
 from fdkd_lightning.training.probe import check_output, class_names_of
+from fdkd_lightning.training.teacher_scores import TeacherScores
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
@@ -34,10 +37,13 @@ def check_teachers(
     device: torch.device,
     max_batches: int,
     read: Callable[[Any], Batch],
+    task: Task,
 ) -> dict[str, float]:
     """Measure each teacher's accuracy on validation batches; warn if it is near chance.
 
     A teacher whose checkpoint names other classes than the data module is reported as such instead.
+    Where there is not one class per sample, the task's default metrics are reported, without a
+    warning; a teacher whose outputs do not fit the labels is not measured.
 
     A teacher with the wrong weights, classes or input raises no error; it only teaches nothing.
     This check shows it. The accuracy goes to the loggers as ``teacher/<modality>/accuracy``.
@@ -49,16 +55,17 @@ def check_teachers(
         device: The teachers' device.
         max_batches: Largest number of batches to evaluate; 0 skips the check.
         read: Returns the teachers' inputs and the labels of a batch.
+        task: What the labels mean.
 
     Returns:
-        Modality -> accuracy on the labelled samples (or pixels) that have this modality. A teacher
-        without such samples has no entry.
+        Modality -> accuracy on the labelled samples (or pixels) that have this modality; for other
+        tasks the first metric. A teacher without such samples has no entry.
     """
     foreign = _foreign_teachers(teachers, class_names_of(getattr(trainer, "datamodule", None)))
     if len(foreign) == len(teachers) or not max_batches or not trainer.enable_validation:
         return {}
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
-    counts = {name: LabelCounts().to(device) for name in teachers if name not in foreign}
+    scores = {name: _scores(task, device) for name in teachers if name not in foreign}
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(_validation_batches(trainer, device), max_batches):
             batch = read(batch)
@@ -70,17 +77,26 @@ def check_teachers(
                     continue
                 present = present_mask(batch, modality)
                 target = batch["label"] if present is None else batch["label"][present]
-                counts[modality].update(output.logits, target)
-    accuracies: dict[str, float] = {}
-    for modality, metric in counts.items():
-        correct, labelled, most_frequent = metric.compute().tolist()
+                scores[modality].update(output.logits, target)
+    found: dict[str, float] = {}
+    for modality, score in scores.items():
+        if isinstance(score, TeacherScores):
+            value = score.report(trainer, modality)
+            found |= {} if value is None else {modality: value}
+            continue
+        correct, labelled, most_frequent = score.compute().tolist()
         if labelled:
-            accuracies[modality] = correct / labelled
+            found[modality] = correct / labelled
             _report(trainer, modality, correct / labelled, most_frequent / labelled, labelled)
-    return accuracies
+    return found
 
 
-def is_readable(trainer: Trainer, read: Callable[[Any], Batch]) -> bool:
+def _scores(task: Task, device: torch.device) -> "LabelCounts | TeacherScores":
+    is_class = isinstance(task, OneClassTask)
+    return LabelCounts().to(device) if is_class else TeacherScores(task, device)
+
+
+def is_readable(trainer: Trainer, read: Callable[[Any], Batch], task: Task) -> bool:
     """Return whether validation data can be read twice, with labels and the teachers' inputs."""
     if not trainer.enable_validation:
         return False
@@ -96,6 +112,8 @@ def is_readable(trainer: Trainer, read: Callable[[Any], Batch]) -> bool:
     except (LookupError, TypeError, AttributeError) as error:  # a key may be a user's function
         rank_zero_info(f"the teachers are not checked on validation data: {error}")
         return False
+    if not isinstance(task, OneClassTask):
+        return isinstance(label, Tensor)
     return isinstance(label, Tensor) and label.dtype == torch.int64
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.losses.alignment import scores_at
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_range, refuse_renamed_methods
 from fdkd_lightning.ops.cross_entropy import cross_entropy_sum
 from fdkd_lightning.ops.distributed import sum_over_ranks
@@ -35,6 +37,13 @@ class TeacherWeights(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         refuse_renamed_methods(cls, {"record": "logged_values"})
+
+    def set_task(self, task: Task) -> None:
+        """Set what the labels mean, once, before :meth:`build`.
+
+        Args:
+            task: The task; weights that depend on labels of another one raise a ValueError.
+        """
 
     def build(self, teachers: Collection[str]) -> None:
         """Create parameters for the teachers, before the optimizers are configured.
@@ -192,6 +201,14 @@ class ConfidenceWeights(TeacherWeights):
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, Tensor] = {}
+
+    def set_task(self, task: Task) -> None:
+        """Raise unless there is one class per sample."""
+        if not isinstance(task, OneClassTask):
+            raise ValueError(
+                f"ConfidenceWeights is for one class per sample, but task_loss is {task.title()}: "
+                "choose FixedWeights or LearnedWeights"
+            )
 
     @torch.no_grad()
     def forward(self, pairs: Mapping[str, Pair | None]) -> Mapping[str, float | Tensor]:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
+from fdkd_lightning.losses.tasks.of_loss import task_of
 from fdkd_lightning.models.dense_evaluation import DenseEvaluation
-from fdkd_lightning.ops.cross_entropy import MeanCrossEntropy, cross_entropy
+from fdkd_lightning.ops.mean_loss import MeanLoss
 from fdkd_lightning.training.averaging import renew_copies
 from fdkd_lightning.training.default_metrics import default_metrics
 from fdkd_lightning.training.lr_scheduler import scheduler_config
@@ -20,13 +20,12 @@ from fdkd_lightning.training.missing_modality import (
     select,
     zero_gradient_term,
 )
+from fdkd_lightning.training.prediction_columns import predicted_by
 from fdkd_lightning.training.predictions import sample_facts
 from fdkd_lightning.training.probe import (
     as_output,
     batch_target,
-    check_class_names,
     check_output,
-    check_target,
     example_batch,
     modality_input,
     probe,
@@ -34,11 +33,12 @@ from fdkd_lightning.training.probe import (
 from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.training.run_module import RunModule
 from fdkd_lightning.training.run_network import run_network
+from fdkd_lightning.training.task_checks import check_evaluation, check_labels
 from fdkd_lightning.types import Batch, Output
 
 
 class UnimodalModule(RunModule):
-    """Train one network on one modality with cross-entropy on the labelled samples.
+    """Train one network on one modality with the task loss of the labelled samples.
 
     Use it for teachers, and for the student without distillation.
     :class:`~fdkd_lightning.DistillationModule` inherits its metrics, optimizer, evaluation and
@@ -54,27 +54,35 @@ class UnimodalModule(RunModule):
         model: A network that returns :class:`~fdkd_lightning.Output`.
         modality: Key of the network's input in the batch.
         metrics: Name -> torchmetrics metric of (logits, target), with ``ignore_index: -100`` where
-            evaluation data has unlabelled samples; None: those of ``default_metrics``.
+            evaluation data has unlabelled samples (independent labels: of probabilities); None:
+            those of ``default_metrics``.
         optimizer: Makes the optimizer from the trainable parameters; default: the published SGD.
         lr_scheduler: Makes a scheduler from the optimizer, stepped once an epoch (``CyclicLR``, and
             ``OneCycleLR`` with the number of steps: after each batch); None: constant.
         evaluation: Windows, scales and mirror images in which images are evaluated; None: whole.
+        task_loss: Loss of the labels, and what they mean: ``CrossEntropyLoss`` (one class per
+            sample), ``BCEWithLogitsLoss`` (independent labels), ``MSELoss``, ``HuberLoss``,
+            ``SmoothL1Loss`` or ``L1Loss`` (numbers), or a :class:`~fdkd_lightning.Task`, which has
+            weights and wraps any other loss. None: cross-entropy.
 
     Shape:
         - batch[modality]: [N, ...]
-        - batch["label"]: [N] int64, or [N, H, W] for segmentation; -100 where there is no label
+        - batch["label"]: [N] int64, or [N, H, W] for segmentation; -100 where there is no label;
+          for other tasks as the network's outputs, NaN where there is no label
         - batch["present"]: modality -> [N] bool, whether each sample has the modality, for the
           modalities that samples may lack; in all batches or in none
 
     Raises:
         KeyError: If the batch lacks the modality.
-        TypeError: If the model returns no ``Output``; on the first batch, if labels are not int64.
+        TypeError: If the model returns no ``Output``, or the labels of ``task_loss`` are not known;
+            on the first batch, if labels have another dtype.
         FloatingPointError: Within an epoch, if outputs, loss or weights become NaN or infinite.
-        ValueError: On the first batch, if a label is not a class of the model, the data name more
+        ValueError: On the first batch, if a label does not fit the model, the data name more
             classes than the model has, or the outputs are not finite; if a ``PolyLR`` has no
             ``max_epochs`` and the trainer has none.
 
     Example:
+        >>> import torch
         >>> from fdkd_lightning.models.resnet import ResNet
         >>> module = UnimodalModule(ResNet(10, in_chans=1), modality="visual")
         >>> module(torch.randn(2, 1, 64, 64)).logits.shape
@@ -89,8 +97,11 @@ class UnimodalModule(RunModule):
         optimizer: OptimizerCallable = published_sgd,
         lr_scheduler: LRSchedulerCallable | None = None,
         evaluation: DenseEvaluation | None = None,
+        task_loss: nn.Module | None = None,
     ) -> None:
         super().__init__(model)
+        self.task = task_of(task_loss)
+        check_evaluation(self.task, evaluation)
         self.modality = modality
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -99,8 +110,8 @@ class UnimodalModule(RunModule):
         self.test_metrics: MetricCollection | None = None
         if metrics is not None:
             self._set_metrics(metrics)
-        self.val_loss = MeanCrossEntropy()
-        self.test_loss = MeanCrossEntropy()
+        self.val_loss = MeanLoss()
+        self.test_loss = MeanLoss()
         self._checked: set[str] = set()
 
     def forward(self, x: Any) -> Output:
@@ -115,19 +126,20 @@ class UnimodalModule(RunModule):
         if self.val_metrics is None and stage != "predict":
             x = modality_input(example_batch(self.trainer), self.modality)
             logits = probe(self.model, x).logits
-            self._set_metrics(default_metrics(logits.shape[1], per_pixel=logits.ndim > 2))
+            outputs = logits.shape[1] if logits.ndim > 1 else 1
+            self._set_metrics(default_metrics(self.task, outputs, per_pixel=logits.ndim > 2))
         if stage == "fit":
             self._size_parts()
             renew_copies(self.trainer, self)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the cross-entropy of the batch."""
+        """Return the task loss of the batch."""
         present = samples_with(batch, self.modality)
         output = self._learn(present, batch)
         if output is not None:
             self._check_first_batch(present, output)
             self.watch.note_output(f"{self.modality} model", output)
-        loss = self._cross_entropy(output, present)
+        loss = self._task_loss(output, present)
         self.watch.note("the loss", loss)
         self.watch.end_step()
         self._log_terms({"loss": loss}, batch)
@@ -145,19 +157,15 @@ class UnimodalModule(RunModule):
         return {"output": self._evaluate("test", self.test_loss, self.test_metrics, batch)}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the samples' ``index`` [N], ``label`` [N] if known, and ``probabilities`` [N, K].
+        """Return the samples' ``index`` [N], ``label`` if known, and ``probabilities`` [N, K].
 
-        Without an ``index`` in the batch, ``position`` [N] holds the positions within the batch.
-        For segmentation, the probabilities are means over the pixels, and ``classes`` [N, H, W]
-        holds the most probable class of each pixel.
+        Numbers are ``values`` [N, K] instead. Without an ``index`` in the batch, ``position`` [N]
+        holds the positions within the batch. For maps both are means over the pixels, and for
+        segmentation ``classes`` [N, H, W] holds the most probable class of each pixel.
         """
         logits = self._infer(batch).logits.float()
-        predicted = sample_facts(batch, self.modality, len(logits))
-        predicted["probabilities"] = logits.softmax(1)
-        if logits.ndim > 2:
-            predicted["probabilities"] = predicted["probabilities"].flatten(2).mean(2)
-            predicted["classes"] = logits.argmax(1)
-        return predicted
+        facts = sample_facts(batch, self.modality, len(logits))
+        return facts | predicted_by(self.task, logits)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Create optimizer and scheduler for the trainable parameters."""
@@ -193,29 +201,29 @@ class UnimodalModule(RunModule):
         kept: Output = select(output._replace(label=batch.get("label")), present)
         return kept
 
-    def _cross_entropy(self, output: Output | None, batch: Batch) -> Tensor:
+    def _task_loss(self, output: Output | None, batch: Batch) -> Tensor:
         target = batch_target(batch)
         if output is None:
-            # Other ranks may have samples, and wait for this rank's number of labels.
-            nothing = torch.zeros(0, 1, device=target.device)
-            return cross_entropy(nothing, target[:0].flatten()) + zero_gradient_term(self)
-        return cross_entropy(output.logits, target)
+            return self.task.nothing(target.device) + zero_gradient_term(self)
+        loss: Tensor = self.task(output.logits, target)
+        return loss
 
     def _evaluate(
-        self, stage: str, loss: MeanCrossEntropy, metrics: MetricCollection | None, batch: Batch
+        self, stage: str, loss: MeanLoss, metrics: MetricCollection | None, batch: Batch
     ) -> Output:
         output = self._infer(batch)
         target = batch_target(batch) if output.label is None else output.label
         if len(target):
             if self._is_first(stage):
-                self._check_labels(target, output.logits)
-            loss.update(output.logits, target)
+                check_labels(self.trainer, self.task, target, output.logits)
+            loss.update(*self.task.sums(output.logits, target))
         size = batch["label"].shape[0]
         # Logged without labels too: all ranks compute the metrics together.
         self.log(f"{stage}/loss", loss, batch_size=size)
         if metrics is not None:
-            if len(target):
-                metrics.update(output.logits, target)
+            known, labels = self.task.metric_inputs(output.logits, target)
+            if len(labels):
+                metrics.update(known, labels)
             self.log_dict(metrics, batch_size=size, prog_bar=stage == "val")
         return output
 
@@ -228,11 +236,7 @@ class UnimodalModule(RunModule):
         """Check the network's first output, which need not be in the first batch."""
         if self._is_first("train"):
             check_output(self.modality, output)
-            self._check_labels(batch_target(batch), output.logits)
-
-    def _check_labels(self, target: Any, logits: Tensor) -> None:
-        check_class_names(self.trainer, logits.shape[1])
-        check_target(target, logits)
+            check_labels(self.trainer, self.task, batch_target(batch), output.logits)
 
     def _is_first(self, stage: str) -> bool:
         """Return whether to check values now: once a run, since each check costs a sync."""

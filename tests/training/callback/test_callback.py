@@ -488,6 +488,7 @@ def test_a_demo_module_of_lightning_is_taught(tmp_path: Path) -> None:
             teachers={"other": teacher},
             criterion=KDLoss(weight=weight),
             target=None,
+            task_loss=nn.CrossEntropyLoss(),
             teacher_inputs={"other": lambda batch: batch},
         )
         torch.manual_seed(0)
@@ -523,6 +524,7 @@ def test_a_demo_module_with_manual_optimization_is_taught(tmp_path: Path) -> Non
             teachers={"other": BoringTeacher()},
             criterion=KDLoss(),
             target=None,
+            task_loss=nn.CrossEntropyLoss(),
             teacher_inputs={"other": lambda batch: batch},
         )
         torch.manual_seed(0)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import torch
-
+from fdkd_lightning.losses.tasks.base import Task
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.training.probe import check_target
-from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
+from fdkd_lightning.types import Batch, Output
 
 BatchKey = str | int | Callable[[Any], Any]
 """A key or index, a dotted path of them (``inputs.audio``, ``0.image``), or a function."""
@@ -36,6 +36,8 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
 class BatchInputs:
     """The keys under which a batch holds the teachers' inputs, the labels and the samples' ids.
 
+    The task states what the labels mean; None: one class per sample.
+
     Example:
         >>> inputs = BatchInputs(["audio"], {"audio": 1}, target=2)
         >>> inputs.read(["image", "sound", "label"])
@@ -48,6 +50,7 @@ class BatchInputs:
         inputs: Mapping[str, BatchKey],
         target: BatchKey | None,
         index: BatchKey | None = None,
+        task: Task | None = None,
     ) -> None:
         unknown = sorted(inputs.keys() - set(teachers))
         if unknown:
@@ -58,6 +61,7 @@ class BatchInputs:
         self.inputs = {modality: modality for modality in teachers} | dict(inputs)
         self.target = target
         self.index = index
+        self.task = OneClassTask() if task is None else task
 
     def teacher_inputs(self, batch: Any) -> Batch:
         """Return modality -> input of each teacher."""
@@ -80,10 +84,10 @@ class BatchInputs:
         return found
 
     def read_for(self, student: Output, batch: Any) -> Batch:
-        """Return what :meth:`read` does for the samples of an output; no labels are -100."""
+        """Return what :meth:`read` does for the samples of an output; no labels are -100 or NaN."""
         found, size = self.read(batch), len(student.features)
         if self.target is None:
-            found["label"] = student.features.new_full((size,), IGNORE_INDEX, dtype=torch.int64)
+            found["label"] = self.task.unlabelled(student.logits)
         elif len(found["label"]) != size:
             raise ValueError(
                 f"the student last ran on {size} samples, but target={self.target!r} has "
@@ -93,11 +97,11 @@ class BatchInputs:
         return found
 
     def check_labels(self, found: Batch, student: Output) -> None:
-        """Raise if a label is not a class of the student's logits."""
+        """Raise unless the labels fit the student's logits."""
         if self.target is None:
             return
         try:
-            check_target(found["label"], student.logits)
+            check_target(self.task, found["label"], student.logits)
         except (TypeError, ValueError) as error:
             raise type(error)(
                 f"target={self.target!r}: {error}; or set target=None to train without labels"

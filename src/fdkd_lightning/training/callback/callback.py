@@ -10,12 +10,17 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.losses.tasks.of_loss import task_of
 from fdkd_lightning.models.layers import Layers
-from fdkd_lightning.ops.checks import check_optional_weights
 from fdkd_lightning.training.averaging import renew_copies
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
-from fdkd_lightning.training.callback.host_check import check_signature, check_strategy
+from fdkd_lightning.training.callback.host_check import (
+    check_arguments,
+    check_signature,
+    check_strategy,
+    check_target_key,
+)
 from fdkd_lightning.training.callback.host_optimizer import HostOptimizers
 from fdkd_lightning.training.callback.host_step import HostStep
 from fdkd_lightning.training.callback.run_callback import RunCallback
@@ -57,8 +62,8 @@ class DistillationCallback(RunCallback):
         criterion: Loss between the outputs of the student and of one teacher.
         student: Layers of the module that give features and logits; None: input and output of its
             last linear layer.
-        target: Key of the labels in the batch, [N] int64, -100 where there is none; None: the batch
-            has no labels, or not one class per sample.
+        target: Key of the labels in the batch, [N] int64, -100 where there is none, or as
+            ``task_loss`` has them; None: the batch has none, or others.
         student_input: Key of the input of the module's ``forward``. With it, parts whose sizes the
             arguments leave out are sized by an example batch; None: all sizes are given.
         teacher_inputs: Modality -> key of that teacher's input; default: the modality itself.
@@ -68,11 +73,12 @@ class DistillationCallback(RunCallback):
         optimizer: Which of several optimizers trains the criterion's parts, in its first group, if
             none gets ``self.parameters()``, which includes them.
         backward: Which ``manual_backward`` of a step, from 0, gets the terms; None: the student's.
-        teacher_check_batches: Number of validation batches on which the accuracy of each teacher is
-            measured when fit begins, with a warning near chance; 0 skips it. None: 50, if the
+        teacher_check_batches: As in :class:`~fdkd_lightning.DistillationModule`; None: 50, if the
             validation data can be read twice and have labels and the teachers' inputs.
         teacher_weights: Weights of the average over several teachers; None: equal weights.
         task_weight: Weight of the module's own loss; None leaves it out.
+        task_loss: What the module's outputs and labels mean; see ``UnimodalModule``. Shared
+            heads learn with it. None: one class per sample; without ``target``: unknown.
 
     Raises:
         TypeError: If an argument, or the labels of the first batch, have another type.
@@ -107,26 +113,19 @@ class DistillationCallback(RunCallback):
         teacher_check_batches: int | None = None,
         teacher_weights: TeacherWeights | None = None,
         task_weight: float | None = 1.0,
+        task_loss: nn.Module | None = None,
     ) -> None:
-        if not isinstance(teachers, Mapping):
-            kind = type(teachers).__name__
-            raise TypeError(f"teachers is a {kind}: give a dict, such as {{'audio': {kind}(...)}}")
-        if not isinstance(student, Layers | None):
-            raise TypeError(f"student={student!r} must be Layers, such as Layers('fc:input', 'fc')")
-        if target is None and teacher_check_batches:
-            raise ValueError(
-                f"teacher_check_batches={teacher_check_batches} measures accuracy, which needs "
-                "labels, but target=None: leave one of them out"
-            )
-        check_optional_weights(task_weight=task_weight)
+        check_arguments(teachers, student, task_weight)
+        check_target_key(target, teacher_check_batches, task_loss, criterion)
         super().__init__()
         self.teachers = FrozenTeachers(teachers)
-        self.distiller = Distiller(criterion, teachers, projector, teacher_weights)
+        task = task_of(task_loss)
+        self.distiller = Distiller(criterion, teachers, projector, teacher_weights, task)
         self.student = student or Layers()
         self.student_input = student_input
         self._loss_options = backward, task_weight
         self.teacher_check_batches = teacher_check_batches
-        self._inputs = BatchInputs(teachers, teacher_inputs or {}, target, index)
+        self._inputs = BatchInputs(teachers, teacher_inputs or {}, target, index, task)
         self._step = DistillationStep(self.teachers, self.distiller, self.watch)
         self._optimizers = HostOptimizers(self.distiller, optimizer)
         # During fit:
@@ -168,11 +167,11 @@ class DistillationCallback(RunCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch, and measure the teachers."""
         self.distiller.start(trainer.current_epoch, trainer.max_epochs)
-        batches = self.teacher_check_batches
+        batches, args = self.teacher_check_batches, (self._inputs.read, self._inputs.task)
         if batches is None:
-            can = self._inputs.target is not None and is_readable(trainer, self._inputs.read)
-            batches = 50 if can else 0
-        check_teachers(self.teachers, trainer, pl_module.device, batches, self._inputs.read)
+            has_labels = self._inputs.target is not None
+            batches = 50 if has_labels and is_readable(trainer, *args) else 0
+        check_teachers(self.teachers, trainer, pl_module.device, batches, *args)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch."""

@@ -1,0 +1,1 @@
+"""What labels mean: a class per sample, independent labels, or numbers; one meaning a file."""
