@@ -19,6 +19,7 @@ from fdkd_lightning.analysis.linear_classifier import probe_accuracy
 from fdkd_lightning.analysis.pair_statistics import compare_pairs
 from fdkd_lightning.analysis.table import write_table
 from fdkd_lightning.data.base import MultimodalDataModule, collate
+from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 from fdkd_lightning.ops.checks import check_count, check_range
 from fdkd_lightning.ops.precision import cast_to_model_dtype
@@ -89,6 +90,11 @@ class Analyzer(Trainer):
             )
         if not model.teachers:
             raise ValueError("teachers={} leaves nothing to analyze: name at least one teacher")
+        if not isinstance(model.task, OneClassTask):
+            raise ValueError(
+                f"task_loss {model.task.title()}: fdkd analyze compares pairs beyond their class, "
+                "and needs one class per sample"
+            )
         if student_checkpoint is not None:
             PretrainedModel(model.model, Path(student_checkpoint)).load()
         else:
@@ -189,7 +195,7 @@ def _collect(
             output = as_output(run_network(network, cast_to_model_dtype(network, x)))
             collector.add(name, output, present)
             if name == "student":
-                check_target(label[present], output.logits)
+                check_target(OneClassTask(), label[present], output.logits)
         collector.end_batch(label)
     return collector.join(data.groups(split) if isinstance(data, MultimodalDataModule) else None)
 
