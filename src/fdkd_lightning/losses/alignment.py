@@ -142,46 +142,17 @@ def alignment_loss(
         4.0
     """
     loss = _sum_over_bands(student, target, "target")
-    if teacher is None:
-        return loss
-    if teacher_target is None:
-        return loss + _sum_over_bands(teacher, target, "target")
-    return loss + _sum_over_bands(teacher, teacher_target, "teacher_target")
-
-
-def joint_alignment_loss(
-    both: Bands, target: Tensor, teacher_target: Tensor | None = None
-) -> Tensor:
-    """:func:`alignment_loss` of class scores that were computed for both networks at once.
-
-    Args:
-        both: Class scores of the student's bands, then of the teacher's.
-        target: Class indices of the student's samples, -100 where there is no label.
-        teacher_target: Class indices of the teacher's samples; None: the same as the student's.
-
-    Shape:
-        - both: [2N, K], [2N, K, H', W'] or [2N, K, 1, L] each
-        - target, teacher_target: [N] or [N, H, W]
-        - output: scalar
-
-    Example:
-        >>> logits = Bands(torch.zeros(4, 5), torch.zeros(4, 5))
-        >>> round((joint_alignment_loss(logits, torch.tensor([0, 3])) / 4).exp().item(), 4)
-        5.0
-    """
-    if teacher_target is None:
-        _check_target("target", target)
-        size = (len(both.low) // 2, *target.shape[1:])
-        check_labels("target", target, size, f"class scores {list(both.low.shape)} of two networks")
-        # Both networks have the same number of labels: the sum of their means is twice the mean.
-        return 2 * _sum_over_bands(both, torch.cat([target, target]), "target")
-    student, teacher = (Bands(*halves) for halves in zip(*(x.chunk(2) for x in both), strict=True))
-    return alignment_loss(student, teacher, target, teacher_target)
+    if teacher is not None:
+        given = teacher_target is not None
+        target = teacher_target if given else target
+        loss = loss + _sum_over_bands(teacher, target, "teacher_target" if given else "target")
+    return loss
 
 
 def _sum_over_bands(scores: Bands, target: Tensor, name: str) -> Tensor:
-    """Sum the cross-entropies of both bands: twice the mean over the samples of both, in one go."""
-    _check_target(name, target)
+    """Sum the cross-entropies of both bands: twice the mean, since both have as many labels."""
+    if not isinstance(target, Tensor) or not target.ndim:
+        raise TypeError(f"{name} is {target!r}: give an int64 tensor of classes, [N] or [N, H, W]")
     bands = [scores_at(band, target.shape[1:]) for band in scores]
     size = (len(bands[0]), *target.shape[1:])
     check_labels(name, target, size, f"class scores {list(bands[0].shape)}")
@@ -247,8 +218,3 @@ def soft_alignment_loss(
             total = (divergence * unlabelled).sum()
             loss = loss + mean_over_ranks(total, unlabelled.sum().to(total.dtype))
     return loss
-
-
-def _check_target(name: str, target: Tensor) -> None:
-    if not isinstance(target, Tensor) or not target.ndim:
-        raise TypeError(f"{name} is {target!r}: give an int64 tensor of classes, [N] or [N, H, W]")

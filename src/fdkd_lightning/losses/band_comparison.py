@@ -11,6 +11,7 @@ from fdkd_lightning.losses.labelled_positions import LabelledPositions, distance
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
 from fdkd_lightning.ops.band_distances import band_distances
+from fdkd_lightning.ops.hooks import has_hooks
 from fdkd_lightning.ops.low_part import LowPart
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
@@ -36,7 +37,7 @@ class BandComparison:
         >>> from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
         >>> compare = BandComparison(FrequencyDecoupler(), nn.MSELoss(), LogMSELoss(), UnitLength())
         >>> compare(torch.tensor([[2.0, 0.0, 5.0, 1.0]]), torch.tensor([[1.0, 2.0, 0.0, 5.0]]))
-        (tensor(0.5000), tensor(0.6576))
+        (tensor(0.5000), tensor(0.6576), None)
     """
 
     decoupler: Decoupler
@@ -52,31 +53,30 @@ class BandComparison:
         teacher: Tensor,
         labelled: LabelledPositions | None = None,
         with_bands: bool = False,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the distances of the low and the high bands, and the bands of both networks.
 
         Args:
             student: The student's features.
             teacher: The teacher's features.
             labelled: The positions that count, at others both features are 0; None: all.
-            with_bands: Also return the low and the high bands before standardisation, the
+            with_bands: Also return the low, then the high bands, before standardisation, the
                 student's followed by the teacher's.
 
         Shape:
             - student, teacher: [N, ..., D, ...], the same
-            - output: two scalars, and two tensors [2N, ..., D, ...]
+            - output: two scalars, and [2, 2N, ..., D, ...] or None
         """
         student, teacher = at_least_float32(student), at_least_float32(teacher)
         part = self._fused_low_part(student, teacher, with_bands)
         if part is None:
             return self._part_by_part(student, teacher, labelled, with_bands)
         plain = partial(self._part_by_part, labelled=None, with_bands=with_bands)
-        low, high, *bands = band_distances(
-            student, teacher, part, self.decoupler.dim, with_bands, plain
-        )
+        dim = self.decoupler.dim
+        low, high, bands = band_distances(student, teacher, part, dim, with_bands, plain)
         if labelled is not None:
             low, high = labelled.share(low), labelled.share(high)
-        return low, high, *bands
+        return low, high, bands
 
     def _fused_low_part(self, student: Tensor, teacher: Tensor, with_bands: bool) -> LowPart | None:
         """Projection of the fused function; None where that does something else than the parts."""
@@ -91,7 +91,7 @@ class BandComparison:
             or low_loss.reduction != "mean"
             or type(self.high_loss) is not LogMSELoss
             or type(self.band_standardizer) is not UnitLength
-            or any(map(_has_hooks, (decoupler, low_loss, self.high_loss, self.band_standardizer)))
+            or any(map(has_hooks, (decoupler, low_loss, self.high_loss, self.band_standardizer)))
             or student.dtype != teacher.dtype
             or not student.numel()
         ):
@@ -108,7 +108,7 @@ class BandComparison:
         teacher: Tensor,
         labelled: LabelledPositions | None,
         with_bands: bool,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Compute the same for any parts, and with any number of derivatives."""
         student_bands, teacher_bands = self.decoupler(student), self.decoupler(teacher)  # Eq. 1-3
         student_low, student_high = self._standardize(student, student_bands)  # Eq. 7
@@ -116,8 +116,9 @@ class BandComparison:
         low = distance(self.low_loss, student_low, teacher_low, labelled)  # Eq. 8
         high = distance(self.high_loss, student_high, teacher_high, labelled)  # Eq. 6, 9
         if not with_bands:
-            return low, high
-        return low, high, *map(torch.cat, zip(student_bands, teacher_bands, strict=True))
+            return low, high, None
+        bands = [torch.cat(pair) for pair in zip(student_bands, teacher_bands, strict=True)]
+        return low, high, torch.stack(bands)
 
     def _standardize(self, features: Tensor, bands: Bands) -> Bands:
         """Standardise the bands of one network."""
@@ -130,14 +131,3 @@ class BandComparison:
         if self.high_transform is not None:
             high, features = self.high_transform(high), self.high_transform(features)
         return Bands(low, self.band_standardizer(high, dim, features))
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    # As torch.nn.TransformerEncoderLayer looks before its fast path.
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-    )

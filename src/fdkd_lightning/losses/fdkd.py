@@ -8,12 +8,12 @@ from fdkd_lightning.decoupler import Decoupler
 from fdkd_lightning.losses.alignment import (
     SharedAlignmentHead,
     alignment_loss,
-    joint_alignment_loss,
     scores_at,
     soft_alignment_loss,
 )
 from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
+from fdkd_lightning.losses.joint_alignment import joint_alignment_loss
 from fdkd_lightning.losses.labelled_positions import LabelledPositions
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
@@ -165,7 +165,10 @@ class FDKDLoss(DistillationLoss):
             student, teacher = labelled.select(student), teacher and labelled.select(teacher)
         terms: dict[str, Tensor] = {}
         if teacher is None:
-            both = list(self.decoupler(student.features))  # Eq. 1-3
+            student_bands: Bands = self.decoupler(student.features)  # Eq. 1-3
+            if self.alignment is not None:
+                scores = self.alignment(student_bands)
+                terms["align"] = alignment_loss(scores, None, target)
         else:
             features = teacher.features.detach()
             require_same_shape("features", student.features, features, PROJECTOR_REMEDY)
@@ -178,15 +181,18 @@ class FDKDLoss(DistillationLoss):
                 self.high_transform,
             )
             classified = self.alignment is not None or self.band_heads is not None
-            low, high, *both = compare(student.features, features, labelled, classified)
-            if self.lambda_low is not None:
-                terms["low"] = self.lambda_low * scale * low
-            if self.lambda_high is not None:
-                terms["high"] = self.lambda_high * scale * high
-        if self.alignment is not None:  # Eq. 10
-            terms |= self._align(self.alignment, Bands(*both), teacher, target)
+            low, high, bands = compare(student.features, features, labelled, classified)
+            for name, weight, value in (
+                ("low", self.lambda_low, low),
+                ("high", self.lambda_high, high),
+            ):
+                if weight is not None:
+                    terms[name] = weight * scale * value
+            if bands is not None:
+                student_bands = Bands(*bands[:, : len(features)])
+                if self.alignment is not None:  # Eq. 10
+                    terms |= self._align(self.alignment, bands, teacher, target)
         if self.band_heads is not None:
-            student_bands = Bands(*(band[: len(student.features)] for band in both))
             terms["heads"] = alignment_loss(self.band_heads(student_bands), None, target)
         return self._add_decoupler_terms(terms, scale)
 
@@ -205,24 +211,17 @@ class FDKDLoss(DistillationLoss):
         }
 
     def _align(
-        self, classifiers: SharedAlignmentHead, bands: Bands, teacher: Output | None, target: Tensor
+        self, classifiers: SharedAlignmentHead, bands: Tensor, teacher: Output, target: Tensor
     ) -> dict[str, Tensor]:
         """Terms of the shared classifiers."""
-        scores = classifiers(bands)
-        if teacher is None:
-            return {"align": alignment_loss(scores, None, target)}
-        terms = {"align": joint_alignment_loss(scores, target, teacher.label)}
+        if self.lambda_soft is None and teacher.label is None:
+            return {"align": joint_alignment_loss(classifiers, bands, target)}
+        scores = classifiers(Bands(*bands))
+        own, its = (Bands(*halves) for halves in zip(*(x.chunk(2) for x in scores), strict=True))
+        terms = {"align": alignment_loss(own, its, target, teacher.label)}
         if self.lambda_soft is not None:
-            student_scores, teacher_scores = (
-                Bands(*halves) for halves in zip(*(x.chunk(2) for x in scores), strict=True)
-            )
             terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                student_scores,
-                teacher_scores,
-                teacher.logits,
-                target,
-                teacher.label,
-                self.soft_temperature,
+                own, its, teacher.logits, target, teacher.label, self.soft_temperature
             )
         return terms
 

@@ -1,6 +1,7 @@
 """Distances of standardised bands with a gradient written by hand, for both networks at once."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,12 +13,13 @@ from fdkd_lightning.ops.normalize import NEGLIGIBLE
 CHUNK = 2**15
 """Values of one network that are processed at a time: a dozen such tensors stay in the cache."""
 
-Plain = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+Result = tuple[Tensor, Tensor, Tensor | None]
+Plain = Callable[[Tensor, Tensor], Result]
 
 
 def band_distances(
     student: Tensor, teacher: Tensor, part: LowPart, dim: int, with_bands: bool, plain: Plain
-) -> tuple[Tensor, ...]:
+) -> Result:
     r"""Split, standardise and compare the features of two networks.
 
     .. math::
@@ -41,14 +43,14 @@ def band_distances(
             derivative uses.
 
     Returns:
-        Both distances; with bands, also the low and the high bands before standardisation, the
+        Both distances; with bands, also the low, then the high bands, before standardisation, the
         student's followed by the teacher's.
 
     Shape:
         - student, teacher: [N, ..., D, ...]
-        - output: two scalars, and two tensors [2N, ..., D, ...]
+        - output: two scalars, and [2, 2N, ..., D, ...] or None
     """
-    result: tuple[Tensor, ...] = _BandDistances.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+    result: Result = _BandDistances.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
         student, teacher.detach(), part, dim, with_bands, plain
     )
     return result
@@ -64,43 +66,47 @@ class _BandDistances(torch.autograd.Function):
         dim: int,
         with_bands: bool,
         plain: Plain,
-    ) -> tuple[Tensor, ...]:
+    ) -> Result:
         layout = _Layout.of(student, dim)
         packed = layout.pack(student), layout.pack(teacher)
         shape = packed[0].shape
         gradient = student.new_empty(2, *shape) if ctx.needs_input_grad[0] else None
         # Band, network, and the three axes of the layout.
         bands = student.new_empty(2, 2, *shape) if with_bands else None
-        sums = [
-            _compare(
-                torch.stack([x[chunk] for x in packed]),
-                part,
-                layout.axis,
-                2 / student.numel(),
-                None if gradient is None else gradient[:, *chunk],
-                None if bands is None else bands[:, :, *chunk],
-            )
-            for chunk in _chunks(shape, layout.axis)
-        ]
-        low, high = (torch.stack(sums).sum(0) if len(sums) > 1 else sums[0]) / student.numel()
+        compare = partial(_compare, part=part, axis=layout.axis, factor=2 / student.numel())
+        if student.numel() <= CHUNK:
+            sums = compare(torch.stack(packed), gradient=gradient, bands=bands)
+        else:
+            parts = [
+                compare(
+                    torch.stack([x[chunk] for x in packed]),
+                    gradient=None if gradient is None else gradient[:, *chunk],
+                    bands=None if bands is None else bands[:, :, *chunk],
+                )
+                for chunk in _chunks(shape, layout.axis)
+            ]
+            sums = torch.stack(parts).sum(0)
+        low, high = (sums / student.numel()).unbind()
         ctx.set_materialize_grads(False)
         ctx.layout, ctx.part, ctx.plain = layout, part, plain
         ctx.save_for_backward(student, teacher, gradient)
-        if bands is None:
-            return low, high
-        return low, high, *(layout.unpack(band, networks=2) for band in bands)
+        return low, high, None if bands is None else layout.unpack(bands)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
         student, teacher, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # it will be differentiated again
             return _plain_gradient(ctx.plain, student, teacher, upstream), *[None] * 5
-        low, high, *bands = upstream
+        low, high, bands = upstream
         total = torch.zeros_like(gradient[0]) if low is None else gradient[0] * low
         if high is not None:
             total.addcmul_(gradient[1], high)
-        if any(band is not None for band in bands):
-            _add_through_split(total, bands, len(student), ctx.part, ctx.layout)
+        if bands is not None:
+            # Back through the split, along which the mean is taken off.
+            low, high = (ctx.layout.pack(band) for band in bands[:, : len(student)])
+            total += high
+            total -= high.mean(ctx.layout.axis, keepdim=True)
+            total += apply_low_part(ctx.part, low - high, ctx.layout.axis)
         return ctx.layout.unpack(total), *[None] * 5
 
 
@@ -123,49 +129,38 @@ def _compare(
     mean = features.mean(axis, keepdim=True)
     features -= mean
     both = features.new_empty(2, *features.shape) if bands is None else bands
-    both[0] = apply_low_part(part, features, axis)
-    high = torch.sub(features, both[0], out=both[1])
+    low, high = both.unbind()
+    low.copy_(apply_low_part(part, features, axis))
+    torch.sub(features, low, out=high)
     # What is left of a large mean, which is rounded at its own magnitude.
     high -= high.mean(axis, keepdim=True)
     squares = both * both
-    square_norms = squares.sum(axis, keepdim=True)
+    norms = squares.sum(axis, keepdim=True)
     # The bands are orthogonal to each other and to the mean: the size of the features.
-    size = square_norms.sum(0).addcmul_(mean, mean, value=features.shape[axis]).sqrt_()
-    norms = square_norms.sqrt_()
+    size = norms.sum(0).addcmul_(mean, mean, value=features.shape[axis]).sqrt_()
+    norms.sqrt_()
     residue = norms <= size.mul_(NEGLIGIBLE * torch.finfo(size.dtype).eps)
-    # A residue has no direction, and a vector of infinite length none that is known: 0 * inf.
-    inverse = norms.reciprocal().masked_fill_(residue & norms.isfinite(), 0).add_(norms, alpha=0)
+    # A residue has no direction: 0. Nor has a vector of infinite length, and 0 * inf is NaN.
+    inverse = norms.reciprocal().masked_fill_(residue, 0).add_(norms, alpha=0)
     units = both.mul_(inverse) if bands is None else both * inverse
-    magnitude = units[1].abs()
-    logarithms = magnitude.log1p().copysign_(units[1])
+    low, high = units.unbind()
+    magnitude = high.abs()
+    logarithms = magnitude.log1p().copysign_(high)
     differences = torch.empty_like(squares[0]) if gradient is None else gradient
-    torch.sub(units[0, 0], units[0, 1], out=differences[0])
-    torch.sub(logarithms[0], logarithms[1], out=differences[1])
-    sums = torch.mul(differences, differences, out=squares[0]).flatten(1).sum(1)
+    by_low, by_high = differences.unbind()
+    torch.sub(low[0], low[1], out=by_low)
+    torch.sub(logarithms[0], logarithms[1], out=by_high)
+    spare = squares[0]
+    sums = torch.mul(differences, differences, out=spare).flatten(1).sum(1)
     if gradient is None:
         return sums
-    gradient[1] /= magnitude[0].add_(1)
+    by_high.div_(magnitude[0].add_(1))
     student = units[:, 0]
-    along = torch.mul(student, gradient, out=squares[0]).sum(axis, keepdim=True)
+    along = torch.mul(student, gradient, out=spare).sum(axis, keepdim=True)
     gradient.addcmul_(student, along, value=-1).mul_(inverse[:, 0] * factor)
-    high = gradient[1]
-    high -= high.mean(axis, keepdim=True)
-    high -= apply_low_part(part, high, axis)
+    by_high -= by_high.mean(axis, keepdim=True)
+    by_high -= apply_low_part(part, by_high, axis)
     return sums
-
-
-def _add_through_split(
-    total: Tensor, bands: list[Tensor | None], size: int, part: LowPart, layout: "_Layout"
-) -> None:
-    """Add the gradient of the features to which gradients of the student's bands lead."""
-    low, high = (None if band is None else layout.pack(band[:size]) for band in bands)
-    projected = low
-    if high is not None:
-        total += high
-        total -= high.mean(layout.axis, keepdim=True)
-        projected = -high if low is None else low - high
-    if projected is not None:
-        total += apply_low_part(part, projected, layout.axis)
 
 
 def _plain_gradient(
@@ -207,15 +202,20 @@ class _Layout(NamedTuple):
         return cls(x.shape, dim % x.ndim, -1 if is_last else -2)
 
     def pack(self, x: Tensor) -> Tensor:
+        if x.ndim == 2 and self.dim == 1:
+            return x[None]
         size = self.shape[self.dim]
         if self.axis == -1:
             return x.movedim(self.dim, -1).reshape(1, -1, size)
         return x.reshape(self.shape[: self.dim].numel(), size, -1)
 
-    def unpack(self, x: Tensor, networks: int = 1) -> Tensor:
+    def unpack(self, x: Tensor) -> Tensor:
+        """Give student-like features their shape; bands of both networks [2, 2N, ...]."""
+        bands, networks = ([], 1) if x.ndim == 3 else ([2], 2)
         if self.axis == -2:
-            return x.reshape(networks * self.shape[0], *self.shape[1:])
+            return x.reshape(*bands, networks * self.shape[0], *self.shape[1:])
         moved = [*self.shape]
         size = moved.pop(self.dim)
-        moved[0] *= networks
-        return x.reshape(*moved, size).movedim(-1, self.dim)
+        if moved:
+            moved[0] *= networks
+        return x.reshape(*bands, *moved, size).movedim(-1, self.dim + len(bands))

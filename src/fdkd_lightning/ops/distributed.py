@@ -41,7 +41,8 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
         >>> mean_over_ranks(torch.tensor(6.0), torch.tensor(4.0))
         tensor(1.5000)
     """
-    return total * world_size() / sum_over_ranks(count).clamp_min(1)
+    count = sum_over_ranks(count).clamp_min(1)
+    return total / count if world_size() == 1 else total * world_size() / count
 
 
 def gather_objects(x: Any) -> list[Any]:

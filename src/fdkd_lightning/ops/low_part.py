@@ -24,7 +24,7 @@ to bring the channels together first: 2 x 64 x 1024 0.11 and 0.41, 2 x 256 x 256
 
 
 def apply_low_part(part: LowPart, x: Tensor, axis: int) -> Tensor:
-    """Project vectors onto the low band, without gradient.
+    """Project vectors onto the low band.
 
     Args:
         part: The projection.
@@ -41,7 +41,7 @@ def apply_low_part(part: LowPart, x: Tensor, axis: int) -> Tensor:
         tensor([[ 2.,  2., -2., -2.]])
     """
     size = x.shape[axis]
-    with torch.no_grad(), _without_autocast(x.device.type):
+    with _without_autocast(x.device.type):
         if size <= LARGEST_MATRIX and x.device.type == "cpu" and _are_products_exact():
             matrix = _matrix(part, size, x.dtype)
             return x @ matrix if axis == -1 else matrix @ x
