@@ -188,10 +188,10 @@ class FDKDLoss(DistillationLoss):
             ):
                 if weight is not None:
                     terms[name] = weight * scale * value
-            if bands is not None:
+            if bands is not None and self.alignment is not None:  # Eq. 10
+                terms |= self._align(self.alignment, bands, teacher, target)
+            if bands is not None and self.band_heads is not None:
                 student_bands = Bands(*bands[:, : len(features)])
-                if self.alignment is not None:  # Eq. 10
-                    terms |= self._align(self.alignment, bands, teacher, target)
         if self.band_heads is not None:
             terms["heads"] = alignment_loss(self.band_heads(student_bands), None, target)
         return self._add_decoupler_terms(terms, scale)
