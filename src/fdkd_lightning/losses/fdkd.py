@@ -214,11 +214,15 @@ class FDKDLoss(DistillationLoss):
         self, classifiers: SharedAlignmentHead, bands: Tensor, teacher: Output, target: Tensor
     ) -> dict[str, Tensor]:
         """Terms of the shared classifiers."""
-        if self.lambda_soft is None and teacher.label is None:
-            return {"align": joint_alignment_loss(classifiers, bands, target)}
+        terms: dict[str, Tensor] = {}
+        if teacher.label is None:
+            terms["align"] = joint_alignment_loss(classifiers, bands, target)
+            if self.lambda_soft is None:
+                return terms
         scores = classifiers(Bands(*bands))
         own, its = (Bands(*halves) for halves in zip(*(x.chunk(2) for x in scores), strict=True))
-        terms = {"align": alignment_loss(own, its, target, teacher.label)}
+        if teacher.label is not None:
+            terms["align"] = alignment_loss(own, its, target, teacher.label)
         if self.lambda_soft is not None:
             terms["soft"] = self.lambda_soft * soft_alignment_loss(
                 own, its, teacher.logits, target, teacher.label, self.soft_temperature
