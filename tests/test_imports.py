@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "losses": "types ops decoupler",
     "models": "types ops",
     "data": "types ops",
+    "benchmark": "types ops decoupler losses",
     "training": "types ops losses models data",
     "analysis": "types ops decoupler",
     "study": "types ops training",
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi
 }
-WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis"}
+WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis", "benchmark"}
 # The command loads what the rest of its room takes as tensors.
 COMMANDS_OF_ROOMS = {"analysis/command.py": "models data training"}
 STRANGERS = ("losses", "models", "data")

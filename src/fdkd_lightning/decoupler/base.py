@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fdkd_lightning.ops.checks import check_count, refuse_renamed_methods
+from fdkd_lightning.ops.checks import check_count, check_flags, refuse_renamed_methods
+from fdkd_lightning.ops.low_part import LowPart
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.tensor_checks import check_axis, check_tensor
 from fdkd_lightning.types import Bands
@@ -69,6 +70,62 @@ class Decoupler(nn.Module, ABC):
         names = inspect.signature(type(self)).parameters
         values = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return ", ".join(f"{k}={v}" for k, v in values.items() if not isinstance(v, nn.Module))
+
+
+class OrthogonalDecoupler(Decoupler):
+    r"""Base class of splits by a fixed orthogonal projection, which losses can compute together.
+
+    .. math::
+        x_\mathrm{low} = P (x - \bar x) \; [+ \; \bar x], \quad
+        x_\mathrm{high} = x - \bar x - P (x - \bar x), \quad P = P^\top = P^2, \; P 1 = 0
+
+    A subclass defines P by :meth:`low_part`. One that overrides ``forward`` is split as it says.
+
+    Args:
+        dim: The axis to split along.
+        keep_dc: Add the mean (in brackets above) to the low band.
+
+    Shape:
+        - x: [N, D, ...], or D at ``dim``
+        - output: two tensors like x
+
+    Raises:
+        TypeError, ValueError: As :class:`Decoupler`.
+
+    Example:
+        >>> import torch
+        >>> def mirror_mean(x):
+        ...     return (x + x.flip(-1)) / 2
+        >>> class Mirror(OrthogonalDecoupler):
+        ...     def low_part(self, size):
+        ...         return mirror_mean
+        >>> low, high = Mirror()(torch.tensor([[1.0, 2.0, 6.0]]))
+        >>> low.tolist(), high.tolist()
+        ([[0.5, -1.0, 0.5]], [[-2.5, 0.0, 2.5]])
+    """
+
+    def __init__(self, dim: int = 1, keep_dc: bool = False) -> None:
+        super().__init__(dim)
+        check_flags(keep_dc=keep_dc)
+        self.keep_dc = keep_dc
+
+    @abstractmethod
+    def low_part(self, size: int) -> LowPart:
+        """Return P: a function of mean-free features, their axis last, that gives their low band.
+
+        Functions that compute the same are to be equal, since their matrices are kept.
+
+        Args:
+            size: D.
+
+        Raises:
+            ValueError: If features of this size have no two bands.
+        """
+
+    def forward(self, x: Tensor) -> Bands:
+        """Split ``x`` into its low and high band."""
+        check_features(x, self.dim)
+        return split(x, self.dim, self.keep_dc, self.low_part(x.shape[self.dim]))
 
 
 def split(x: Tensor, dim: int, keep_dc: bool, low_part: Callable[[Tensor], Tensor]) -> Bands:

@@ -1,21 +1,16 @@
 """A split at a cut-off frequency in the cosine spectrum of the channels."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import (
-    Decoupler,
-    check_features,
-    check_threshold,
-    last_low_bin,
-    split,
-)
+from fdkd_lightning.decoupler.base import OrthogonalDecoupler, check_threshold, last_low_bin
 from fdkd_lightning.decoupler.frequency import low_pass
-from fdkd_lightning.ops.checks import check_flags
-from fdkd_lightning.types import Bands
+from fdkd_lightning.ops.low_part import LowPart
 
 
-class DCTDecoupler(Decoupler):
+class DCTDecoupler(OrthogonalDecoupler):
     r"""Split features into low and high frequencies of the orthonormal DCT-II.
 
     .. math::
@@ -56,20 +51,19 @@ class DCTDecoupler(Decoupler):
     """
 
     def __init__(self, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False) -> None:
-        super().__init__(dim)
+        super().__init__(dim, keep_dc)
         check_threshold(threshold)
-        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
-        self.keep_dc = keep_dc
 
-    def forward(self, x: Tensor) -> Bands:
-        """Split ``x`` into its low and high band."""
-        check_features(x, self.dim)
-        size = x.shape[self.dim]
-        cutoff = last_low_bin(self.threshold, size, size - 1, least=3)
+    def low_part(self, size: int) -> LowPart:
+        """Return the projection onto the low frequencies."""
+        return _MirroredLowPass(last_low_bin(self.threshold, size, size - 1, least=3))
 
-        def low_part(centred: Tensor) -> Tensor:
-            mirrored = torch.cat([centred, centred.flip(-1)], -1)
-            return low_pass(mirrored, cutoff)[..., :size]
 
-        return split(x, self.dim, self.keep_dc, low_part)
+@dataclass(frozen=True)
+class _MirroredLowPass:
+    cutoff: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mirrored = torch.cat([x, x.flip(-1)], -1)
+        return low_pass(mirrored, self.cutoff)[..., : x.shape[-1]]

@@ -1,16 +1,20 @@
 """The paper's split: low and high frequencies of the channels' Fourier spectrum."""
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.decoupler.base import (
-    Decoupler,
+    OrthogonalDecoupler,
     check_features,
     check_threshold,
     last_low_bin,
     split,
 )
 from fdkd_lightning.ops.checks import check_flags
+from fdkd_lightning.ops.low_part import LowPart
 from fdkd_lightning.types import Bands
 
 
@@ -62,10 +66,10 @@ def frequency_split(
     check_features(x, dim)
     size = x.shape[dim]
     cutoff = last_low_bin(threshold, size, size // 2)
-    return split(x, dim, keep_dc, lambda centred: low_pass(centred, cutoff))
+    return split(x, dim, keep_dc, LowPass(cutoff))
 
 
-class FrequencyDecoupler(Decoupler):
+class FrequencyDecoupler(OrthogonalDecoupler):
     """Module form of :func:`frequency_split`.
 
     Args:
@@ -87,15 +91,29 @@ class FrequencyDecoupler(Decoupler):
     """
 
     def __init__(self, threshold: float = 0.5, dim: int = 1, keep_dc: bool = False) -> None:
-        super().__init__(dim)
+        super().__init__(dim, keep_dc)
         check_threshold(threshold)
-        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
-        self.keep_dc = keep_dc
 
-    def forward(self, x: Tensor) -> Bands:
-        """Split ``x`` into its low and high band."""
-        return frequency_split(x, self.threshold, self.dim, self.keep_dc)
+    def low_part(self, size: int) -> LowPart:
+        """Return the projection onto the low frequencies."""
+        return LowPass(last_low_bin(self.threshold, size, size // 2))
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """:func:`low_pass` with its cut-off bin.
+
+    Example:
+        >>> LowPass(1)(torch.tensor([1.0, -1.0, 1.0, -1.0]))
+        tensor([0., 0., 0., 0.])
+    """
+
+    cutoff: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Keep the bins 1..cutoff."""
+        return low_pass(x, self.cutoff)
 
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:
@@ -115,5 +133,7 @@ def low_pass(x: Tensor, cutoff: int) -> Tensor:
     Shape:
         - x, output: [..., D]
     """
-    bins = torch.arange(x.shape[-1] // 2 + 1, device=x.device)
-    return filtered(x, (bins >= 1) & (bins <= cutoff))
+    kept = torch.fft.rfft(x)[..., 1 : cutoff + 1]
+    # The transform fills up the higher bins with zeros.
+    result: Tensor = torch.fft.irfft(F.pad(kept, (1, 0)), n=x.shape[-1])
+    return result

@@ -1,17 +1,19 @@
 """A wavelet split: means of neighbouring channels, and the differences from them."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import Decoupler, check_features, split
-from fdkd_lightning.ops.checks import check_count, check_flags
-from fdkd_lightning.types import Bands
+from fdkd_lightning.decoupler.base import OrthogonalDecoupler
+from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.low_part import LowPart
 
 MOST_LEVELS = 30
 """With more levels a block is larger than any feature vector."""
 
 
-class HaarDecoupler(Decoupler):
+class HaarDecoupler(OrthogonalDecoupler):
     r"""Split features into the Haar approximation after J levels and the details of these levels.
 
     .. math::
@@ -49,16 +51,13 @@ class HaarDecoupler(Decoupler):
     """
 
     def __init__(self, levels: int = 1, dim: int = 1, keep_dc: bool = False) -> None:
-        super().__init__(dim)
+        super().__init__(dim, keep_dc)
         check_count("levels", levels, 1, MOST_LEVELS)
-        check_flags(keep_dc=keep_dc)
         self.levels = levels
-        self.keep_dc = keep_dc
 
-    def forward(self, x: Tensor) -> Bands:
-        """Split ``x`` into its low and high band."""
-        check_features(x, self.dim)
-        size, block = x.shape[self.dim], 2**self.levels
+    def low_part(self, size: int) -> LowPart:
+        """Return the projection onto vectors that are constant on each block."""
+        block = 2**self.levels
         if block >= size:
             most = (size - 1).bit_length() - 1
             remedy = (
@@ -70,12 +69,17 @@ class HaarDecoupler(Decoupler):
                 f"levels={self.levels} leaves the low band of features of size {size} empty (its "
                 f"blocks have {block} channels): {remedy}"
             )
-        return split(x, self.dim, self.keep_dc, lambda centred: _block_means(centred, block))
+        return _BlockMeans(block)
 
 
-def _block_means(x: Tensor, block: int) -> Tensor:
-    whole = x.shape[-1] - x.shape[-1] % block
-    parts = [x[..., :whole].reshape(*x.shape[:-1], whole // block, block)]
-    if whole < x.shape[-1]:
-        parts.append(x[..., None, whole:])
-    return torch.cat([p.mean(-1, keepdim=True).expand_as(p).flatten(-2) for p in parts], -1)
+@dataclass(frozen=True)
+class _BlockMeans:
+    block: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        block = self.block
+        whole = x.shape[-1] - x.shape[-1] % block
+        parts = [x[..., :whole].reshape(*x.shape[:-1], whole // block, block)]
+        if whole < x.shape[-1]:
+            parts.append(x[..., None, whole:])
+        return torch.cat([p.mean(-1, keepdim=True).expand_as(p).flatten(-2) for p in parts], -1)

@@ -1,23 +1,18 @@
 """A control split: random subspaces as large as the paper's bands."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from fdkd_lightning.decoupler.base import (
-    Decoupler,
-    check_features,
-    check_threshold,
-    last_low_bin,
-    split,
-)
-from fdkd_lightning.ops.checks import check_count, check_flags
-from fdkd_lightning.types import Bands
+from fdkd_lightning.decoupler.base import OrthogonalDecoupler, check_threshold, last_low_bin
+from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.low_part import LowPart
 
 
-class RandomOrthogonalDecoupler(Decoupler):
+class RandomOrthogonalDecoupler(OrthogonalDecoupler):
     r"""Two orthogonal random subspaces with the dimensions of a frequency split's bands.
 
     .. math::
@@ -61,29 +56,29 @@ class RandomOrthogonalDecoupler(Decoupler):
     def __init__(
         self, threshold: float = 0.5, dim: int = 1, seed: int = 0, keep_dc: bool = False
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, keep_dc)
         check_threshold(threshold)
         check_count("seed", seed, 0, 2**63 - 1)
-        check_flags(keep_dc=keep_dc)
         self.threshold = threshold
         self.seed = seed
-        self.keep_dc = keep_dc
 
-    def forward(self, x: Tensor) -> Bands:
-        """Split ``x`` into its low and high band."""
-        check_features(x, self.dim)
-        size = x.shape[self.dim]
-        width = 2 * last_low_bin(self.threshold, size, size // 2)
+    def low_part(self, size: int) -> LowPart:
+        """Return the projection onto the random subspace."""
+        return _OntoSubspace(2 * last_low_bin(self.threshold, size, size // 2), self.seed)
 
-        def low_part(centred: Tensor) -> Tensor:
-            basis = _random_basis(size, width, self.seed, centred.dtype, centred.device)
-            device = centred.device.type
-            # Autocast would round the product to bf16; some devices have no autocast.
-            known = torch.amp.is_autocast_available(device)
-            with torch.autocast(device, enabled=False) if known else nullcontext():
-                return centred @ basis @ basis.T
 
-        return split(x, self.dim, self.keep_dc, low_part)
+@dataclass(frozen=True)
+class _OntoSubspace:
+    width: int
+    seed: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        basis = _random_basis(x.shape[-1], self.width, self.seed, x.dtype, x.device)
+        device = x.device.type
+        # Autocast would round the product to bf16; some devices have no autocast.
+        known = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if known else nullcontext():
+            return x @ basis @ basis.T
 
 
 # Drawn on the CPU, whose generator gives the same numbers on every machine. Cached per device

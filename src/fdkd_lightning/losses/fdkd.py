@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import Decoupler
@@ -11,8 +12,9 @@ from fdkd_lightning.losses.alignment import (
     scores_at,
     soft_alignment_loss,
 )
+from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
-from fdkd_lightning.losses.labelled_positions import LabelledPositions, distance
+from fdkd_lightning.losses.labelled_positions import LabelledPositions
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.pixels import Void
@@ -171,26 +173,34 @@ class FDKDLoss(DistillationLoss):
         labelled = LabelledPositions(target, student.features) if self.void == "exclude" else None
         if labelled is not None:
             student, teacher = labelled.select(student), teacher and labelled.select(teacher)
-        student_bands, teacher_bands = self.decoupler(student.features), None  # Eq. 1-3
         terms: dict[str, Tensor] = {}
-        if teacher is not None:
+        bands: Tensor | None
+        if teacher is None:
+            bands = torch.stack(self.decoupler(student.features))  # Eq. 1-3
+        else:
             features = teacher.features.detach()
             require_same_shape("features", student.features, features, PROJECTOR_REMEDY)
-            teacher_bands = self.decoupler(features)
-            student_low, student_high = self._standardize(student.features, student_bands)  # Eq. 7
-            teacher_low, teacher_high = self._standardize(features, teacher_bands)
-            for name, weight, loss, own, its in (
-                ("low", self.lambda_low, self.low_loss, student_low, teacher_low),  # Eq. 8
-                ("high", self.lambda_high, self.high_loss, student_high, teacher_high),  # Eq. 6, 9
+            compare = BandComparison(
+                self.decoupler,
+                self.low_loss,
+                self.high_loss,
+                self.band_standardizer,
+                self.feature_standardizer,
+                self.high_transform,
+            )
+            classified = self.alignment is not None or self.band_heads is not None
+            low, high, bands = compare(student.features, features, labelled, classified)
+            for name, weight, value in (
+                ("low", self.lambda_low, low),
+                ("high", self.lambda_high, high),
             ):
                 if weight is not None:
-                    terms[name] = weight * scale * distance(loss, own, its, labelled)
-        if self.alignment is not None:  # Eq. 10
-            terms |= self._align(self.alignment, student_bands, teacher_bands, teacher, target)
-        if self.band_heads is not None:
-            terms["heads"] = alignment_loss(
-                self.band_heads(student_bands), None, target, task=self.task
-            )
+                    terms[name] = weight * scale * value
+        if bands is not None and self.alignment is not None:  # Eq. 10
+            terms |= self._align(self.alignment, bands, teacher, target)
+        if bands is not None and self.band_heads is not None:
+            scores = self.band_heads(Bands(*bands[:, : len(student.features)]))
+            terms["heads"] = alignment_loss(scores, None, target, task=self.task)
         return self._add_decoupler_terms(terms, scale)
 
     def logged_values(self) -> dict[str, Tensor]:
@@ -207,35 +217,22 @@ class FDKDLoss(DistillationLoss):
             for band, logits in head(student_bands)._asdict().items()
         }
 
-    def _standardize(self, features: Tensor, bands: Bands) -> Bands:
-        """Standardise the bands of one network."""
-        dim = self.decoupler.dim
-        if self.feature_standardizer is not None:
-            features = self.feature_standardizer(features, dim)
-            bands = self.decoupler(features)
-        low = self.band_standardizer(bands.low, dim, features)
-        high = bands.high
-        if self.high_transform is not None:
-            high, features = self.high_transform(high), self.high_transform(features)
-        return Bands(low, self.band_standardizer(high, dim, features))
-
     def _align(
         self,
         classifiers: SharedAlignmentHead,
-        student_bands: Bands,
-        teacher_bands: Bands | None,
+        bands: Tensor,
         teacher: Output | None,
         target: Tensor,
     ) -> dict[str, Tensor]:
-        """Terms of the shared classifiers."""
-        scores = classifiers(student_bands)
-        if teacher is None or teacher_bands is None:
+        """Terms of the shared classifiers; the student's bands come first, the teacher's follow."""
+        scores = classifiers(Bands(*bands))
+        if teacher is None:
             return {"align": alignment_loss(scores, None, target, task=self.task)}
-        scores = scores, classifiers(teacher_bands)
-        terms = {"align": alignment_loss(*scores, target, teacher.label, self.task)}
+        own, its = (Bands(*halves) for halves in zip(*(x.chunk(2) for x in scores), strict=True))
+        terms = {"align": alignment_loss(own, its, target, teacher.label, self.task)}
         if self.lambda_soft is not None:
             terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                *scores, teacher.logits, target, teacher.label, self.soft_temperature
+                own, its, teacher.logits, target, teacher.label, self.soft_temperature
             )
         return terms
 

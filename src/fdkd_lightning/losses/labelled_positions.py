@@ -55,9 +55,18 @@ class LabelledPositions:
         """
         if not student.numel():
             return mean_over_ranks(student.sum(), self.mask.sum().to(student.dtype))
-        total = loss(zero_where_void(student, self.mask), zero_where_void(teacher, self.mask))
-        count = self.mask.sum().to(total.dtype)
-        return mean_over_ranks(total * self.mask.numel(), count)
+        return self.share(
+            loss(zero_where_void(student, self.mask), zero_where_void(teacher, self.mask))
+        )
+
+    def share(self, mean: Tensor) -> Tensor:
+        """Turn a mean over all positions, 0 at void ones, into one over the labelled positions.
+
+        Shape:
+            - mean, output: scalar
+        """
+        count = self.mask.sum().to(mean.dtype)
+        return mean_over_ranks(mean * self.mask.numel(), count)
 
 
 def distance(

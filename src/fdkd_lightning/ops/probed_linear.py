@@ -85,9 +85,10 @@ class ProbedLinear(nn.Module):
                 f"features of size {x.shape[1]} (shape {list(x.shape)}) do not fit "
                 f"in_features={self.in_features}"
             )
-        # Bands are always float32; the weights have the trainer's precision.
-        channels_last = x.movedim(1, -1).to(self.weight.dtype)
-        return nn.functional.linear(channels_last, self.weight, self.bias).movedim(-1, 1)
+        x = x.to(self.weight.dtype)  # bands are always float32; weights have the trainer's
+        if x.ndim == 2:  # each view would cost a node of the graph
+            return nn.functional.linear(x, self.weight, self.bias)
+        return nn.functional.linear(x.movedim(1, -1), self.weight, self.bias).movedim(-1, 1)
 
     def extra_repr(self) -> str:
         """Return the arguments for ``print(model)``."""
