@@ -49,9 +49,11 @@ def test_a_label_that_is_no_class_is_named(label: int) -> None:
 
 
 def test_logits_without_a_class_are_refused() -> None:
-    check_has_classes(torch.zeros(2, 1))
+    check_has_classes(torch.zeros(2, 2))
     with pytest.raises(ValueError, match=r"logits of shape \[2, 0, 4, 4\] have no class"):
         check_has_classes(torch.zeros(2, 0, 4, 4))
+    with pytest.raises(ValueError, match=r"logits of shape \[2, 1\] have a single class"):
+        check_has_classes(torch.zeros(2, 1))
 
 
 @pytest.mark.parametrize("dim", [2, -3])

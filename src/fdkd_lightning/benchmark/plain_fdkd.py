@@ -62,7 +62,8 @@ def _split(x: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
 
 def _unit(x: Tensor) -> Tensor:
     x = x - x.mean(1, keepdim=True)
-    return x / x.norm(dim=1, keepdim=True)
+    unit: Tensor = x / x.norm(dim=1, keepdim=True)
+    return unit
 
 
 def _signed_log(x: Tensor) -> Tensor:

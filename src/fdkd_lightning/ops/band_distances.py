@@ -50,9 +50,7 @@ def band_distances(
         - student, teacher: [N, ..., D, ...]
         - output: two scalars, and [2, 2N, ..., D, ...] or None
     """
-    result: Result = _BandDistances.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
-        student, teacher.detach(), part, dim, with_bands, plain
-    )
+    result: Result = _BandDistances.apply(student, teacher.detach(), part, dim, with_bands, plain)
     return result
 
 
