@@ -104,6 +104,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.training.run_parser import RunParser
 
         prepare_set(rest, RunParser)
+    elif command == "cache":
+        from fdkd_lightning.training.cache.command import cache
+
+        cache(args)
     elif command == "export":
         from fdkd_lightning.export.command import export
 

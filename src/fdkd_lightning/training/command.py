@@ -39,6 +39,8 @@ class FDKDCLI(LightningCLI):
 
     trainer_type: type[Trainer] = Trainer
     """The class whose methods are the commands."""
+    reads_checkpoint = True
+    """Whether commands other than fit read a checkpoint of the student."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         # The console script, `python -m fdkd_lightning` and a cluster's workers find a user's
@@ -144,7 +146,9 @@ class FDKDCLI(LightningCLI):
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         self._lock(config, folder)
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)
-        if self.subcommand != "fit":
+        if not self.reads_checkpoint:
+            config.ckpt_path = None
+        elif self.subcommand != "fit":
             # Lightning would test an untrained network.
             config.ckpt_path = self._checkpoint_file(folder, config.ckpt_path or "best")
         elif config.ckpt_path is not None:

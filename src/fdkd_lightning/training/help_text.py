@@ -8,6 +8,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on the validation set",
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's predictions on the test set as a CSV table",
+    "cache": "run the teachers once, and store their outputs for fits to read",
     "export": "write a trained student alone: weights, torch.export, ONNX, Hugging Face hub",
 }
 """The commands that take a run's configuration."""
@@ -18,11 +19,19 @@ CHECKPOINT = {
     "fit": "resume from last, or from a file",
     "validate": "best (default), last, or a file",
 }
+CHECKPOINT["cache"] = "not used: teachers name their own checkpoints"
 CHECKPOINT |= dict.fromkeys(("test", "predict", "export"), CHECKPOINT["validate"])
 
 EXTRA = {
     "fit": [("--overwrite=true", "replace the checkpoints that are in the folder")],
     "predict": [("--predictions.path=FILE", "the table; default: predictions.csv in the folder")],
+    "cache": [
+        ("--folder=FOLDER", "where to store; default: teacher_cache in the run's folder"),
+        ("--dtype=float16", "half the bytes, rounded; default: float32, exact"),
+        ("--maps=true", "store the maps of stages too"),
+        ("--views=K", "K training views a sample; default: 0, the view of evaluation"),
+        ("--verify=true", "compare every byte with its check sum afterwards"),
+    ],
     "export": [
         ("--formats=NAMES", "some of safetensors,torch_export,onnx,hub; default: all"),
         ("--folder=FOLDER", "where to write; default: export in the run's folder"),

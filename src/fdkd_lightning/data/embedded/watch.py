@@ -85,6 +85,8 @@ class Watch(MultimodalDataModule):
 
     class_names: tuple[str, ...] = EXERCISES
     available_modalities: tuple[str, ...] = tuple(CHANNELS)
+    # Not "seed": it draws the people by whom the values are standardised.
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "classes")
 
     def __init__(
         self,
@@ -198,6 +200,7 @@ class WatchDataset(Dataset[Batch]):
         named = {**inputs, "label": label, "index": index}
         self.names = [*named]
         self.tensors = TensorDataset(*(torch.from_numpy(values) for values in named.values()))
+        self.index = index
         self.subject = subject
 
     def __len__(self) -> int:
