@@ -81,7 +81,7 @@ def _build_section(run: TeacherRun, claims: Claims, bar: Any) -> bool:
 
 
 def _count(rows: Sequence[Rows]) -> int:
-    return sum(len(part.index) for part in rows)
+    return sum(len(part.ids) for part in rows)
 
 
 def batch_loader(section: Section, batches: Any) -> DataLoader[Any]:
@@ -102,7 +102,7 @@ def _write(path: Path, shard: ShardPlan, rows: Sequence[Rows], run: TeacherRun) 
     size = shard.stop - shard.start
     names = rows[0].outputs
     outputs = {name: np.concatenate([r.outputs[name] for r in rows])[:size] for name in names}
-    index = np.concatenate([part.index for part in rows])[:size]
+    index = np.concatenate([part.ids for part in rows])[:size]
     present = np.concatenate([part.present for part in rows])[:size]
     positions = range(shard.start, shard.stop)
     identity = {

@@ -138,7 +138,8 @@ class Shard:
             }
             end = 8 + size + max(x["data_offsets"][1] for x in header.values())
             self.rows: int = self._tensors[INDEX][1][0]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._check_tensors(8 + size, end)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise DamagedCacheError(path, "its header cannot be read") from error
         if path.stat().st_size != end:
             raise DamagedCacheError(path, f"{path.stat().st_size:,} bytes instead of {end:,}")
@@ -186,6 +187,17 @@ class Shard:
                 raise DamagedCacheError(self.path, f"row {int(wrong[0])}, sample {index}")
             self._seen[rows] = True
         return found
+
+    def _check_tensors(self, start: int, end: int) -> None:
+        """Raise unless all tensors have the rows, and lie in the file one after the other."""
+        if not {*COLUMNS} < self._tensors.keys():
+            raise ValueError("columns")
+        for dtype, shape, offset in sorted(self._tensors.values(), key=lambda x: x[2]):
+            if shape[0] != self.rows or offset != start:
+                raise ValueError("shapes or offsets")
+            start += int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if start != end:
+            raise ValueError("sizes")
 
     def _map(self) -> Arrays:
         content = np.memmap(self.path, np.uint8, "r")

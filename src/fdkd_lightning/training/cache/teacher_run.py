@@ -29,18 +29,18 @@ class Rows(NamedTuple):
 
     Args:
         outputs: Name -> stored output.
-        index: Ids of the samples.
+        ids: Ids of the samples.
         present: Whether each has the teacher's modality.
         computed: Name -> dtype of the teacher's output.
         optional: Whether the batch says which samples have the modality.
 
     Shape:
         - outputs[name]: [N, ...]
-        - index, present: [N]
+        - ids, present: [N]
     """
 
     outputs: Arrays
-    index: NDArray[np.int64]
+    ids: NDArray[np.int64]
     present: NDArray[np.uint8]
     computed: dict[str, str]
     optional: bool
@@ -144,9 +144,10 @@ class TeacherRun:
         bad = lost.flatten(1).any(1) & mask
         if bad.any():
             first = int(bad.nonzero()[0])
-            if torch.isfinite(x[first]).all():
+            too_large = x[first][torch.isinf(narrow[first]) & torch.isfinite(x[first])]
+            if len(too_large):
                 raise ValueError(
-                    f"{what} of sample {index[first]} reach {x[first].abs().max():.4g}, beyond "
+                    f"{what} of sample {index[first]} reach {too_large.abs().max():.4g}, beyond "
                     f"{self.settings.dtype}: store dtype=float32"
                 )
             raise ValueError(
