@@ -115,9 +115,7 @@ from .ops.probed_linear import ProbedLinear as ProbedLinear
 from .training.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
 from .training.cache.build import build_cache as build_cache
 from .training.cache.cached_teacher import CachedTeacher as CachedTeacher
-from .training.cache.fingerprint import StaleCacheError as StaleCacheError
 from .training.cache.settings import TeacherCache as TeacherCache
-from .training.cache.shard import DamagedCacheError as DamagedCacheError
 from .training.callback.callback import DistillationCallback as DistillationCallback
 from .training.distillation import DistillationModule as DistillationModule
 from .training.lr_scheduler import PolyLR as PolyLR

@@ -93,9 +93,9 @@ def test_other_outputs_and_batches_are_refused() -> None:
         run(Fixed(torch.zeros(2, 1, dtype=torch.float64)))(batch(), 0, 0)
     with pytest.raises(ValueError, match=r"shape \[3, 1\] for 2 samples"):
         run(Fixed(torch.zeros(3, 1)))(batch(), 0, 0)
+    teaching = run(Teacher())
+    teaching.read = lambda batch: {"audio": batch["audio"]}
     with pytest.raises(KeyError, match="no 'index', by which outputs are stored"):
-        teaching = run(Teacher())
-        teaching.read = lambda batch: {"audio": batch["audio"]}
         teaching(batch(), 0, 0)
     with pytest.raises(KeyError, match="no modality 'audio', only: visual"):
         run(Teacher())({"visual": 0, "index": torch.tensor([1])}, 0, 0)

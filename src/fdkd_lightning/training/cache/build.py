@@ -81,6 +81,23 @@ def build_cache(
     Raises:
         KeyError: If batches have no ``index``, or not the modality.
         ValueError: If an output is not finite, or two samples have one id.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from fdkd_lightning import FeatureModel, MultimodalDataModule
+        >>> class Sounds(MultimodalDataModule):
+        ...     available_modalities = ("audio",)
+        ...     def make_dataset(self, split):
+        ...         first = ("train", "val", "test").index(split) * 100
+        ...         return [{"audio": torch.ones(4), "index": first + i} for i in range(6)]
+        >>> data = Sounds(batch_size=3)
+        >>> data.setup("fit")
+        >>> network = FeatureModel(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
+        >>> trainer = Trainer(accelerator="cpu", logger=False)
+        >>> settings = TeacherCache(tempfile.mkdtemp())
+        >>> folder = build_cache(network, "audio", data, settings, trainer, progress=False)
+        >>> folder.name.partition("-")[0]
+        'audio'
     """
     with isolate_rng():
         return _build(TeacherRun(network, modality, data, trainer, settings, read), progress)
