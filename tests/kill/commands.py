@@ -29,7 +29,7 @@ def cache(folder: str) -> None:
     from fdkd_lightning.training.cache import plan
 
     plan.MOST_ROWS = 64
-    fdkd("cache", "--config=cache.yaml", f"--folder={folder}", "--data.size=2000")
+    fdkd("cache", "--config=cache.yaml", f"--folder={folder}", "--data.size=20000")
 
 
 def prepare(folder: str) -> None:
