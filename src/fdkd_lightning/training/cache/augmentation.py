@@ -1,5 +1,6 @@
 """Whether training would show a teacher another input than its cache was made from."""
 
+from fdkd_lightning.training.cache.claims import batch_loader
 from fdkd_lightning.training.cache.describe import describe
 from fdkd_lightning.training.cache.plan import Section
 from fdkd_lightning.training.cache.store import EVALUATION
@@ -13,11 +14,10 @@ SAMPLES, DRAWS = 4, 3
 def is_augmented(run: TeacherRun, training: Section) -> bool:
     """Return whether training views of the teacher's input differ from that of evaluation."""
     size = min(SAMPLES, len(training.dataset))
-    collate = training.loader.collate_fn
 
     def seen(view: int, seed: int) -> object:
         section = training._replace(view=view)
-        batch = collate([training.dataset[section.item(p)] for p in range(size)])
+        [batch] = batch_loader(section, [[section.item(p) for p in range(size)]], workers=0)
         return describe(modality_input(run.input(batch, view, seed), run.modality))
 
     as_in_evaluation = seen(EVALUATION, 0)

@@ -84,14 +84,14 @@ def _count(rows: Sequence[Rows]) -> int:
     return sum(len(part.ids) for part in rows)
 
 
-def batch_loader(section: Section, batches: Any) -> DataLoader[Any]:
-    """Return a loader of these batches of a section's items."""
+def batch_loader(section: Section, batches: Any, workers: int | None = None) -> DataLoader[Any]:
+    """Return a loader of these batches of a section's items; None: as many workers as given."""
     given = section.loader
     return DataLoader(
         section.dataset,
         batch_sampler=batches,
         collate_fn=given.collate_fn,
-        num_workers=given.num_workers,
+        num_workers=given.num_workers if workers is None else workers,
         worker_init_fn=given.worker_init_fn,
         pin_memory=given.pin_memory,
         generator=torch.Generator().manual_seed(0),
