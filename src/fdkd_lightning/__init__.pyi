@@ -122,6 +122,9 @@ from .ops.haar_transform import haar_dwt as haar_dwt, haar_idwt as haar_idwt
 from .ops.normalize import l2_normalize as l2_normalize, standardize as standardize
 from .ops.probed_linear import ProbedLinear as ProbedLinear
 from .training.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
+from .training.cache.build import build_cache as build_cache
+from .training.cache.cached_teacher import CachedTeacher as CachedTeacher
+from .training.cache.settings import TeacherCache as TeacherCache
 from .training.callback.callback import DistillationCallback as DistillationCallback
 from .training.distillation import DistillationModule as DistillationModule
 from .training.lr_scheduler import PolyLR as PolyLR

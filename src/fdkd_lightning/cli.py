@@ -109,6 +109,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.report.analysis_report import print_analysis
 
         print_analysis(analyze(args))
+    elif command == "cache":
+        from fdkd_lightning.training.cache.command import cache
+
+        cache(args)
     elif command == "export":
         from fdkd_lightning.export.command import export
 

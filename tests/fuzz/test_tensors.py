@@ -447,6 +447,7 @@ EXEMPT = {
     "checkpoints, exported folders and networks of other libraries": "AtomicCheckpointIO "
     "ExportedStudent FeatureModel "
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",
+    "cached outputs, fuzzed in tests/training/cache": "CachedTeacher TeacherCache build_cache",
     "reads a model and batches": "collect_features",
 }
 

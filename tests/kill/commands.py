@@ -24,6 +24,14 @@ def fit(root: str) -> None:
     fdkd("fit", "--config=fit.yaml", f"--trainer.default_root_dir={root}", *resume)
 
 
+def cache(folder: str) -> None:
+    """Build a teacher's cache in shards of a few rows, such that kills meet each stage."""
+    from fdkd_lightning.training.cache import plan
+
+    plan.MOST_ROWS = 64
+    fdkd("cache", "--config=cache.yaml", f"--folder={folder}", "--data.size=20000")
+
+
 def prepare(folder: str) -> None:
     from fdkd_lightning.data.preparation import prepare as room
     from fdkd_lightning.data.preparation.recipe import AudioRecipe

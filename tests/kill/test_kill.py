@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from commands import EPOCHS, export, fit, prepare, study
+from commands import EPOCHS, cache, export, fit, prepare, study
 from killer import KILLS, STUDY, Killer
 
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
@@ -99,6 +99,45 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in paths
         if not path.name.startswith(".")
     }
+
+
+@long_run
+def test_cache(killer: Killer) -> None:
+    recordings = Path(__file__).parents[1] / "training/recordings.py"
+    (killer.folder / "recordings.py").write_text(recordings.read_text())
+    teacher = {"class_path": "recordings.Teacher"}
+    config = {
+        "trainer": {"accelerator": "cpu"},
+        "model": {
+            "class_path": "fdkd_lightning.DistillationModule",
+            "init_args": {
+                "student_modality": "visual",
+                "student": teacher,
+                "teachers": {"audio": teacher},
+                "criterion": {"class_path": "fdkd_lightning.KDLoss"},
+            },
+        },
+        "data": {"class_path": "recordings.Pairs"},
+    }
+    (killer.folder / "cache.yaml").write_text(yaml.safe_dump(config))
+    killer.finish(cache, "first")
+    # The first call waits until the package is imported.
+    killer.seconds = 0.0
+    killer.finish(cache, "whole")
+    expected = files(killer.folder / "whole")
+    interrupted = 0
+    for _ in range(KILLS):
+        killer.kill(cache, "killed")
+        found = files(killer.folder / "killed")
+        assert all(expected[name] == content for name, content in found.items())
+        interrupted += 0 < len(found) < len(expected)
+        if len(found) == len(expected):
+            for path in (killer.folder / "killed").rglob("*.*"):
+                path.unlink()
+    assert interrupted
+    killer.finish(cache, "killed")
+    assert files(killer.folder / "killed") == expected
+    assert killer.partial_files() == []
 
 
 @long_run

@@ -11,6 +11,7 @@ from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.paired import PairedDataModule
 from fdkd_lightning.export.command import ExportCLI
 from fdkd_lightning.losses.base import DistillationLoss
+from fdkd_lightning.training.cache.command import CacheCLI
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.help_text import COMMANDS, DATA, run_help
 
@@ -28,7 +29,11 @@ def test_every_argument_of_the_short_help_exists(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setattr("sys.argv", ["fdkd"])
-    kinds: dict[str, type[LightningCLI]] = {"analyze": AnalyzeCLI, "export": ExportCLI}
+    kinds: dict[str, type[LightningCLI]] = {
+        "analyze": AnalyzeCLI,
+        "cache": CacheCLI,
+        "export": ExportCLI,
+    }
     kind = kinds.get(command, FDKDCLI)
     with pytest.raises(SystemExit):
         kind([command, "--help-all"])

@@ -18,7 +18,8 @@ from fdkd_lightning.analysis.labelled_pairs import labelled_pairs
 from fdkd_lightning.analysis.linear_classifier import probe_accuracy
 from fdkd_lightning.analysis.pair_statistics import compare_pairs
 from fdkd_lightning.analysis.table import write_table
-from fdkd_lightning.data.base import MultimodalDataModule, collate
+from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.data.collate import collate
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
 from fdkd_lightning.ops.checks import check_count, check_range

@@ -1,7 +1,7 @@
 """Base class of all data modules: loaders, and transforms on the device."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,7 @@ from platformdirs import user_cache_dir
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-# The documentation of default_collate refers to this module for collating other types.
-from torch.utils.data._utils.collate import (
-    collate as collate_by_type,
-    collate_tensor_fn,
-    default_collate_fn_map,
-)
-
+from fdkd_lightning.data.collate import collate
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch
 
@@ -80,6 +74,14 @@ class MultimodalDataModule(LightningDataModule, ABC):
         "modalities",
     )
     """Arguments about where and how the data are read, not about what they are."""
+    choice_arguments: tuple[str, ...] = (
+        *("labelled", "labelled_per_class", "balance", "train_size", "optional_modalities"),
+        *("min_coverage", "transforms", "recipes", "views"),
+    )
+    """Arguments that choose samples, labels and orders, or that belong to one modality.
+
+    A sample's input as in evaluation does not depend on them; teacher caches leave them out.
+    """
 
     def __init__(
         self,
@@ -105,6 +107,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
         self.seed = seed
         self.transforms = self._transforms(transforms or {})
         self.datasets: dict[str, Dataset[Batch]] = {}
+        self.skipped: frozenset[str] = frozenset()
 
     @property
     def num_classes(self) -> int:
@@ -141,6 +144,24 @@ class MultimodalDataModule(LightningDataModule, ABC):
         for split in SPLITS_OF_STAGE[stage]:
             if split not in self.datasets:
                 self.datasets[split] = self.make_dataset(split)
+
+    def skip_modalities(self, modalities: Collection[str] = ()) -> None:
+        """Do not load modalities until the run ends: cached teachers need none.
+
+        Which samples there are, and which of them have a modality, stays the same.
+        """
+        self.skipped = frozenset(modalities)
+        for dataset in self.datasets.values():
+            if isinstance(getattr(dataset, "skipped", None), frozenset):
+                dataset.skipped = self.skipped  # type: ignore[attr-defined]  # of those that have it
+
+    def teardown(self, stage: str) -> None:
+        """Load all modalities again."""
+        self.skip_modalities()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Load all modalities again."""
+        self.skip_modalities()
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the training split, with another order in each epoch."""
@@ -179,6 +200,8 @@ class MultimodalDataModule(LightningDataModule, ABC):
         self.transforms.train(training)
         device = batch["index"].device
         for modality, transform in self.transforms.to(device).items():
+            if modality in self.skipped:
+                continue
             # Autocast would compute spectrograms and their logarithms in bfloat16.
             with torch.autocast(device.type, enabled=False):
                 x = transform(apply_to_collection(batch[modality], Tensor, _to_float32))
@@ -224,27 +247,3 @@ class MultimodalDataModule(LightningDataModule, ABC):
 
 def _to_float32(x: Tensor) -> Tensor:
     return x.float() if x.is_floating_point() else x
-
-
-def collate(samples: list[Batch]) -> Batch:
-    """Collate samples into a batch; entries of different shapes, such as clips, become a list.
-
-    Shape:
-        - output[key]: [N, ...], or a list of N tensors if their shapes differ
-
-    Example:
-        >>> batch = collate([{"audio": torch.zeros(3)}, {"audio": torch.zeros(5)}])
-        >>> [len(clip) for clip in batch["audio"]]
-        [3, 5]
-    """
-    batch: Batch = collate_by_type(
-        samples, collate_fn_map={**default_collate_fn_map, Tensor: _stack}
-    )
-    return batch
-
-
-def _stack(tensors: Sequence[Tensor], *, collate_fn_map: Any = None) -> Tensor | list[Tensor]:
-    if any(x.shape != tensors[0].shape for x in tensors):
-        return list(tensors)
-    stacked: Tensor = collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)
-    return stacked

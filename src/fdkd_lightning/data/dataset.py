@@ -102,6 +102,7 @@ class PairedDataset(Dataset[Batch]):
         self.index = torch.from_numpy(index)
         self.ids: Sequence[str] = _Texts(row.id for row in rows)
         self.optional = tuple(optional)
+        self.skipped: frozenset[str] = frozenset()
         self.seed = seed
         self.aligned = aligned
         self.label_recipe = label_recipe
@@ -119,6 +120,8 @@ class PairedDataset(Dataset[Batch]):
             source = self.sources[name][i]
             if name in self.optional:
                 present[name] = source != ""
+            if name in self.skipped:
+                continue
             if not source:
                 sample[name] = recipe.blank(self._rng(epoch, i, name))
                 continue

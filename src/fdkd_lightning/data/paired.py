@@ -94,6 +94,7 @@ class PairedDataModule(MultimodalDataModule):
         *MultimodalDataModule.loading_arguments,
         *("prepared", "prepare_workers", "lists", "follow_links", "compare"),
     )
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "seed")
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ def stage_map(role: str, output: Output, stage: int) -> Tensor:
         raise ValueError(
             f"stage={stage} is not among the {len(output.maps)} maps of the {role}'s Output: "
             "choose another stage, or let the model return its stages' maps: "
-            "FeatureModel(model, Layers(maps=['layer*']))"
+            "FeatureModel(model, Layers(maps=['layer*'])), and build a cache with maps=True"
         ) from None
     if found.ndim != 4:
         raise ValueError(

@@ -39,7 +39,6 @@ class FDKDCLI(LightningCLI):
 
     trainer_type: type[Trainer] = Trainer
     """The class whose methods are the commands."""
-
     reads_checkpoint = True
     """Whether commands other than fit read a checkpoint of the run."""
 

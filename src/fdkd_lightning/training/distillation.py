@@ -1,6 +1,7 @@
 """Distillation from teachers of other modalities into a student of one modality."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torchmetrics import Metric
 from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.models.dense_evaluation import DenseEvaluation
 from fdkd_lightning.ops.checks import check_optional_weights
+from fdkd_lightning.training.cache.settings import TeacherCache, cache_settings
+from fdkd_lightning.training.cache.use import use_caches
 from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import samples_with
@@ -71,6 +74,9 @@ class DistillationModule(UnimodalModule):
             segmentation.
         task_loss: Loss of the labels, and what they mean; see :class:`UnimodalModule`. The shared
             heads of :class:`~fdkd_lightning.FDKDLoss` learn with it too.
+        teacher_cache: Run each teacher once: its outputs are stored in this folder, or read from
+            it, and its modality is not loaded. A :class:`~fdkd_lightning.TeacherCache` says how.
+            None: the teachers run in each step.
 
     Shape:
         - batch: as in :class:`UnimodalModule`, with the input of each teacher [N, ...]
@@ -115,6 +121,7 @@ class DistillationModule(UnimodalModule):
         teacher_weights: TeacherWeights | None = None,
         evaluation: DenseEvaluation | None = None,
         task_loss: nn.Module | None = None,
+        teacher_cache: str | Path | TeacherCache | None = None,
     ) -> None:
         super().__init__(
             student, student_modality, metrics, optimizer, lr_scheduler, evaluation, task_loss
@@ -125,6 +132,7 @@ class DistillationModule(UnimodalModule):
         check_optional_weights(task_weight=task_weight)
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
+        self.teacher_cache = cache_settings(teacher_cache, train_teachers)
         self._distillation_step = DistillationStep(
             self.teachers, self.distiller, self.watch, reserved_names=("task", "loss")
         )
@@ -133,8 +141,9 @@ class DistillationModule(UnimodalModule):
     def setup(self, stage: str) -> None:
         """Read frozen teachers and size the distiller's parts when fit begins."""
         # A checkpoint brings no weights of frozen teachers; it may bring those of trained ones.
-        is_late = isinstance(self.teachers, TrainedTeachers)
-        if stage == "fit" and not (is_late and self.reads_late()):
+        if stage == "fit" and isinstance(self.teachers, FrozenTeachers):
+            use_caches(self.teachers, self.teacher_cache, self.trainer, loaded={self.modality})
+        elif stage == "fit" and not self.reads_late():
             self.teachers.load()
         super().setup(stage)
 
@@ -200,7 +209,7 @@ class DistillationModule(UnimodalModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the criterion's epoch."""
-        self.criterion.set_epoch(self.current_epoch)
+        self._distillation_step.set_epoch(self.current_epoch)
         self._distillation_step.taught.start_epoch()
 
     def on_train_epoch_end(self) -> None:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from fdkd_lightning.training.cache.cached_teacher import teacher_input, with_presence
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.finite_watch import FiniteWatch
 from fdkd_lightning.training.missing_modality import zero_gradient_term
 from fdkd_lightning.training.pairs import make_pairs
-from fdkd_lightning.training.probe import check_output, modality_input, probe
+from fdkd_lightning.training.probe import check_output, probe
 from fdkd_lightning.training.taught_check import TaughtCheck
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
@@ -68,10 +69,16 @@ class DistillationStep:
         self._checked.clear()
         self.taught.start_epoch()
 
+    def set_epoch(self, epoch: int) -> None:
+        """Set the criterion's epoch, and the view that cached teachers show."""
+        self.distiller.criterion.set_epoch(epoch)
+        if isinstance(self.teachers, FrozenTeachers):
+            self.teachers.set_epoch(epoch)
+
     def build(self, student: Output, batch: Batch) -> None:
         """Size the distiller's parts."""
         outputs = {
-            modality: probe(teacher, modality_input(batch, modality))
+            modality: probe(teacher, teacher_input(teacher, batch, modality))
             for modality, teacher in self.teachers.items()
         }
         self.distiller.build(student, outputs)
@@ -99,6 +106,7 @@ class DistillationStep:
             KeyError: If the batch lacks the input of a teacher.
             ValueError: If a name is used twice, or the first output of a teacher is not finite.
         """
+        batch = with_presence(self.teachers, batch)
         outputs = {} if student is None else self.teachers(batch)
         self._check_first(outputs)
         teachers = {modality: outputs.get(modality) for modality in self.teachers}

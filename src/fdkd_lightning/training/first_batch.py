@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 from torch.utils.data.dataloader import _DatasetKind
 
-from fdkd_lightning.data.base import collate
+from fdkd_lightning.data.collate import collate
 
 OF_SAMPLES = (default_collate, collate)
 """Collate functions of which any samples make a batch."""

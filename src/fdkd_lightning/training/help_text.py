@@ -9,6 +9,7 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's predictions on the test set as a CSV table",
     "analyze": "before distilling: do the pairs carry information, what can the teacher give",
+    "cache": "run the teachers once, and store their outputs for fits to read",
     "export": "write a trained student alone: weights, torch.export, ONNX, Hugging Face hub",
 }
 """The commands that take a run's configuration."""
@@ -19,6 +20,7 @@ CHECKPOINT = {
     "fit": "resume from last, or from a file",
     "validate": "best (default), last, or a file",
 }
+CHECKPOINT["cache"] = "not used: teachers name their own checkpoints"
 CHECKPOINT |= dict.fromkeys(("test", "predict", "export"), CHECKPOINT["validate"])
 
 EXTRA = {
@@ -29,6 +31,13 @@ EXTRA = {
         ("--folder=FOLDER", "where to write; default: analysis in the run's folder"),
         ("--max_pairs=N", "most pairs to compare; default: 2000"),
         ("--threshold=FRACTION", "cut-off frequency of the bands; default: 0.5"),
+    ],
+    "cache": [
+        ("--folder=FOLDER", "where to store; default: teacher_cache in the run's folder"),
+        ("--dtype=float16", "half the bytes, rounded; default: float32, exact"),
+        ("--maps=true", "store the maps of stages too"),
+        ("--views=K", "K training views a sample; default: 0, the view of evaluation"),
+        ("--verify=true", "compare every byte with its check sum afterwards"),
     ],
     "export": [
         ("--formats=NAMES", "some of safetensors,torch_export,onnx,hub; default: all"),

@@ -19,6 +19,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
+from fdkd_lightning.training.cache.cached_teacher import CachedTeacher, with_presence
 from fdkd_lightning.training.first_batch import FirstBatch
 from fdkd_lightning.training.missing_modality import present_mask
 from fdkd_lightning.training.probe import check_output, class_names_of
@@ -64,11 +65,15 @@ def check_teachers(
     foreign = _foreign_teachers(teachers, class_names_of(getattr(trainer, "datamodule", None)))
     if len(foreign) == len(teachers) or not max_batches or not trainer.enable_validation:
         return {}
+    for modality, teacher in teachers.items():
+        if isinstance(teacher, CachedTeacher) and "val" not in teacher.store.manifest.splits:
+            rank_zero_info(f"the {modality} teacher's cache has no validation samples: no check")
+            return {}
     trainer.fit_loop.epoch_loop.val_loop.setup_data()  # not done yet without a sanity check
     scores = {name: _scores(task, device) for name in teachers if name not in foreign}
     with isolate_rng(), _validating(trainer, teachers):
         for batch in itertools.islice(_validation_batches(trainer, device), max_batches):
-            batch = read(batch)
+            batch = with_presence(teachers, read(batch))
             with trainer.precision_plugin.forward_context():
                 outputs = teachers(batch)
             for modality, output in outputs.items():

@@ -10,8 +10,13 @@ from torch import nn
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.ops.tensor_checks import check_module
-from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
-from fdkd_lightning.training.probe import as_output, modality_input
+from fdkd_lightning.training.cache.cached_teacher import (
+    CachedTeacher,
+    teacher_input,
+    teacher_present,
+)
+from fdkd_lightning.training.missing_modality import MIN_SAMPLES, select
+from fdkd_lightning.training.probe import as_output
 from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import Batch, Output
 
@@ -37,6 +42,7 @@ class FrozenTeachers(Mapping[str, nn.Module]):
     def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
         _check_networks(teachers)
         self._teachers = dict(teachers)
+        self._given = self._teachers
         for teacher in self._teachers.values():
             teacher.requires_grad_(False).eval()
 
@@ -51,6 +57,20 @@ class FrozenTeachers(Mapping[str, nn.Module]):
     def __len__(self) -> int:
         """Return the number of teachers."""
         return len(self._teachers)
+
+    def given(self) -> dict[str, nn.Module]:
+        """Return the teachers that the constructor got."""
+        return dict(self._given)
+
+    def use_caches(self, cached: Mapping[str, CachedTeacher]) -> None:
+        """Use these in the place of the teachers of the same modalities; ``{}``: none."""
+        self._teachers = {**self._given, **cached}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the view of the epoch in caches of several views."""
+        for teacher in self._teachers.values():
+            if isinstance(teacher, CachedTeacher):
+                teacher.set_epoch(epoch)
 
     def load(self) -> None:
         """Read the weights of every :class:`~fdkd_lightning.PretrainedModel` and its like."""
@@ -103,6 +123,12 @@ class TrainedTeachers(nn.ModuleDict):
     """
 
     def __init__(self, teachers: Mapping[str, nn.Module]) -> None:
+        for modality, teacher in teachers.items():
+            if isinstance(teacher, CachedTeacher):
+                raise ValueError(
+                    f"teachers[{modality!r}] is a CachedTeacher, which has no weights to train: "
+                    "give the network, or leave out train_teachers"
+                )
         super().__init__(dict(teachers))
         # Many libraries return networks in eval mode, and some return frozen ones.
         self.requires_grad_(True).train()
@@ -128,8 +154,8 @@ def _inputs(
 ) -> Iterator[tuple[str, Any]]:
     """Yield each teacher's modality and input, without the samples that lack the modality."""
     for modality in teachers:
-        x = modality_input(batch, modality)
-        present = present_mask(batch, modality)
+        x = teacher_input(teachers[modality], batch, modality)
+        present = teacher_present(teachers[modality], batch, modality)
         if present is None:
             yield modality, x
         elif int(present.sum()) >= min_samples:

@@ -158,6 +158,9 @@ class DenseDataModule(MultimodalDataModule):
         ValueError: If an argument is out of range.
     """
 
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "seed")
+    aligned = True
+
     def __init__(
         self,
         root: str | Path | None = None,

@@ -80,6 +80,7 @@ class AVDigits(MultimodalDataModule):
 
     class_names: tuple[str, ...] = WORDS
     available_modalities: tuple[str, ...] = ("audio", "visual", "text")
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "seed", "classes")
 
     def __init__(
         self,

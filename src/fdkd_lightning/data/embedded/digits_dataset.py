@@ -102,6 +102,7 @@ class AVDigitsDataset(Dataset[Batch]):
         }
         if names:
             self.samples["text"] = names
+        self.index = index
 
     def __len__(self) -> int:
         return len(self.samples["label"])

@@ -123,6 +123,7 @@ class Emoji(MultimodalDataModule):
 
     class_names: tuple[str, ...] = GROUPS
     available_modalities: tuple[str, ...] = ("visual", "text")
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "seed")
 
     def __init__(
         self,

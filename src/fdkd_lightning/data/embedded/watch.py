@@ -86,6 +86,8 @@ class Watch(MultimodalDataModule):
 
     class_names: tuple[str, ...] = EXERCISES
     available_modalities: tuple[str, ...] = tuple(CHANNELS)
+    # Not "seed": it draws the people by whom the values are standardised.
+    choice_arguments = (*MultimodalDataModule.choice_arguments, "classes")
 
     def __init__(
         self,

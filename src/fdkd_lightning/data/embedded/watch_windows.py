@@ -41,6 +41,7 @@ class WatchDataset(Dataset[Batch]):
         self.names = [*named]
         self.tensors = TensorDataset(*(torch.from_numpy(values) for values in named.values()))
         self.label = label
+        self.index = index
         self.subject = subject
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
+from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
 from fdkd_lightning.training.probe import check_target
 from fdkd_lightning.types import Batch, Output
 
@@ -36,7 +37,8 @@ def entry(batch: Any, key: BatchKey, argument: str) -> Any:
 class BatchInputs:
     """The keys under which a batch holds the teachers' inputs, the labels and the samples' ids.
 
-    The task states what the labels mean; None: one class per sample.
+    A :class:`~fdkd_lightning.CachedTeacher` has no input but the ids. The task states what the
+    labels mean; None: one class per sample.
 
     Example:
         >>> inputs = BatchInputs(["audio"], {"audio": 1}, target=2)
@@ -58,23 +60,32 @@ class BatchInputs:
                 f"teacher_inputs names {unknown[0]!r}, but the teachers are "
                 f"{', '.join(teachers) or 'none'}: use the name of a teacher"
             )
-        self.inputs = {modality: modality for modality in teachers} | dict(inputs)
+        given = teachers if isinstance(teachers, Mapping) else {}
+        cached = {m for m, teacher in given.items() if isinstance(teacher, CachedTeacher)}
+        live = {modality: modality for modality in teachers if modality not in cached}
+        self.inputs = live | {m: key for m, key in inputs.items() if m not in cached}
         self.target = target
-        self.index = index
+        self.index = "index" if cached and index is None else index
         self.task = OneClassTask() if task is None else task
 
     def teacher_inputs(self, batch: Any) -> Batch:
-        """Return modality -> input of each teacher."""
-        return {
+        """Return modality -> input of each teacher, and ``index`` if it has a key."""
+        found = {
             modality: entry(batch, key, f"teacher_inputs[{modality!r}]")
             for modality, key in self.inputs.items()
         }
+        if self.index is not None:
+            found["index"] = entry(batch, self.index, "index")
+        return found
+
+    def read_ids(self, batch: Any) -> Batch:
+        """Return what :meth:`teacher_inputs` does, with ``index`` also where it has no key."""
+        found = self.teacher_inputs(batch)
+        return found if "index" in found else {**found, "index": entry(batch, "index", "index")}
 
     def read(self, batch: Any) -> Batch:
         """Return the teachers' inputs, ``index`` and ``label``, as far as they have a key."""
         found = self.teacher_inputs(batch)
-        if self.index is not None:
-            found["index"] = entry(batch, self.index, "index")
         if self.target is not None:
             try:
                 found["label"] = entry(batch, self.target, "target")

@@ -13,6 +13,7 @@ from fdkd_lightning.losses.base import DistillationLoss
 from fdkd_lightning.losses.tasks.of_loss import task_of
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.averaging import renew_copies
+from fdkd_lightning.training.cache.use import use_caches
 from fdkd_lightning.training.callback.batch_keys import BatchInputs, BatchKey, entry
 from fdkd_lightning.training.callback.host import Host
 from fdkd_lightning.training.callback.host_check import (
@@ -49,10 +50,9 @@ class DistillationCallback(RunCallback):
     the trained parts: create a new callback for another fold or another module.
 
     ``training_step`` must run the student on all samples of the batch, in their order; of several
-    runs the last with a gradient counts. (Mixed or shuffled inputs would be compared with the
-    teacher's outputs for other samples.) All samples must have all modalities. Supported are
-    automatic and manual optimization, gradient accumulation, mixed precision, one device or DDP,
-    ``configure_model`` and ``torch.compile``.
+    runs the last with a gradient counts. (Else the teacher's outputs are of other samples.) All
+    samples must have all modalities. Supported are automatic and manual optimization, gradient
+    accumulation, mixed precision, one device or DDP, ``configure_model`` and ``torch.compile``.
 
     Logs each term as ``distillation/<term>``.
 
@@ -67,7 +67,7 @@ class DistillationCallback(RunCallback):
         student_input: Key of the input of the module's ``forward``. With it, parts whose sizes the
             arguments leave out are sized by an example batch; None: all sizes are given.
         teacher_inputs: Modality -> key of that teacher's input; default: the modality itself.
-        index: Key of the samples' ids, [N] int64, for criteria that remember samples (CRD).
+        index: Key of the samples' ids, [N] int64, for CRD and cached teachers (there ``"index"``).
         projector: Maps the student's features before the criterion; see
             :class:`~fdkd_lightning.DistillationModule`.
         optimizer: Which of several optimizers trains the criterion's parts, in its first group, if
@@ -125,7 +125,7 @@ class DistillationCallback(RunCallback):
         self.student_input = student_input
         self._loss_options = backward, task_weight
         self.teacher_check_batches = teacher_check_batches
-        self._inputs = BatchInputs(teachers, teacher_inputs or {}, target, index, task)
+        self.inputs = BatchInputs(teachers, teacher_inputs or {}, target, index, task)
         self._step = DistillationStep(self.teachers, self.distiller, self.watch)
         self._optimizers = HostOptimizers(self.distiller, optimizer)
         # During fit:
@@ -167,16 +167,16 @@ class DistillationCallback(RunCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch, and measure the teachers."""
         self.distiller.start(trainer.current_epoch, trainer.max_epochs)
-        batches, args = self.teacher_check_batches, (self._inputs.read, self._inputs.task)
+        batches, args = self.teacher_check_batches, (self.inputs.read, self.inputs.task)
         if batches is None:
-            has_labels = self._inputs.target is not None
+            has_labels = self.inputs.target is not None
             batches = 50 if has_labels and is_readable(trainer, *args) else 0
         check_teachers(self.teachers, trainer, pl_module.device, batches, *args)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch."""
         assert self._host_step is not None
-        self.distiller.criterion.set_epoch(trainer.current_epoch)
+        self._step.set_epoch(trainer.current_epoch)
         self._host_step.start_epoch()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -198,7 +198,7 @@ class DistillationCallback(RunCallback):
         module = host.module
         check_signature(module)
         check_apart(module, self.teachers)
-        self.teachers.load()
+        use_caches(self.teachers, None, trainer)
         host.read(self.student)
         if self.student.features is None:
             rank_zero_info(f"the student's classifier is layer {host.features_layer!r}")
@@ -206,7 +206,7 @@ class DistillationCallback(RunCallback):
         # A module may come in another dtype.
         self.distiller.to(next(module.parameters()).dtype)
         host.add(self.distiller)
-        step = self._host_step = HostStep(host, self._step, self._inputs, *self._loss_options)
+        step = self._host_step = HostStep(host, self._step, self.inputs, *self._loss_options)
         host.replace("training_step", step.training_step)
         if not module.automatic_optimization:
             host.replace("manual_backward", step.manual_backward)
@@ -219,7 +219,7 @@ class DistillationCallback(RunCallback):
         if self.student_input is not None:
             batch = example_batch(trainer)
             student = host.probe(entry(batch, self.student_input, "student_input"))
-            self._step.build(student, self._inputs.teacher_inputs(batch))
+            self._step.build(student, self.inputs.teacher_inputs(batch))
         if not self.distiller.is_sized():
             raise ValueError(
                 f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
