@@ -31,7 +31,7 @@ MAY_IMPORT = {
 }
 WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis", "benchmark"}
 # The command loads what the rest of its room takes as tensors.
-COMMANDS_OF_ROOMS = {"analysis/command.py": "models data training"}
+COMMANDS_OF_ROOMS = {"analysis/command.py": "losses models data training"}
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
 

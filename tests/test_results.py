@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from fdkd_lightning.cli import main
+from fdkd_lightning.data.embedded.watch import TEST_SUBJECTS, Watch
 from fdkd_lightning.study.compare import leader, paired_difference
 from fdkd_lightning.study.results import LOCAL, read_results, scores
 from fdkd_lightning.training.redaction import redact
@@ -25,8 +26,7 @@ def script(name: str) -> Any:
 
 
 def with_the_published_table() -> str:
-    found = script("update_readme")
-    text: str = found.updated(README, found.table())
+    text: str = script("update_readme").updated(README)
     return text
 
 
@@ -164,6 +164,26 @@ def test_the_words_on_the_rooms_are_true_of_them() -> None:
     assert paired_difference(ours, to_visual["shuffled scenes"]).sign == 0
     for method in ("DIST", "KD", "CIRKD"):
         assert mean(to_visual, method) > mean(to_visual, "FD-CMKD, channels")
+
+
+def test_search_and_judgement_of_watch_share_no_seed_and_no_test_person() -> None:
+    settings, rows = read_results(ROOT / "examples/results/watch")
+    judged = {row.seed for row in rows if row.chosen}
+    searched = {row.seed for row in rows if not row.chosen}
+    assert judged == {*settings["seeds"]}
+    assert searched == {*settings["tune_seeds"]}
+    assert not judged & searched
+    assert not [row for row in rows if not row.chosen and any("test" in x for x in row.values)]
+    for seed in judged | searched:
+        people = Watch(seed=seed).subjects
+        assert people["test"] == TEST_SUBJECTS
+        assert not TEST_SUBJECTS & (people["train"] | people["val"])
+    trials: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        if not row.chosen and row.method != "teacher":
+            trials.setdefault((row.method, row.direction), set()).add(row.tuned)
+    assert {len(tuned) for tuned in trials.values()} == {6}
+    assert {method for method, _ in trials} == {*settings["methods"]}
 
 
 def test_the_published_configurations_are_values_without_comments_and_folders() -> None:

@@ -1,44 +1,59 @@
-"""Write the README's results table from examples/results/digits.
+"""Write the README's results tables from examples/results/watch and examples/results/digits.
 
 python examples/results/update_readme.py
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from fdkd_lightning.report import selected_table
 from fdkd_lightning.report.score_table import caption
 from fdkd_lightning.study.results import read_results
 
-RESULTS = Path(__file__).parent / "digits"
+RESULTS = Path(__file__).parent
 README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- results -->\n", "<!-- /results -->"
-REGIME = "few labels, many pairs"
-METHODS = (
-    "w/o KD",
-    "no teacher",
-    "shuffled pairs",
-    "KD",
-    "DIST",
-    "CRD",
-    "FD-CMKD, published scale",
-    "FD-CMKD, summed over D",
-    "FD-CMKD, soft heads",
-    "FD-CMKD (light) + KD",
+
+
+class Shown(NamedTuple):
+    """A table of the README: its marker and the study's folder, the regime and the rows."""
+
+    marker: str
+    folder: str
+    regime: str
+    methods: tuple[str, ...]
+
+
+TABLES = (
+    Shown(
+        "watch",
+        "watch",
+        "foreign teacher, two labels a class",
+        ("w/o KD", "shuffled pairs", "PKD", "FitNets", "SP", "RKD", "CRD", "FD-CMKD"),
+    ),
+    Shown(
+        "results",
+        "digits",
+        "few labels, many pairs",
+        (
+            *("w/o KD", "no teacher", "shuffled pairs", "KD", "DIST", "CRD"),
+            *("FD-CMKD, published scale", "FD-CMKD, summed over D", "FD-CMKD, soft heads"),
+            "FD-CMKD (light) + KD",
+        ),
+    ),
 )
 
 
-def table() -> str:
-    """The caption and the table."""
-    settings, rows = read_results(RESULTS)
-    lines = [caption(settings), "", *selected_table(settings, rows, REGIME, METHODS)]
-    return "\n".join(lines)
-
-
-def updated(readme: str, table: str) -> str:
-    """The README with a table between its markers."""
-    head, rest = readme.split(START)
-    return f"{head}{START}\n{table}\n\n{END}{rest.split(END)[1]}"
+def updated(readme: str) -> str:
+    """The README with each table between its markers."""
+    for shown in TABLES:
+        settings, rows = read_results(RESULTS / shown.folder)
+        table = selected_table(settings, rows, shown.regime, shown.methods)
+        text = "\n".join([caption(settings), "", *table])
+        start, end = f"<!-- {shown.marker} -->\n", f"<!-- /{shown.marker} -->"
+        head, rest = readme.split(start)
+        readme = f"{head}{start}\n{text}\n\n{end}{rest.split(end)[1]}"
+    return readme
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(), table()))
+    README.write_text(updated(README.read_text()))

@@ -3,10 +3,11 @@
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fdkd_lightning.ops.checks import check_choice
-from fdkd_lightning.ops.divergence import check_logits, softened_kl
+from fdkd_lightning.ops.divergence import check_logits, kl_divergence
 from fdkd_lightning.ops.mean import mean
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.tensor_checks import check_classes, check_labels
@@ -105,10 +106,12 @@ def non_target_divergence(
             "give at least two"
         )
     check_labels("target", target, n, f"logits {list(student.shape)}")
-    student, teacher = (
-        _exclude(at_least_float32(logits), target, non_target) for logits in (student, teacher)
+    # Of two classes one is left, whose divergence is 0.
+    log_student, log_teacher = (
+        F.log_softmax(_exclude(at_least_float32(logits), target, non_target), dim=1)
+        for logits in (student, teacher.detach().to(student.dtype))
     )
-    return softened_kl(student, teacher, reduction="none")
+    return kl_divergence(log_student, log_teacher, "none")
 
 
 def set_target(x: Tensor, target: Tensor, value: float | bool) -> Tensor:

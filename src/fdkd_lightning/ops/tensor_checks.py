@@ -99,13 +99,13 @@ def check_classes(name: str, labels: Tensor, classes: int) -> None:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
         Traceback (most recent call last):
-        ValueError: target ranges from 0 to 3, but the model has num_classes=3 (0..2; -100: no \
+        ValueError: target ranges from 0 to 3, but the logits have num_classes=3 (0..2; -100: no \
 label): set num_classes to that of the data
     """
     found = labels[labels != IGNORE_INDEX]
     if found.numel() and (found.min() < 0 or found.max() >= classes):
         raise ValueError(
-            f"{name} ranges from {int(found.min())} to {int(found.max())}, but the model has "
+            f"{name} ranges from {int(found.min())} to {int(found.max())}, but the logits have "
             f"num_classes={classes} (0..{classes - 1}; -100: no label): set num_classes to that "
             "of the data"
         )

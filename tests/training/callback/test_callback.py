@@ -902,7 +902,7 @@ def test_labels_that_are_no_classes_are_an_error(tmp_path: Path) -> None:
 
     data = DataLoader([{**Samples()[i], "label": 3 + i} for i in range(4)], 4)
     with pytest.raises(
-        ValueError, match="'label' ranges from 3 to 6, but the model has num_classes"
+        ValueError, match="'label' ranges from 3 to 6, but the logits have num_classes"
     ):
         trainer(tmp_path, callback()).fit(Doubled(), data)
 
@@ -1020,6 +1020,7 @@ trainer:
         criterion: {class_path: fdkd_lightning.KDLoss, init_args: {weight: 2.0}}
         student: {features: "layer:input"}
         target: null
+        task_loss: {class_path: torch.nn.CrossEntropyLoss}
         teacher_inputs: {other: 0}
 """
 
