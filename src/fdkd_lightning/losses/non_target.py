@@ -125,7 +125,7 @@ def set_target(x: Tensor, target: Tensor, value: float | bool) -> Tensor:
         return x.scatter(1, target.unsqueeze(1), value)
     except (IndexError, RuntimeError):
         # Only now: the check reads values.
-        check_classes("target", target.where(target >= 0, -1), x.shape[1])
+        check_classes("target", target.where(target >= 0, -1), x)
         raise
 
 

@@ -91,7 +91,7 @@ def cross_entropy_sum(
         )
     except IndexError:
         # Only now: the check reads values.
-        check_classes("target", target, logits.shape[1])
+        check_classes("target", target, logits)
         raise
     labelled = target != IGNORE_INDEX
     if weight is not None:

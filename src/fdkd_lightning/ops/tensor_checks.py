@@ -92,22 +92,33 @@ def check_has_classes(logits: Tensor) -> None:
         )
 
 
-def check_classes(name: str, labels: Tensor, classes: int) -> None:
+def check_classes(name: str, labels: Tensor, classes: Tensor | int) -> None:
     """Raise unless all labels are classes or -100. It reads values: not for each training step.
+
+    Args:
+        name: Name of the labels, for the error.
+        labels: The labels.
+        classes: Number of classes, or the logits of which each is one.
 
     Example:
         >>> check_classes("target", torch.tensor([0, -100]), 3)
         >>> check_classes("target", torch.tensor([0, 3]), 3)
         Traceback (most recent call last):
-        ValueError: target ranges from 0 to 3, but the logits have num_classes=3 (0..2; -100: no \
+        ValueError: target ranges from 0 to 3, but the model has num_classes=3 (0..2; -100: no \
 label): set num_classes to that of the data
     """
+    count, whose = classes, "the model has"
+    if isinstance(classes, Tensor):
+        count, whose = classes.shape[1], f"logits {list(classes.shape)} have"
     found = labels[labels != IGNORE_INDEX]
-    if found.numel() and (found.min() < 0 or found.max() >= classes):
+    if found.numel() and (found.min() < 0 or found.max() >= count):
+        whose = (
+            "the model has" if isinstance(classes, int) else f"logits {list(classes.shape)} have"
+        )
         raise ValueError(
-            f"{name} ranges from {int(found.min())} to {int(found.max())}, but the logits have "
-            f"num_classes={classes} (0..{classes - 1}; -100: no label): set num_classes to that "
-            "of the data"
+            f"{name} ranges from {int(found.min())} to {int(found.max())}, but {whose} "
+            f"num_classes={count} (0..{count - 1}; -100: no label): set num_classes to that of "
+            "the data"
         )
 
 

@@ -902,7 +902,7 @@ def test_labels_that_are_no_classes_are_an_error(tmp_path: Path) -> None:
 
     data = DataLoader([{**Samples()[i], "label": 3 + i} for i in range(4)], 4)
     with pytest.raises(
-        ValueError, match="'label' ranges from 3 to 6, but the logits have num_classes"
+        ValueError, match=r"'label' ranges from 3 to 6, but logits .* have num_classes"
     ):
         trainer(tmp_path, callback()).fit(Doubled(), data)
 

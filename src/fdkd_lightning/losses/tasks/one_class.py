@@ -77,7 +77,7 @@ class OneClassTask(Task):
     def check(self, name: str, target: Any, outputs: Tensor) -> None:
         """Raise unless each label is a class of the logits or -100."""
         self._check_shape(name, target, outputs)
-        check_classes(name, target, outputs.shape[1])
+        check_classes(name, target, outputs)
 
     def unlabelled(self, outputs: Tensor) -> Tensor:
         """Return -100 for each sample."""
