@@ -140,14 +140,9 @@ def _read_parameter(path: tuple[str, ...], entry: dict[str, Any]) -> Parameter:
     whole = distribution == "int_uniform"
     q = entry.get("q", 1.0) if "q" in keys else None
     for key, value in {"min": entry["min"], "max": entry["max"], "q": q or 1}.items():
-        if type(value) is not int and (
-            whole or type(value) is not float or not math.isfinite(value)
-        ):
-            kind = (
-                "a whole number"
-                if whole
-                else "a number, with a decimal point if it has an exponent"
-            )
+        finite = type(value) is int or (type(value) is float and math.isfinite(value))
+        if not finite or (whole and type(value) is not int):
+            kind = "a whole number" if whole else "a finite number (1.0e-3, not 1e-3)"
             raise ValueError(f"{name}.{key}={value!r} must be {kind}: correct it")
     if entry["min"] > entry["max"]:
         raise ValueError(f"{name}: min={entry['min']} is above max={entry['max']}: exchange them")
