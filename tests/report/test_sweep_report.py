@@ -53,5 +53,5 @@ def test_failed_trials_are_the_exit(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="1 trials failed, the first: fa: boom"):
         print_sweep(tmp_path)
     assert not (tmp_path / "heatmap.png").exists()
-    with pytest.raises(SystemExit, match="fdkd sweep: .*does not exist"):
+    with pytest.raises(SystemExit, match=r"fdkd sweep: .*does not exist"):
         print_sweep(tmp_path / "none")

@@ -41,8 +41,8 @@ def test_bad_arguments_are_answered(file: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         sweep([file, "--count=0"])
     assert "--count=0 must be at least 1" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="no.yaml"):
+    with pytest.raises(SystemExit, match=r"no\.yaml"):
         sweep(["no.yaml"])
     Path(file).write_text("method: grid")
-    with pytest.raises(SystemExit, match="fdkd sweep: my.yaml lacks 'metric'"):
+    with pytest.raises(SystemExit, match=r"fdkd sweep: my\.yaml lacks 'metric'"):
         sweep([file])

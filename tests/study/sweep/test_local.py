@@ -78,7 +78,7 @@ def test_a_sweep_whose_first_trials_fail_ends(
     tmp_path: Path, make_sweep: Callable[..., Sweep], fits: list[list[str]]
 ) -> None:
     sweep = make_sweep(parameters={"model.optimizer.lr": {"values": [-1, -2, -3, -4]}})
-    with pytest.raises(SweepError, match="the first 3 trials failed, the last: .*negative"):
+    with pytest.raises(SweepError, match=r"the first 3 trials failed, the last: .*negative"):
         run_locally(sweep, tmp_path / "out")
     assert len(fits) == 3
 

@@ -38,5 +38,5 @@ def test_missing_and_damaged_results_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="start fdkd sweep again"):
         read_results(tmp_path)
     (tmp_path / "sweep.json").write_text("{}")
-    with pytest.raises(ValueError, match="sweep.json is damaged"):
+    with pytest.raises(ValueError, match=r"sweep\.json is damaged"):
         read_results(tmp_path)

@@ -14,8 +14,8 @@ Run the sweep of a Weights & Biases file. With a login (wandb login, or WANDB_AP
 on the service, and an agent runs its trials. Without, the trials run here on Optuna: grid, random,
 bayes (TPE), with W&B's rule of early termination. An interrupted sweep resumes: start it again.
 Several processes, or machines with a common --storage, share the trials. The folder receives
-trials.csv, sweep.json, table.md, heatmap.png, importance and best.yaml, an overlay with the best
-trial's parameters: best by the metric at the last validation."""
+trials.csv, sweep.json, table.md, heatmap.png with its heatmap.csv, and best.yaml, an overlay with
+the parameters of the best trial: best by the metric at the last validation."""
 
 
 def sweep(args: Sequence[str]) -> Path | None:
@@ -50,7 +50,7 @@ def sweep(args: Sequence[str]) -> Path | None:
     parsed = parser.parse_args(args)
     if parsed.count is not None and parsed.count < 1:
         parser.error(f"--count={parsed.count} must be at least 1")
-    folder = parsed.folder or Path("runs") / parsed.file.stem
+    folder: Path = parsed.folder or Path("runs") / parsed.file.stem
     try:
         if not parsed.local and parsed.storage is None and has_login():
             run_on_service(parsed.file, parsed.count)

@@ -56,8 +56,8 @@ class SweepResults:
         metric: Name of the validation metric.
         maximize: Whether higher is better.
         trials: The trials: finished ones by their last value, then the others.
-        importance: Parameter -> share of the metric's variance that it explains, by PED-ANOVA;
-            empty with fewer than 4 finished trials, or equal results.
+        importance: Parameter -> importance by Optuna's PED-ANOVA, of which all add up to 1; empty
+            with fewer than 4 finished trials, or equal results.
     """
 
     name: str
