@@ -36,7 +36,7 @@ class EarlyStop:
 
         Example:
             >>> rule = EarlyStop((1, 2), 2)
-            >>> rule.stops([10, 10], [[10, 9], [10, 10]], maximize=False)
+            >>> rule.stops([10, 10], [[10, 9], [10, 8], [10, 10]], maximize=False)
             True
         """
         sign = -1 if maximize else 1
