@@ -19,6 +19,43 @@ import nox
 nox.options.sessions = ["lint", "types", "tests", "examples", "sweep", "docs", "build"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+# Writes the grid of `fdkd sweep`: the parameters of each trial; of another method, an empty list.
+LIST_GRID = """
+import json
+import sys
+from pathlib import Path
+
+from optuna.trial import FixedTrial
+
+from fdkd_lightning.study.sweep.sweep_file import read_sweep_file
+from fdkd_lightning.study.sweep.trial_arguments import nest
+
+sweep = read_sweep_file(Path(sys.argv[1]))
+trials = []
+for point in sweep.grid() if sweep.method == "grid" else []:
+    trial = FixedTrial(point)
+    trials.append(nest(sweep.parameters, {p.name: p.suggest(trial) for p in sweep.parameters}))
+Path(sys.argv[2]).write_text(json.dumps(trials))
+"""
+# The same of W&B's package.
+CHECK_GRID = """
+import json
+import sys
+import yaml
+from sweeps.grid_search import grid_search_next_runs
+
+with open(sys.argv[1]) as file:
+    content = yaml.safe_load(file)
+with open(sys.argv[2]) as file:
+    listed = json.load(file)
+if content["method"] != "grid":
+    sys.exit()
+runs = grid_search_next_runs([], content, n=len(listed) + 1)
+theirs = [{name: entry["value"] for name, entry in run.config.items()} for run in runs if run]
+if listed != theirs:
+    sys.exit(f"{sys.argv[1]}: fdkd sweep lists {listed}, and W&B {theirs}")
+print(f"{sys.argv[1]}: the same {len(listed)} trials as W&B")
+"""
 # The checks that W&B makes of a sweep when it is created.
 CHECK_SWEEP = """
 import sys
@@ -141,11 +178,16 @@ def examples(session: nox.Session) -> None:
     run(session, "python", "-c", RUN_SCRIPTS, *map(str, scripts), env=one_thread)
 
 
-@nox.session(reuse_venv=True)
+@nox.session(reuse_venv=True, requires=["environment"])
 def sweep(session: nox.Session) -> None:
-    # W&B's own schema; it needs numpy < 2, hence an environment of its own.
+    # W&B's own schema and grid; it needs numpy < 2, hence an environment of its own.
     session.install("sweeps==0.3.0")
-    session.run("python", "-c", CHECK_SWEEP, *(session.posargs or ["configs/sweep.yaml"]))
+    files = session.posargs or ["configs/sweep.yaml"]
+    session.run("python", "-c", CHECK_SWEEP, *files)
+    for file in files:
+        listed = (Path(session.create_tmp()) / "grid.json").resolve()
+        run(session, "python", "-c", LIST_GRID, file, str(listed))
+        session.run("python", "-c", CHECK_GRID, file, str(listed))
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -18,16 +18,18 @@ from fdkd_lightning.analysis import command as analysis_command
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
-from fdkd_lightning.report import analysis_report, command as report_command
+from fdkd_lightning.report import analysis_report, command as report_command, sweep_report
 from fdkd_lightning.study import command as study_command
+from fdkd_lightning.study.sweep import command as sweep_command
 from fdkd_lightning.training import command as training_command
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
-COMMANDS = ("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study")
+COMMANDS = ("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study", "sweep")
 # What main hands on to.
 PARTS = (
     (study_command, "study"),
+    (sweep_command, "sweep"),
     (data_command, "prepare_set"),
     (analysis_command, "analyze"),
     (export_command, "export"),
@@ -122,12 +124,14 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         monkeypatch.setattr(module, name, lambda args, *_, to=name: got.append((to, args)))
     monkeypatch.setattr(report_command, "print_report", lambda folder: None)
     monkeypatch.setattr(analysis_report, "print_analysis", lambda folder: None)
+    monkeypatch.setattr(sweep_report, "print_sweep", lambda folder: None)
     return got
 
 
 def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["study", "my.yaml", "--workers=8"])
     main(["study"])
+    main(["sweep", "my.yaml", "--local"])
     main(["prepare", "CREMAD"])
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
@@ -137,6 +141,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     assert commands == [
         ("study", ["my.yaml", "--workers=8"]),
         ("study", []),
+        ("sweep", ["my.yaml", "--local"]),
         ("prepare_set", ["CREMAD"]),
         ("FDKDCLI", ["fit", "--config=study"]),
         # The name stays: it is LightningCLI's subcommand.

@@ -24,6 +24,7 @@ MODULES = {
     "onnxruntime": "export",
     "dask": "cluster",
     "distributed": "cluster",
+    "optuna": "sweep",
     "pyarrow": "parquet",
     "matplotlib": "plots",
     "mlxtend": "demo",
@@ -56,6 +57,10 @@ require_onnx()
     "dask": """
 from fdkd_lightning.study.execute import _engine
 _engine(1, "tcp://127.0.0.1:1").__enter__()
+""",
+    "optuna": """
+from fdkd_lightning.study.sweep.trial_store import TrialStore
+TrialStore(None, Path("sweep"))
 """,
     "pyarrow": """
 from fdkd_lightning.data.preparation.table import read_table

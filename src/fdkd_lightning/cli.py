@@ -16,6 +16,7 @@ DEBUG = "JSONARGPARSE_DEBUG"
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
     "study": "run methods x directions x regimes x seeds, and write tables and a figure",
+    "sweep": "run a W&B sweep file: on the service with a login, else here on Optuna",
 }
 
 
@@ -99,6 +100,13 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.study.command import study
 
         print_report(study(rest))
+    elif command == "sweep":
+        from fdkd_lightning.report.sweep_report import print_sweep
+        from fdkd_lightning.study.sweep.command import sweep
+
+        folder = sweep(rest)
+        if folder is not None:
+            print_sweep(folder)
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
         from fdkd_lightning.training.run_parser import RunParser

@@ -132,7 +132,7 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
             except (Exception, SystemExit):  # reported by the caller, beside the other runs
                 traceback.print_exc()
                 log_path = run_folder / "run.log"
-                return f"{run.name}: {_error(log_path)} (see {log_path})"
+                return f"{run.name}: {cause_of_failure(log_path)} (see {log_path})"
         # Read from the log, which also has the warnings of earlier starts.
         text = (run_folder / "run.log").read_text()
         result.warnings = list(dict.fromkeys(re.findall(SHOWN, text, re.M)))
@@ -226,7 +226,7 @@ def _show_warning(
     print(f"{category.__name__}: {message}", file=sys.stderr)
 
 
-def _error(log: Path) -> str:
+def cause_of_failure(log: Path) -> str:
     """Return the cause of a failure: the parser's error, or the last line of the traceback."""
     text = log.read_text().rstrip()
     last = text.rpartition("\n")[2]
