@@ -20,7 +20,8 @@ def failure(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 def test_a_study_is_run_up_to_its_results() -> None:
     folder = study(["study.yaml", "--seeds=[4,2]"])
     assert folder == Path("out")
-    assert {path.name for path in folder.iterdir()} == {"results.csv", "results.json", "runs"}
+    written = {"results.csv", "results.json", "seconds.csv", "runs"}
+    assert {path.name for path in folder.iterdir()} == written
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows] == ["4", "2"] + 3 * ["4"] + 3 * ["2"]
