@@ -15,7 +15,8 @@ DEBUG = "JSONARGPARSE_DEBUG"
 
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
-    "study": "run methods x directions x regimes x seeds, and write tables and a figure",
+    "study": "run methods x directions x regimes x seeds, and write tables and a page",
+    "report": "write a study's tables, figures and HTML page again, from its results",
 }
 
 
@@ -99,6 +100,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.study.command import study
 
         print_report(study(rest))
+    elif command == "report":
+        from fdkd_lightning.report.command import print_report, report_folder
+
+        print_report(report_folder(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
         from fdkd_lightning.training.run_parser import RunParser

@@ -13,8 +13,8 @@ VERDICTS = {
     Verdict.PAIRS_UNTESTED: "Its only control is {baseline}, without a teacher: whether the pairs "
     "matter is not tested.",
     Verdict.ATTRIBUTED: "Significant against every control: the gain is attributed to the teacher.",
-    Verdict.NOT_SHOWN: "Not significant against at least one control: the gain is not shown to come "
-    "from the teacher.",
+    Verdict.NOT_SHOWN: "Not significant against at least one control: the gain is not shown to "
+    "come from the teacher.",
 }
 
 

@@ -1,5 +1,6 @@
 """What a study shows of a method: whether it gains, and whether the gain is transfer."""
 
+from collections import Counter
 from enum import Enum
 from typing import Any
 
@@ -82,3 +83,22 @@ def verdict_text(settings: dict[str, Any], column: dict[str, list[float]], metho
             "teacher: the gain is not shown to be transfer"
         )
     return found.value
+
+
+def summary_text(settings: dict[str, Any], column: dict[str, list[float]]) -> str:
+    """Return a sentence that counts the verdicts on all methods of a regime and direction."""
+    baseline = settings["baseline"]
+    found = Counter(verdict(settings, column, method) for method in column if method != baseline)
+    gains = {
+        Verdict.ATTRIBUTED: "also higher than every control",
+        Verdict.NOT_SHOWN: "not higher than at least one control (not shown to be transfer)",
+        Verdict.PAIRS_UNTESTED: "without another control than the baseline",
+        Verdict.NO_CONTROL: "without a control",
+    }
+    n = sum(found[gain] for gain in gains)
+    parts = [f"{found[gain]} {words}" for gain, words in gains.items() if found[gain]]
+    text = f"Of {found.total()} methods {n} are significantly higher than {baseline}"
+    text += f" ({', '.join(parts)})" if parts else ""
+    text += f", {found[Verdict.LOWER]} significantly lower"
+    unknown = found[Verdict.FAILED] + found[Verdict.ONE_SEED]
+    return f"{text}, {unknown} cannot be compared." if unknown else f"{text}."

@@ -27,6 +27,8 @@ Scores = dict[Column, dict[str, list[float]]]
 
 RUN = ("method", "direction", "regime", "seed", "tuned")
 KEYS = (*RUN, "chosen")
+PROVENANCE = ("configs", "versions", "commits", "warnings", "failures")
+"""What :func:`read_results` adds to a study's settings."""
 LOCAL = ("folder", "workers")
 """Settings of a study that state nothing about its results."""
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
@@ -76,7 +78,7 @@ def collect(study: Study) -> list[Row]:
 def write_results(
     study: Study, rows: Sequence[Row], folder: Path, failures: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``results.csv``, ``seconds.csv`` (the rows), ``results.json`` (provenance, redacted)."""
+    """Write the rows (``results.csv``, ``seconds.csv``) and their provenance (``results.json``)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -121,12 +123,11 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
             )
         rows.append(row)
     # Results written before failures were kept lack the key.
-    failures = provenance.get("failures", {})
+    added = {name: provenance.get(name, {}) for name in PROVENANCE}
+    failures = added["failures"]
     if not (rows or failures) or "study" not in provenance or "warnings" not in provenance:
         damaged = folder / "results.json" if rows else path
         raise ValueError(f"{damaged} is empty or not complete: {REPEAT}")
-    added = {"warnings": provenance["warnings"], "failures": failures}
-    added |= {name: provenance.get(name, {}) for name in ("configs", "versions", "commits")}
     _add_seconds(folder / "seconds.csv", rows)
     return provenance["study"] | added, rows
 
