@@ -48,7 +48,8 @@ def test_a_folder_without_results_is_named(
         main(["report", str(missing)])
     assert error.value.code == 1
     assert capsys.readouterr().err.startswith(
-        f"fdkd report: {missing / 'results.csv'} does not exist: give the folder of a finished study"
+        f"fdkd report: {missing / 'results.csv'} does not exist: give the folder of a finished "
+        "study"
     )
     assert not missing.exists()
 

@@ -9,10 +9,11 @@ from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.results import collect, write_results
 
 DESCRIPTION = """\
-Run methods x directions x regimes x seeds and write results.csv, results.json, and what fdkd report
-makes of them (table.md, table.png, report.html) into the study's folder. An interrupted study resumes: finished runs are kept, and a run
-whose configuration changed is repeated. Keys of the file can be overridden (--workers=8), also by
-a second file (--config=FILE). configs/study/digits.yaml is a commented example.
+Run methods x directions x regimes x seeds and write results.csv and results.json into the study's
+folder, and what fdkd report makes of them: table.md, table.png and report.html. An interrupted
+study resumes: finished runs are kept, and a run whose configuration changed is repeated. Keys of
+the file can be overridden (--workers=8), also by a second file (--config=FILE).
+configs/study/digits.yaml is a commented example.
 
 To add your own method, write a class in a module that can be imported from here, and a row:
 
