@@ -33,6 +33,15 @@ class CostFigure(NamedTuple):
     score: Axis
 
 
+def median_seconds(rows: Sequence[Row]) -> dict[tuple[str, str, str], float]:
+    """Return (direction, regime, method) -> median wall-clock time of the reported runs."""
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        if row.chosen and row.seconds is not None:
+            seconds.setdefault((row.direction, row.regime, row.method), []).append(row.seconds)
+    return {name: median(times) for name, times in seconds.items()}
+
+
 def cost_figures(settings: dict[str, Any], rows: Sequence[Row]) -> dict[Column, CostFigure]:
     """Return a figure per direction and regime, all on the same axes; none if no time is known.
 
@@ -40,17 +49,14 @@ def cost_figures(settings: dict[str, Any], rows: Sequence[Row]) -> dict[Column, 
         settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
         rows: Rows of all runs.
     """
-    seconds: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        if row.chosen and row.seconds is not None:
-            seconds.setdefault((row.direction, row.regime, row.method), []).append(row.seconds)
+    seconds = median_seconds(rows)
     found: dict[Column, list[Cost]] = {}
     for column_name, column in scores(settings, rows).items():
         for number, (method, values) in enumerate(column.items(), 1):
-            times = seconds.get((*column_name, method))
+            time = seconds.get((*column_name, method))
             known = [value for value in values if not math.isnan(value)]
-            if times and known:
-                cost = Cost(number, method, median(times), 100 * mean(known))
+            if time is not None and known:
+                cost = Cost(number, method, time, 100 * mean(known))
                 found.setdefault(column_name, []).append(cost)
     costs = [cost for column in found.values() for cost in column]
     axes = make_axis([0.0, *(x.seconds for x in costs)]), make_axis([x.score for x in costs])

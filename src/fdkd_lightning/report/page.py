@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import yaml
@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answers
 from fdkd_lightning.report.comparison_text import comparisons
-from fdkd_lightning.report.cost_figure import cost_figures
+from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
 from fdkd_lightning.report.difference_figure import difference_axis, strips
 from fdkd_lightning.report.differences import DifferenceRow, difference_rows, write_differences
 from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
@@ -124,10 +124,7 @@ def _tables(
     for difference in differences:
         key = (difference.direction, difference.regime, difference.method, difference.role)
         of_method.setdefault(key, []).append(difference)
-    seconds: dict[tuple[str, ...], list[float]] = {}
-    for row in rows:
-        if row.chosen and row.seconds is not None:
-            seconds.setdefault((row.direction, row.regime, row.method), []).append(row.seconds)
+    seconds = median_seconds(rows)
     tables = []
     for (direction, regime), column in scores(settings, rows).items():
         lines = []
@@ -143,7 +140,7 @@ def _tables(
                         [_cell(difference) for difference in of_method.get((*key, role), [])]
                         for role in ("baseline", "control", "reference")
                     ],
-                    "seconds": f"{median(seconds[key]):.1f}" if key in seconds else "",
+                    "seconds": f"{seconds[key]:.1f}" if key in seconds else "",
                     "words": verdict_text(settings, column, method),
                 }
             )
