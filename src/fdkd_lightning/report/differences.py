@@ -50,9 +50,19 @@ def difference_rows(settings: dict[str, Any], rows: Sequence[Row]) -> list[Diffe
             for other in dict.fromkeys([settings["baseline"], *compared_with(settings, method)]):
                 if other != method:
                     difference = paired_difference(column[method], column[other])
-                    points = (100 * value for value in difference[:3])
-                    names = (regime, direction, method, other, _role(settings, method, other))
-                    found.append(DifferenceRow(*names, *points, difference.n))
+                    found.append(
+                        DifferenceRow(
+                            regime,
+                            direction,
+                            method,
+                            other,
+                            _role(settings, method, other),
+                            100 * difference.mean,
+                            100 * difference.low,
+                            100 * difference.high,
+                            difference.n,
+                        )
+                    )
     return found
 
 

@@ -121,9 +121,9 @@ def _tables(
     settings: dict[str, Any], rows: Sequence[Row], differences: Iterable[DifferenceRow]
 ) -> list[dict[str, Any]]:
     of_method: dict[tuple[str, ...], list[DifferenceRow]] = {}
-    for difference in differences:
-        key = (difference.direction, difference.regime, difference.method, difference.role)
-        of_method.setdefault(key, []).append(difference)
+    for row in differences:
+        name = (row.direction, row.regime, row.method, row.role)
+        of_method.setdefault(name, []).append(row)
     seconds = median_seconds(rows)
     tables = []
     for (direction, regime), column in scores(settings, rows).items():

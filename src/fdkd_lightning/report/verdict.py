@@ -82,7 +82,7 @@ def verdict_text(settings: dict[str, Any], column: dict[str, list[float]], metho
             f"{higher}, but not than its control {against}, which has no help from the right "
             "teacher: the gain is not shown to be transfer"
         )
-    return found.value
+    return str(found.value)
 
 
 def summary_text(settings: dict[str, Any], column: dict[str, list[float]]) -> str:
