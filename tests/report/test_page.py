@@ -181,7 +181,7 @@ def test_the_answer_counts_what_the_intervals_show(published: Path) -> None:
             above = [line for line in gains if float(line["low"]) > 0]
             below = [line for line in gains if float(line["high"]) < 0]
             assert item.text.startswith(
-                f"{direction}: Of {len(settings['methods']) - 1} methods {len(above)} are "
+                f"{direction}: Of {len(settings['methods']) - 1} other rows {len(above)} are "
                 f"significantly higher than {settings['baseline']}"
             )
             assert item.text.endswith(f", {len(below)} significantly lower.")

@@ -3,7 +3,7 @@ import math
 import pytest
 from made_up import ALONE, plus, study
 
-from fdkd_lightning.report.verdict import Verdict, verdict, verdict_text
+from fdkd_lightning.report.verdict import Verdict, summary_text, verdict, verdict_text
 
 NAN = [math.nan] * 5
 WIDE = [0.1, 0.9, 0.2, 0.8, 0.5]
@@ -18,10 +18,10 @@ WIDE = [0.1, 0.9, 0.2, 0.8, 0.5]
             plus(ALONE, 0.2),
             ["alone", "free"],
             Verdict.NOT_SHOWN,
-            "not than its control free, which has no help from the right teacher: the gain is not "
-            "shown to be transfer",
+            "but not than free, without help from the right teacher: the gain is not shown to be "
+            "transfer",
         ),
-        (plus(ALONE, 0.2), NAN, ["free"], Verdict.NOT_SHOWN, "not than its control free,"),
+        (plus(ALONE, 0.2), NAN, ["free"], Verdict.NOT_SHOWN, "but not than free,"),
         (plus(ALONE, 0.2), ALONE, [], Verdict.NO_CONTROL, "it has no control"),
         (plus(ALONE, 0.2), ALONE, ["alone"], Verdict.PAIRS_UNTESTED, "its only control"),
         (plus(ALONE, -0.2), ALONE, ["free"], Verdict.LOWER, "significantly lower than alone"),
@@ -43,3 +43,23 @@ def test_the_baseline_is_named() -> None:
     columns = {("a2v", "full"): {"alone": ALONE}}
     settings, _ = study(columns)
     assert verdict_text(settings, columns["a2v", "full"], "alone") == "the baseline"
+
+
+def test_the_summary_counts_each_row_once() -> None:
+    column = {
+        "alone": ALONE,
+        "above": plus(ALONE, 0.2),
+        "equal": plus(ALONE, 0.1),
+        "free": plus(ALONE, 0.1),
+        "pairs": plus(ALONE, 0.1),
+        "low": plus(ALONE, -0.1),
+        "lost": NAN,
+    }
+    controls = {"above": ["free"], "equal": ["free"], "pairs": ["alone"]}
+    settings, _ = study({("a2v", "full"): column}, controls=controls)
+    assert summary_text(settings, column) == (
+        "Of 6 other rows 4 are significantly higher than alone (1 also higher than every control, "
+        "1 not higher than at least one control (not shown to be transfer), 1 without another "
+        "control than the baseline, 1 without a control), 1 significantly lower, 1 cannot be "
+        "compared."
+    )

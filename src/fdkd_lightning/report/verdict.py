@@ -79,8 +79,8 @@ def verdict_text(settings: dict[str, Any], column: dict[str, list[float]], metho
             if paired_difference(column[method], column[control]).sign < 1
         )
         return (
-            f"{higher}, but not than its control {against}, which has no help from the right "
-            "teacher: the gain is not shown to be transfer"
+            f"{higher}, but not than {against}, without help from the right teacher: the gain is "
+            "not shown to be transfer"
         )
     return str(found.value)
 
@@ -97,7 +97,7 @@ def summary_text(settings: dict[str, Any], column: dict[str, list[float]]) -> st
     }
     n = sum(found[gain] for gain in gains)
     parts = [f"{found[gain]} {words}" for gain, words in gains.items() if found[gain]]
-    text = f"Of {found.total()} methods {n} are significantly higher than {baseline}"
+    text = f"Of {found.total()} other rows {n} are significantly higher than {baseline}"
     text += f" ({', '.join(parts)})" if parts else ""
     text += f", {found[Verdict.LOWER]} significantly lower"
     unknown = found[Verdict.FAILED] + found[Verdict.ONE_SEED]
