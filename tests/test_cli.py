@@ -25,7 +25,10 @@ from fdkd_lightning.training import command as training_command
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
-COMMANDS = ("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study", "sweep")
+COMMANDS = (
+    *("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study", "report"),
+    "sweep",
+)
 # What main hands on to.
 PARTS = (
     (study_command, "study"),
@@ -33,6 +36,7 @@ PARTS = (
     (data_command, "prepare_set"),
     (analysis_command, "analyze"),
     (export_command, "export"),
+    (report_command, "report_folder"),
     (training_command, "FDKDCLI"),
 )
 # A user's module, which only the working directory holds.
@@ -132,6 +136,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["study", "my.yaml", "--workers=8"])
     main(["study"])
     main(["sweep", "my.yaml", "--local"])
+    main(["report", "runs/study/mine"])
     main(["prepare", "CREMAD"])
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
@@ -142,6 +147,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
         ("study", ["my.yaml", "--workers=8"]),
         ("study", []),
         ("sweep", ["my.yaml", "--local"]),
+        ("report_folder", ["runs/study/mine"]),
         ("prepare_set", ["CREMAD"]),
         ("FDKDCLI", ["fit", "--config=study"]),
         # The name stays: it is LightningCLI's subcommand.
@@ -222,7 +228,7 @@ def test_study_has_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert error.value.code == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("usage: fdkd study ")
-    assert "--report" in shown.out
+    assert "--scheduler" in shown.out
     assert not shown.err
 
 

@@ -37,7 +37,7 @@ def test_the_results_are_those_of_the_published_table() -> None:
 def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> None:
     for name in ("results.csv", "results.json"):
         (tmp_path / name).write_bytes((ROOT / "examples/results/digits" / name).read_bytes())
-    main(["study", "--report", str(tmp_path)])
+    main(["report", str(tmp_path)])
     table = (ROOT / "examples/results/digits/table.md").read_text()
     assert (tmp_path / "table.md").read_text() == table
 

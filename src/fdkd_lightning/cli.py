@@ -15,7 +15,8 @@ DEBUG = "JSONARGPARSE_DEBUG"
 
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
-    "study": "run methods x directions x regimes x seeds, and write tables and a figure",
+    "study": "run methods x directions x regimes x seeds, and write tables and a page",
+    "report": "write a study's tables, figures and HTML page again, from its results",
     "sweep": "run a W&B sweep file: on the service with a login, else here on Optuna",
 }
 
@@ -107,6 +108,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         folder = sweep(rest)
         if folder is not None:
             print_sweep(folder)
+    elif command == "report":
+        from fdkd_lightning.report.command import print_report, report_folder
+
+        print_report(report_folder(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
         from fdkd_lightning.training.run_parser import RunParser

@@ -26,15 +26,17 @@ def test_the_report_is_written_from_the_results_alone(
     text = report(results)
     assert (results / "table.md").read_text() == text
     assert (results / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert (results / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (results / "differences.csv").exists()
     name = request.node.callspec.params["results"]
     assert text == (PUBLISHED / name / "table.md").read_text(), (
-        f"run: fdkd study --report examples/results/{name}"
+        f"run: fdkd report examples/results/{name}"
     )
 
 
 @pytest.mark.parametrize("results", ["judge"], indirect=True)
 def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["study", f"--report={results}"])
+    main(["report", str(results)])
     assert capsys.readouterr().out == f"{(results / 'table.md').read_text()}\n"
 
 
@@ -43,10 +45,11 @@ def test_a_folder_without_results_is_named(
 ) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(SystemExit) as error:
-        main(["study", "--report", str(missing)])
+        main(["report", str(missing)])
     assert error.value.code == 1
     assert capsys.readouterr().err.startswith(
-        f"fdkd study: {missing / 'results.csv'} does not exist: give the folder of a finished study"
+        f"fdkd report: {missing / 'results.csv'} does not exist: give the folder of a finished "
+        "study"
     )
     assert not missing.exists()
 
@@ -62,7 +65,7 @@ def test_failed_runs_are_named_and_the_others_reported(
     lost = next(line for line in lines if line.startswith("KD,"))
     (results / "results.csv").write_text("".join(line for line in lines if line != lost))
     with pytest.raises(SystemExit) as error:
-        main(["study", f"--report={results}"])
+        main(["report", str(results)])
     assert error.value.code == 1
     shown = capsys.readouterr()
     assert "1 runs failed" in shown.err

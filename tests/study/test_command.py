@@ -20,16 +20,12 @@ def failure(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 def test_a_study_is_run_up_to_its_results() -> None:
     folder = study(["study.yaml", "--seeds=[4,2]"])
     assert folder == Path("out")
-    assert {path.name for path in folder.iterdir()} == {"results.csv", "results.json", "runs"}
+    written = {"results.csv", "results.json", "seconds.csv", "runs"}
+    assert {path.name for path in folder.iterdir()} == written
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows] == ["4", "2"] + 3 * ["4"] + 3 * ["2"]
     assert all(row["test_last/align_low"] for row in rows if row["method"] in ("fdkd", "free"))
-
-
-def test_a_report_runs_nothing(tmp_path: Path) -> None:
-    assert study(["--report", str(tmp_path)]) == tmp_path
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("home")
@@ -45,11 +41,8 @@ def test_a_study_whose_runs_fail_says_so_in_a_line(
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("args", [[], ["study.yaml", "--report=out"]])
-def test_either_a_file_or_a_folder_is_wanted(
-    capsys: pytest.CaptureFixture[str], args: list[str]
-) -> None:
-    assert "give the file of a study, or --report" in failure(capsys, *args)
+def test_a_file_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "the following arguments are required: file" in failure(capsys)
     assert not Path("out").exists()
 
 
@@ -60,9 +53,6 @@ def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(("short", "whole"), [("--rep=out", "--report"), ("--sched=a", "--sched")])
-def test_abbreviations_are_refused(
-    capsys: pytest.CaptureFixture[str], short: str, whole: str
-) -> None:
-    assert f"did you mean {whole}" in failure(capsys, "study.yaml", short)
+def test_abbreviations_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean --scheduler" in failure(capsys, "study.yaml", "--sched=a")
     assert not Path("out").exists()

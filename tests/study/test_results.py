@@ -182,6 +182,10 @@ def test_what_is_written_is_read_again(make_study: Callable[..., Study], pretend
     write_results(study, rows, study.folder)
     settings, again = read_results(study.folder)
     assert again == rows
+    assert {row.seconds for row in again} == {12.5}
+    # Published folders may lack it.
+    (study.folder / "seconds.csv").unlink()
+    assert {row.seconds for row in read_results(study.folder)[1]} == {None}
     assert settings["baseline"] == "alone"
     assert settings["seeds"] == [3, 1]
     assert settings["epoch"] == "best"

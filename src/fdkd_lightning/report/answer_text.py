@@ -11,6 +11,15 @@ from fdkd_lightning.study.results import Row, scores
 
 
 def answer_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    """Return the lines of :func:`answers`, as a list in Markdown; none if nothing is asked."""
+    lines: list[str] = []
+    for regime, sentences in answers(settings, rows).items():
+        lines += ["", *([f"**{regime}**", ""] if len(settings["regimes"]) > 1 else [])]
+        lines += [f"- {sentence}" for sentence in sentences]
+    return lines[1:]
+
+
+def answers(settings: dict[str, Any], rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return three sentences per regime on the method that the study asks about.
 
     The first compares it with the baseline, the second with its controls, the third with the best
@@ -22,24 +31,23 @@ def answer_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
         rows: Rows of all runs.
 
     Returns:
-        The lines; none if the study asks about no method.
+        Regime -> sentences; empty if the study asks about no method.
     """
     method = settings.get("question")
     if method is None:
-        return []
+        return {}
     found = scores(settings, rows)
     entry, baseline = settings["methods"][method], settings["baseline"]
     controls = [name for name in entry["controls"] if name != baseline]
-    lines = []
+    sentences: dict[str, list[str]] = {}
     for regime in settings["regimes"]:
         columns = {name: found[name, regime] for name in settings["directions"]}
-        lines += ["", *([f"**{regime}**", ""] if len(settings["regimes"]) > 1 else [])]
-        lines.append(f"- {_gain(settings, columns, method)}")
+        sentences[regime] = [_gain(settings, columns, method)]
         if controls:
-            lines.append(f"- {_controlled(columns, method, controls)}")
+            sentences[regime].append(_controlled(columns, method, controls))
         if entry.get("references"):
-            lines.append(f"- {_rivalled(columns, method, entry['references'])}")
-    return lines[1:]
+            sentences[regime].append(_rivalled(columns, method, entry["references"]))
+    return sentences
 
 
 Columns = dict[str, dict[str, list[float]]]

@@ -1,13 +1,35 @@
-"""The report of ``fdkd study``: ``table.md`` and ``table.png`` in the study's folder."""
+"""``fdkd report``, which also ends ``fdkd study``: table, figure and page in the study's folder."""
 
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answer_lines
 from fdkd_lightning.report.comparison_text import comparison_lines
+from fdkd_lightning.report.page import write_page
 from fdkd_lightning.report.score_figure import plot_scores
 from fdkd_lightning.report.score_table import score_tables
 from fdkd_lightning.study.results import read_results, scores
+
+DESCRIPTION = """\
+Write table.md, table.png, report.html (one page that needs no network) and differences.csv (the
+values of its figure) into the folder of a finished study, from its results.csv and results.json."""
+
+
+def report_folder(args: Sequence[str]) -> Path:
+    """Return the folder that the arguments of ``fdkd report`` name.
+
+    Args:
+        args: The arguments after ``fdkd report``.
+
+    Raises:
+        SystemExit: If they are not one folder.
+    """
+    parser = ArgumentParser("fdkd report", description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("folder", type=Path, help="folder of a finished study")
+    folder: Path = parser.parse_args(args).folder
+    return folder
 
 
 def print_report(folder: Path) -> None:
@@ -32,7 +54,7 @@ def print_report(folder: Path) -> None:
 
 
 def report(folder: Path) -> str:
-    """Write ``table.md`` and ``table.png`` from a study's results, and return the text.
+    """Write ``table.md``, its figure and the page from a study's results; return the text.
 
     Args:
         folder: Folder of a finished study, with ``results.csv`` and ``results.json``.
@@ -43,7 +65,7 @@ def report(folder: Path) -> str:
     try:
         settings, rows = read_results(folder)
     except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"fdkd study: {error}") from error
+        raise SystemExit(f"fdkd report: {error}") from error
     answer = answer_lines(settings, rows)
     lines = ["# Results", "", *answer, *([""] if answer else [])]
     lines += [*score_tables(settings, rows), "", *comparison_lines(settings, rows)]
@@ -54,4 +76,5 @@ def report(folder: Path) -> str:
     with atomic_write(folder / "table.md", "w") as file:
         file.write(text)
     plot_scores(folder / "table.png", settings, scores(settings, rows))
+    write_page(folder, settings, rows)
     return text

@@ -5,8 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from fdkd_lightning.report.score_table import compared_with, difference_text
+from fdkd_lightning.report.verdict import Verdict, verdict
 from fdkd_lightning.study.compare import Difference, leader, paired_difference
-from fdkd_lightning.study.results import Row, scores
+from fdkd_lightning.study.results import Column, Row, scores
+
+VERDICTS = {
+    Verdict.PAIRS_UNTESTED: "Its only control is {baseline}, without a teacher: whether the pairs "
+    "matter is not tested.",
+    Verdict.ATTRIBUTED: "Significant against every control: the gain is attributed to the teacher.",
+    Verdict.NOT_SHOWN: "Not significant against at least one control: the gain is not shown to "
+    "come from the teacher.",
+}
 
 
 def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
@@ -24,22 +33,32 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
         "(Student's t over the seeds) excludes 0.",
         "",
     ]
+    sentences, closing = comparisons(settings, rows)
+    for (direction, regime), found in sentences.items():
+        lines += [f"**{direction}, {regime}**", "", *(f"- {sentence}" for sentence in found), ""]
+    lines += [f"Warning: {warning}." for warning in settings["warnings"]]
+    return [*lines, closing]
+
+
+def comparisons(
+    settings: dict[str, Any], rows: Sequence[Row]
+) -> tuple[dict[Column, list[str]], str]:
+    """Return the sentences of each direction and regime, and one on all intervals in them."""
+    sentences: dict[Column, list[str]] = {}
     intervals = 0
-    for (direction, regime), column in scores(settings, rows).items():
-        lines += [f"**{direction}, {regime}**", ""]
+    for column_name, column in scores(settings, rows).items():
+        found = sentences[column_name] = []
         for method in column:
             if method != settings["baseline"]:
-                lines.append(f"- {_sentence(settings, column, method)}")
+                found.append(_sentence(settings, column, method))
                 intervals += len({settings["baseline"], *compared_with(settings, method)})
         whole = {name: x for name, x in column.items() if not any(map(math.isnan, x))}
         if len(whole) > 1:
-            lines += [f"- {_highest(whole)}", ""]
-    lines += [f"Warning: {warning}." for warning in settings["warnings"]]
-    lines.append(
+            found.append(_highest(whole))
+    return sentences, (
         "The intervals are not corrected for multiple comparisons: each misses the true difference "
         f"in 5 % of studies, so {intervals / 20:.1f} of the {intervals} above are expected to."
     )
-    return lines
 
 
 def _highest(column: dict[str, list[float]]) -> str:
@@ -54,30 +73,16 @@ def _highest(column: dict[str, list[float]]) -> str:
 
 
 def _sentence(settings: dict[str, Any], column: dict[str, list[float]], method: str) -> str:
-    baseline, controls = settings["baseline"], settings["methods"][method]["controls"]
+    baseline = settings["baseline"]
     gain = paired_difference(column[method], column[baseline])
     parts = [f"{method} {_relation(gain, baseline)}"]
-    control_signs = []
     for other in compared_with(settings, method):
-        difference = paired_difference(column[method], column[other])
-        if other in controls:
-            control_signs.append(difference.sign)
         if other != baseline:
+            difference = paired_difference(column[method], column[other])
             parts.append(f"it {_relation(difference, other)}")
-    text = "; ".join(parts)
-    if not control_signs or gain.sign < 1:
-        return f"{text}."
-    if controls == [baseline]:
-        return (
-            f"{text}. Its only control is {baseline}, without a teacher: whether the pairs matter "
-            "is not tested."
-        )
-    if min(control_signs) > 0:
-        return f"{text}. Significant against every control: the gain is attributed to the teacher."
-    return (
-        f"{text}. Not significant against at least one control: the gain is not shown to come "
-        "from the teacher."
-    )
+    text = f"{'; '.join(parts)}."
+    found = verdict(settings, column, method)
+    return f"{text} {VERDICTS[found].format(baseline=baseline)}" if found in VERDICTS else text
 
 
 def _relation(difference: Difference, reference: str) -> str:

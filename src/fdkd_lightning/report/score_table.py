@@ -32,12 +32,13 @@ def score_tables(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
                     for other in compared_with(settings, method)
                 ]
                 lines.append(
-                    f"| {method} | {_score_cell(column[method])} | {to_baseline} | "
+                    f"| {method} | {score_text(column[method])} | {to_baseline} | "
                     f"{'; '.join(to_others) or '-'} |"
                 )
-    teachers = _teachers(rows)
-    if not teachers:
+    groups = teacher_scores(rows)
+    if not groups:
         return lines
+    teachers = ", ".join(f"{m} ({regime}) {score_text(v)}" for (m, regime), v in groups.items())
     return [
         *lines,
         "",
@@ -90,7 +91,7 @@ def selected_table(
         cells = []
         for direction in directions:
             column = found[direction, regime]
-            cells += [_score_cell(column[method]), _difference_cell(column, method, baseline)]
+            cells += [score_text(column[method]), _difference_cell(column, method, baseline)]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
@@ -133,7 +134,13 @@ def _difference_cell(column: dict[str, list[float]], method: str, reference: str
     return difference_text(paired_difference(column[method], column[reference]))
 
 
-def _score_cell(values: Sequence[float]) -> str:
+def score_text(values: Sequence[float]) -> str:
+    """Format scores of several seeds in percent: mean, standard deviation, and failed runs.
+
+    Example:
+        >>> score_text([0.5, 0.6])
+        '55.0 ± 7.1'
+    """
     found = [value for value in values if not math.isnan(value)]
     if not found:
         return "failed"
@@ -143,10 +150,11 @@ def _score_cell(values: Sequence[float]) -> str:
     return f"{100 * mean(found):.1f}{spread}{note}"
 
 
-def _teachers(rows: Sequence[Row]) -> str:
+def teacher_scores(rows: Sequence[Row]) -> dict[tuple[str, str], list[float]]:
+    """Return (modality, regime) -> the teachers' test scores, one per seed."""
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if row.method == "teacher" and row.chosen:
             # The students learn from the weights of the best validation epoch.
             groups.setdefault((row.direction, row.regime), []).append(row.values["test_best"])
-    return ", ".join(f"{m} ({regime}) {_score_cell(v)}" for (m, regime), v in groups.items())
+    return groups

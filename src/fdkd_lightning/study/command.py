@@ -1,4 +1,4 @@
-"""``fdkd study``: run the study that a file describes, or find the folder of a finished one."""
+"""``fdkd study``: run the study that a file describes."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.results import collect, write_results
 
 DESCRIPTION = """\
-Run methods x directions x regimes x seeds and write results.csv, results.json, table.md and
-table.png into the study's folder. An interrupted study resumes: finished runs are kept, and a run
-whose configuration changed is repeated. Keys of the file can be overridden (--workers=8), also by
-a second file (--config=FILE). configs/study/digits.yaml is a commented example.
+Run methods x directions x regimes x seeds and write results.csv and results.json into the study's
+folder, and what fdkd report makes of them: table.md, table.png and report.html. An interrupted
+study resumes: finished runs are kept, and a run whose configuration changed is repeated. Keys of
+the file can be overridden (--workers=8), also by a second file (--config=FILE).
+configs/study/digits.yaml is a commented example.
 
 To add your own method, write a class in a module that can be imported from here, and a row:
 
@@ -42,10 +43,7 @@ def study(args: Sequence[str]) -> Path:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("file", nargs="?", help="YAML file that describes the study")
-    parser.add_argument(
-        "--report", type=Path, metavar="FOLDER", help="only write table.md and table.png again"
-    )
+    parser.add_argument("file", help="YAML file that describes the study")
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -54,13 +52,8 @@ def study(args: Sequence[str]) -> Path:
     parsed, overrides = parser.parse_known_args(args)
     for option in overrides:
         name = option.partition("=")[0]
-        meant = [own for own in ("--report", "--scheduler") if own.startswith(name)]
-        if len(name) > 2 and meant:
-            parser.error(f"there is no {name}: did you mean {meant[0]}?")
-    if (parsed.file is None) == (parsed.report is None):
-        parser.error("give the file of a study, or --report and the folder of a finished study")
-    if parsed.report is not None:
-        return Path(parsed.report)
+        if len(name) > 2 and "--scheduler".startswith(name):
+            parser.error(f"there is no {name}: did you mean --scheduler?")
     failures: dict[str, str] = {}
     try:
         plan = read_study(parsed.file, overrides)

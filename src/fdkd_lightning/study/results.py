@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ Column = tuple[str, str]
 Scores = dict[Column, dict[str, list[float]]]
 """Column -> method -> one score per seed, in the same order of seeds for all."""
 
-KEYS = ("method", "direction", "regime", "seed", "tuned", "chosen")
+RUN = ("method", "direction", "regime", "seed", "tuned")
+KEYS = (*RUN, "chosen")
+PROVENANCE = ("configs", "versions", "commits", "warnings", "failures")
+"""What :func:`read_results` adds to a study's settings."""
 LOCAL = ("folder", "workers")
 """Settings of a study that state nothing about its results."""
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
@@ -36,7 +39,11 @@ REPEAT = "run the study again, which keeps its finished runs"
 
 @dataclass
 class Row:
-    """A run with its metrics; ``chosen``: it is reported, as no run of a search is."""
+    """A run with its metrics; ``chosen``: it is reported, as no run of a search is.
+
+    ``seconds`` is the wall-clock time from its last start, None if it is not known. Repeated runs
+    differ in it alone, so it is kept in a file of its own and is not compared.
+    """
 
     method: str
     direction: str
@@ -45,6 +52,7 @@ class Row:
     tuned: str
     chosen: bool
     values: dict[str, float]
+    seconds: float | None = field(default=None, compare=False)
 
 
 def collect(study: Study) -> list[Row]:
@@ -61,6 +69,7 @@ def collect(study: Study) -> list[Row]:
             not run.searches and (bool(study.tune_seeds) or best[run_key(run)] == run.tuned),
             {name: value for name in VALUES if (value := getattr(result, name)) is not None}
             | {f"test_{name}": value for name, value in result.heads.items()},
+            result.seconds,
         )
         for run, result in results
     ]
@@ -69,7 +78,7 @@ def collect(study: Study) -> list[Row]:
 def write_results(
     study: Study, rows: Sequence[Row], folder: Path, failures: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``results.csv`` (the rows) and ``results.json`` (the provenance, redacted)."""
+    """Write the rows (``results.csv``, ``seconds.csv``) and their provenance (``results.json``)."""
     heads = dict.fromkeys(name for row in rows for name in row.values if name not in VALUES)
     with atomic_write(folder / "results.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -79,6 +88,10 @@ def write_results(
                 [getattr(row, key) for key in KEYS]
                 + [row.values.get(name, "") for name in (*VALUES, *heads)]
             )
+    with atomic_write(folder / "seconds.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*RUN, "seconds"])
+        table.writerows([*(getattr(row, key) for key in RUN), row.seconds] for row in rows)
     provenance = _provenance(study) | {"failures": redact(dict(failures or {}))}
     with atomic_write(folder / "results.json", "w") as file:
         json.dump(provenance, file, indent=1, default=str)
@@ -87,7 +100,8 @@ def write_results(
 def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """Read the files of :func:`write_results`: the study's settings, and the rows.
 
-    The settings also hold ``warnings`` and ``failures`` (run -> error).
+    The settings also hold the provenance: ``configs``, ``versions``, ``commits``, ``warnings`` and
+    ``failures`` (run -> error). Published results may lack ``seconds.csv``.
     """
     path = folder / "results.csv"
     if not path.exists():
@@ -109,12 +123,32 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[Row]]:
             )
         rows.append(row)
     # Results written before failures were kept lack the key.
-    failures = provenance.get("failures", {})
+    added = {name: provenance.get(name, {}) for name in PROVENANCE}
+    failures = added["failures"]
     if not (rows or failures) or "study" not in provenance or "warnings" not in provenance:
         damaged = folder / "results.json" if rows else path
         raise ValueError(f"{damaged} is empty or not complete: {REPEAT}")
-    added = {"warnings": provenance["warnings"], "failures": failures}
+    _add_seconds(folder / "seconds.csv", rows)
     return provenance["study"] | added, rows
+
+
+def _add_seconds(path: Path, rows: Sequence[Row]) -> None:
+    if not path.exists():
+        return
+    lines = csv_rows(path)
+    if next(lines, (1, []))[1] != [*RUN, "seconds"]:
+        raise ValueError(f"{path} must have the columns {', '.join(RUN)}, seconds: {REPEAT}")
+    found: dict[tuple[str, ...], float] = {}
+    for line, cells in lines:
+        try:
+            *key, seconds = cells
+            found[tuple(key)] = float(seconds)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {line}: {cells[-1][:80]!r} is no number of seconds: {REPEAT}"
+            ) from error
+    for row in rows:
+        row.seconds = found.get(tuple(str(getattr(row, key)) for key in RUN))
 
 
 def _row(record: dict[str, str]) -> Row:

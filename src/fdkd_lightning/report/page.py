@@ -1,0 +1,190 @@
+"""A study's report as one HTML page that needs nothing beside it: no network, no other file."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.report.answer_text import answers
+from fdkd_lightning.report.comparison_text import comparisons
+from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
+from fdkd_lightning.report.difference_figure import difference_axis, strips
+from fdkd_lightning.report.differences import DifferenceRow, difference_rows, write_differences
+from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
+from fdkd_lightning.report.verdict import summary_text, verdict_text
+from fdkd_lightning.study.compare import Difference
+from fdkd_lightning.study.results import PROVENANCE, Column, Row, scores
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write ``report.html``, and ``differences.csv``, the values of its figure.
+
+    Args:
+        folder: The study's folder.
+        settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
+        rows: Rows of all runs.
+    """
+    differences = difference_rows(settings, rows)
+    write_differences(folder / "differences.csv", differences)
+    text = page(f"Study: {folder.resolve().name}", settings, rows, differences)
+    with atomic_write(folder / "report.html", "w") as file:
+        file.write(text)
+
+
+def page(
+    title: str,
+    settings: dict[str, Any],
+    rows: Sequence[Row],
+    differences: Sequence[DifferenceRow],
+) -> str:
+    """Return the page. Every name and text in it is escaped.
+
+    Args:
+        title: Title of the page.
+        settings: The study's settings.
+        rows: Rows of all runs.
+        differences: All differences, see
+            :func:`~fdkd_lightning.report.differences.difference_rows`.
+    """
+    found = scores(settings, rows)
+    axis = difference_axis(differences)
+    sentences, closing = comparisons(settings, rows) if len(settings["seeds"]) > 1 else ({}, "")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    costs = cost_figures(settings, rows)
+    return environment.get_template("study.html").render(
+        title=title,
+        caption=caption(settings),
+        metric=settings["metric"],
+        baseline=settings["baseline"],
+        question=_question(settings),
+        answers=answers(settings, rows) or _summaries(settings, found),
+        tables=_tables(settings, rows, differences),
+        teachers=[
+            {"modality": m, "regime": r, "mean": _sortable(x), "score": score_text(x)}
+            for (m, r), x in teacher_scores(rows).items()
+        ],
+        axis=axis,
+        differences=[
+            {"regime": regime, "direction": direction, "strips": strips([*group], axis)}
+            for (regime, direction), group in groupby(differences, lambda row: row[:2])
+        ],
+        costs=costs,
+        comparisons=sentences,
+        comparison_count=sum(map(len, sentences.values())),
+        closing=closing,
+        warnings=settings["warnings"],
+        failures=[" ".join(failure.split()) for failure in settings["failures"].values()],
+        missing=_missing(settings, rows),
+        searched=sum(not row.chosen for row in rows),
+        absent=[] if costs else ["seconds.csv, the time of each run"],
+        commit_text=_commit_text(settings["commits"]),
+        study=_yaml({name: x for name, x in settings.items() if name not in PROVENANCE}),
+        configs={name: _yaml(content) for name, content in settings["configs"].items()},
+        versions=settings["versions"],
+        commits=settings["commits"],
+    )
+
+
+def _question(settings: Mapping[str, Any]) -> str:
+    method, baseline = settings.get("question"), settings["baseline"]
+    if method is None:
+        return (
+            f"Which methods are better than {baseline}, and is the gain transfer from the teacher? "
+            "The study asks about no single method."
+        )
+    return f"Is {method} better than {baseline}, than its controls, and than its rivals?"
+
+
+def _summaries(
+    settings: dict[str, Any], found: Mapping[Column, dict[str, list[float]]]
+) -> dict[str, list[str]]:
+    return {
+        regime: [
+            f"{direction}: {summary_text(settings, found[direction, regime])}"
+            for direction in settings["directions"]
+        ]
+        for regime in settings["regimes"]
+    }
+
+
+def _tables(
+    settings: dict[str, Any], rows: Sequence[Row], differences: Iterable[DifferenceRow]
+) -> list[dict[str, Any]]:
+    of_method: dict[tuple[str, ...], list[DifferenceRow]] = {}
+    for row in differences:
+        name = (row.direction, row.regime, row.method, row.role)
+        of_method.setdefault(name, []).append(row)
+    seconds = median_seconds(rows)
+    tables = []
+    for (direction, regime), column in scores(settings, rows).items():
+        lines = []
+        for number, (method, values) in enumerate(column.items(), 1):
+            key = (direction, regime, method)
+            lines.append(
+                {
+                    "number": number,
+                    "method": method,
+                    "mean": _sortable(values),
+                    "score": score_text(values),
+                    "differences": [
+                        [_cell(difference) for difference in of_method.get((*key, role), [])]
+                        for role in ("baseline", "control", "reference")
+                    ],
+                    "seconds": f"{seconds[key]:.1f}" if key in seconds else "",
+                    "words": verdict_text(settings, column, method),
+                }
+            )
+        tables.append({"direction": direction, "regime": regime, "lines": lines})
+    return tables
+
+
+def _cell(row: DifferenceRow) -> dict[str, str]:
+    difference = Difference(row.mean / 100, row.low / 100, row.high / 100, row.n)
+    return {
+        "other": row.other,
+        "text": difference_text(difference),
+        "sort": "" if math.isnan(row.mean) else f"{row.mean:.6f}",
+    }
+
+
+def _sortable(values: Sequence[float]) -> str:
+    known = [value for value in values if not math.isnan(value)]
+    return f"{100 * mean(known):.6f}" if known else ""
+
+
+def _missing(settings: dict[str, Any], rows: Sequence[Row]) -> list[dict[str, str]]:
+    there = {(row.method, row.direction, row.regime, row.seed) for row in rows if row.chosen}
+    found = []
+    for regime in settings["regimes"]:
+        for direction in settings["directions"]:
+            for method in settings["methods"]:
+                names = {"method": method, "direction": direction, "regime": regime}
+                lost = [s for s in settings["seeds"] if (*names.values(), s) not in there]
+                if lost:
+                    found.append(names | {"seeds": f"seeds {', '.join(map(str, lost))}"})
+    return found
+
+
+def _commit_text(commits: Sequence[str]) -> str:
+    if not commits or "unknown" in commits:
+        return "The commit of the package is not known."
+    dirty = any(commit.endswith("-dirty") for commit in commits)
+    changed = " The code had changes that are in no commit." if dirty else ""
+    if len(commits) > 1:
+        return f"The runs were made at {len(commits)} commits of the package, see below.{changed}"
+    return f"The runs were made at commit {commits[0]} of the package.{changed}"
+
+
+def _yaml(content: Any) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return text
