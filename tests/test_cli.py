@@ -178,7 +178,7 @@ def test_without_arguments_those_of_the_process_count(
         (["export", "-h"], 0, ["usage: fdkd export ", "--formats"]),
         ([], 2, ["give a command", *COMMANDS]),
         (["fti"], 2, ["'fti'", "did you mean fit?", *COMMANDS]),
-        (["preprae"], 2, ["did you mean prepare?"]),
+        (["preprae"], 2, ["did you mean prepare or report?"]),
         (["nonsense"], 2, ["'nonsense'", *COMMANDS]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
