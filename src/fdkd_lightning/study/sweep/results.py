@@ -57,7 +57,7 @@ class SweepResults:
         maximize: Whether higher is better.
         trials: The trials: finished ones by their last value, then the others.
         importance: Parameter -> importance by Optuna's PED-ANOVA, of which all add up to 1; empty
-            with fewer than 4 finished trials, or equal results.
+            with fewer than 4 finished trials, or where it finds none.
     """
 
     name: str
@@ -84,9 +84,10 @@ def collect(store: TrialStore) -> SweepResults:
     importance: dict[str, float] = {}
     if len(finished) >= 4 and len({*finished}) > 1:
         optuna = require("optuna", extra="sweep", purpose="the importance of parameters")
-        importance = {
-            k: float(v) for k, v in optuna.importance.get_param_importances(store.study).items()
-        }
+        # Normalised here: Optuna would make equal shares of zeros, which mean that it found none.
+        found = optuna.importance.get_param_importances(store.study, normalize=False)
+        total = sum(found.values())
+        importance = {name: float(value / total) for name, value in found.items() if total > 0}
     return SweepResults(sweep.name, sweep.method, sweep.metric, sweep.maximize, trials, importance)
 
 
