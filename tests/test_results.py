@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from fdkd_lightning.cli import main
@@ -164,6 +165,50 @@ def test_the_words_on_the_rooms_are_true_of_them() -> None:
     assert paired_difference(ours, to_visual["shuffled scenes"]).sign == 0
     for method in ("DIST", "KD", "CIRKD"):
         assert mean(to_visual, method) > mean(to_visual, "FD-CMKD, channels")
+
+
+def test_the_words_on_watch_are_true_of_it() -> None:
+    to_gyroscope, to_accelerometer = scores(*read_results(ROOT / "examples/results/watch")).values()
+
+    def sign(column: dict[str, list[float]], method: str, reference: str) -> int:
+        return paired_difference(column[method], column[reference]).sign
+
+    alike = ("Feat", "PKD", "FitNets", "SP", "RKD", "CRD")
+    for column in (to_gyroscope, to_accelerometer):
+        assert sign(column, "FD-CMKD", "shuffled pairs") == 1
+        assert sign(column, "shuffled pairs", "w/o KD") == -1
+        assert sign(column, "maps not split", "FD-CMKD of maps") == 0
+    assert all(sign(to_gyroscope, method, "w/o KD") == 1 for method in ("FD-CMKD", *alike[1:]))
+    assert all(sign(to_gyroscope, "FD-CMKD", method) == 0 for method in alike)
+    gain = paired_difference(to_gyroscope["FD-CMKD"], to_gyroscope["w/o KD"]).mean
+    assert 0.11 < gain < 0.12
+    lower = statistics.mean(to_gyroscope["FD-CMKD of maps"])
+    assert lower - statistics.mean(to_gyroscope["maps in a random basis"]) == pytest.approx(
+        0.024, abs=0.0005
+    )
+    assert sign(to_accelerometer, "maps in a random basis", "FD-CMKD of maps") == 0
+    above = [name for name in to_accelerometer if sign(to_accelerometer, name, "w/o KD") == 1]
+    assert above == ["CRD"]
+    for method in ("CRD", "RKD"):
+        assert sign(to_accelerometer, method, "FD-CMKD") == 1
+    assert sign(to_accelerometer, "FD-CMKD", "w/o KD") == 0
+    for method in ("FD-CMKD of maps", "Feat", "AT"):
+        assert sign(to_accelerometer, method, "w/o KD") == -1
+
+
+def test_watch_asks_about_the_method_that_the_search_found_best() -> None:
+    settings, rows = read_results(ROOT / "examples/results/watch")
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        if not row.chosen and row.method != "teacher":
+            tried = found.setdefault((row.method, row.direction), {})
+            tried.setdefault(row.tuned, []).append(row.values["val_last"])
+    best = {key: max(map(statistics.mean, tried.values())) for key, tried in found.items()}
+    total = {
+        name: sum(best[name, direction] for direction in settings["directions"])
+        for name in settings["methods"]
+    }
+    assert max(total, key=lambda name: total[name]) == settings["question"] == "FD-CMKD"
 
 
 def test_search_and_judgement_of_watch_share_no_seed_and_no_test_person() -> None:

@@ -79,7 +79,7 @@ def _controlled(columns: Columns, method: str, controls: Sequence[str]) -> str:
     }
     above = sum(difference.sign > 0 for difference in differences.values())
     verdict = (
-        "the gain comes from the teacher"
+        "a gain, where there is one, comes from the teacher"
         if above == len(differences)
         else "the gain is not shown to come from the teacher where it is not above"
     )
