@@ -10,7 +10,7 @@ from fdkd_lightning.types import IGNORE_INDEX, Output
 
 
 class Collected(NamedTuple):
-    """What one network returned for the samples that have its modality.
+    """One network's outputs for the samples that have its modality.
 
     Args:
         features: Its features.

@@ -223,7 +223,7 @@ def _class_row(
         stored = validation.get("metrics", {}).get("val/accuracy")
     return {
         "teacher_knows_classes": knows,
-        # Of other classes: what its checkpoint says of its own validation.
+        # Of other classes: the validation accuracy that its checkpoint states.
         "teacher_accuracy": val.accuracy(name) if knows else stored,
         "probe_accuracy": probe_accuracy(
             train.outputs[name].features,

@@ -108,9 +108,9 @@ def fit_logistic(x: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Te
         optimizer.zero_grad()
         loss = cross_entropy(x @ weight + bias, label, reduction="sum")
         total: Tensor = loss + weight.square().sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]  # torch
+        total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         return total
 
     with torch.enable_grad():
-        optimizer.step(objective)  # type: ignore[no-untyped-call]  # torch
+        optimizer.step(objective)  # type: ignore[no-untyped-call]  # torch does not annotate it
     return weight.detach(), bias.detach()

@@ -1,1 +1,1 @@
-"""What a step costs, measured side by side."""
+"""Cost of a training step, measured side by side."""

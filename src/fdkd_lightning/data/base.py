@@ -153,7 +153,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
         self.skipped = frozenset(modalities)
         for dataset in self.datasets.values():
             if isinstance(getattr(dataset, "skipped", None), frozenset):
-                dataset.skipped = self.skipped  # type: ignore[attr-defined]  # of those that have it
+                dataset.skipped = self.skipped  # type: ignore[attr-defined]  # torch's Dataset does not declare it
 
     def teardown(self, stage: str) -> None:
         """Load all modalities again."""

@@ -1,4 +1,4 @@
-"""What an analysis of a pair of networks shows, in three sentences."""
+"""Three sentences on the analysis of a pair of networks."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean

@@ -1,4 +1,4 @@
-"""What a study shows of a method: whether it gains, and whether the gain is transfer."""
+"""Verdict on a method of a study: whether it gains, and whether the gain is transfer."""
 
 from collections import Counter
 from enum import Enum
@@ -8,7 +8,7 @@ from fdkd_lightning.study.compare import paired_difference
 
 
 class Verdict(Enum):
-    """What the paired differences of a method allow to be said."""
+    """Conclusion from the paired differences of a method."""
 
     BASELINE = "the baseline"
     FAILED = "cannot be compared: its runs or those of the baseline failed"

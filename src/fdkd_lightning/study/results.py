@@ -28,7 +28,7 @@ Scores = dict[Column, dict[str, list[float]]]
 RUN = ("method", "direction", "regime", "seed", "tuned")
 KEYS = (*RUN, "chosen")
 PROVENANCE = ("configs", "versions", "commits", "warnings", "failures")
-"""What :func:`read_results` adds to a study's settings."""
+"""Keys that :func:`read_results` adds to a study's settings."""
 LOCAL = ("folder", "workers")
 """Settings of a study that state nothing about its results."""
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))

@@ -1,4 +1,4 @@
-"""What a table of predictions shows of each sample, by what its labels mean."""
+"""Columns of a table of predictions, by task."""
 
 import math
 from abc import ABC, abstractmethod

@@ -1,1 +1,1 @@
-"""What labels mean: a class per sample, independent labels, or numbers; one meaning a file."""
+"""Tasks, one per file: a class per sample, independent labels, or numbers."""

@@ -76,7 +76,7 @@ class Task(nn.Module, ABC):
                 "all labels"
             )
         self.loss = copy.deepcopy(loss)
-        self.loss.reduction = "none"  # type: ignore[assignment]  # torch types it as a module
+        self.loss.reduction = "none"  # type: ignore[assignment]  # torch types every attribute of a module as one
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return this rank's share of the mean loss over the labels of all ranks."""

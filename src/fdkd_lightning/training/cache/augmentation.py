@@ -8,7 +8,7 @@ from fdkd_lightning.training.cache.teacher_run import TeacherRun
 from fdkd_lightning.training.probe import modality_input
 
 SAMPLES, DRAWS = 4, 3
-"""How many samples are compared, and how often: some augmentations change one batch of several."""
+"""Samples compared, and repeats: some augmentations change one batch of several."""
 
 
 def is_augmented(run: TeacherRun, training: Section) -> bool:

@@ -1,4 +1,4 @@
-"""What a teacher cache was made of: teacher, data, output and versions, and what differs."""
+"""Fingerprint of a teacher cache: teacher, data, outputs and versions, and their differences."""
 
 import hashlib
 import importlib.metadata

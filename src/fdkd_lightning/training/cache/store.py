@@ -28,7 +28,7 @@ EVALUATION = 0
 
 
 class TensorSpec(NamedTuple):
-    """What is stored of an output for one sample.
+    """Parts of an output that are stored for one sample.
 
     Args:
         shape: Shape of a row.
