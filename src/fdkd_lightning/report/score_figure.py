@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import wrap
 from typing import Any
 
 from fdkd_lightning.ops.atomic_write import atomic_write
@@ -38,7 +39,7 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
     size = (1.6 + 3.4 * len(directions), 0.7 + len(regimes) * (0.7 + 0.28 * len(methods)))
     matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing table.png")
     figure = matplotlib.Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(regimes), len(directions), squeeze=False, sharey=True)
+    panels = figure.subplots(len(regimes), len(directions), squeeze=False, sharex=True, sharey=True)
     for row, regime in zip(panels, regimes, strict=True):
         for panel, direction in zip(row, directions, strict=True):
             column = scores[direction, regime]
@@ -58,7 +59,7 @@ def plot_scores(path: Path, settings: dict[str, Any], scores: Scores) -> None:
                 panel.errorbar(
                     mean(values), position, xerr=spread, fmt="o", color=color, capsize=3, zorder=2
                 )
-            panel.set_title(f"{direction}, {regime}", fontsize=10)
+            panel.set_title("\n".join([*wrap(direction, 42), *wrap(regime, 42)]), fontsize=10)
             panel.set_yticks(range(len(methods)), methods)
             panel.grid(axis="x", alpha=0.3)
     panels[0, 0].set_ylim(len(methods) - 0.5, -0.5)  # shared by all panels; the first method on top
