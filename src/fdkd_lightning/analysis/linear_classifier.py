@@ -108,7 +108,7 @@ def fit_logistic(x: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Te
         optimizer.zero_grad()
         loss = cross_entropy(x @ weight + bias, label, reduction="sum")
         total: Tensor = loss + weight.square().sum() / 2
-        total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.autograd.backward(total)
         return total
 
     with torch.enable_grad():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from fdkd_lightning.data.collate import collate
+from fdkd_lightning.data.skipping import Skipping
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch
 
@@ -152,8 +153,8 @@ class MultimodalDataModule(LightningDataModule, ABC):
         """
         self.skipped = frozenset(modalities)
         for dataset in self.datasets.values():
-            if isinstance(getattr(dataset, "skipped", None), frozenset):
-                dataset.skipped = self.skipped  # type: ignore[attr-defined]  # torch's Dataset does not declare it
+            if isinstance(dataset, Skipping):
+                dataset.skipped = self.skipped
 
     def teardown(self, stage: str) -> None:
         """Load all modalities again."""
