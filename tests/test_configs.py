@@ -1,6 +1,7 @@
 import copy
 import csv
 import functools
+import itertools
 import math
 import os
 import re
@@ -467,17 +468,33 @@ def test_each_run_of_a_shipped_study_can_be_built(
 
 
 def distinct(runs: list[Run]) -> list[Run]:
-    """One of the runs that differ in the overlay of the criterion alone, which is built above."""
-    found: dict[tuple[str, ...], Run] = {}
+    """Runs in which every pair of a kind of configuration and an argument occurs that any has.
+
+    A parser takes half a second for a run. Overlays of the criterion are built above: they pair
+    with the criterion's arguments alone. Of an argument's numbers one is enough.
+    """
+    seen: set[Any] = set()
+    chosen = []
     for run in runs:
-        key = []
+        criteria, kinds, others = [], [], []
         for argument in run.command():
             if re.match(r"--config=configs/(criterion|control)/", argument):
                 assert (ROOT / argument.removeprefix("--config=")).is_file(), argument
+                criteria.append(argument)
+            elif argument.startswith("--config="):
+                # configs/watch/distill_gyroscope.yaml is of the kind configs/watch/distill.
+                kinds.append(argument.rsplit("_", 1)[0])
             else:
-                key.append(argument)
-        found.setdefault(tuple(key), run)
-    return [*found.values()]
+                others.append(re.sub(r"=-?[\d.e-]+$", "", argument))
+        pairs = {
+            (run.direction, run.regime),
+            *itertools.product(kinds, ["", *others]),
+            *((config, other) for config in criteria for other in others if "criterion" in other),
+        }
+        if not pairs <= seen:
+            chosen.append(run)
+            seen |= pairs
+    return chosen
 
 
 # What reaches the ResNets of the audio-visual sets.
