@@ -59,6 +59,7 @@ STUDIES = [
     ["watch"],
     ["watch_demo"],
     ["watch_labels"],
+    ["watch_all_labels"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
