@@ -486,7 +486,8 @@ def distinct(runs: list[Run]) -> list[Run]:
                 # configs/watch/distill_gyroscope.yaml is of the kind configs/watch/distill.
                 kinds.append(argument.rsplit("_", 1)[0])
             else:
-                others.append(re.sub(r"=-?[\d.e-]+$", "", argument))
+                name, _, value = argument.partition("=")
+                others.append(f"{name}={re.sub(r'[0-9][0-9.]*(e-?[0-9]+)?', '0', value)}")
         pairs = {
             (run.direction, run.regime),
             *itertools.product(kinds, ["", *others]),
