@@ -15,7 +15,7 @@ from page_reader import Element, Page
 from scipy import stats
 
 from fdkd_lightning.report.differences import difference_rows
-from fdkd_lightning.report.page import page, write_page
+from fdkd_lightning.report.study_page import study_page, write_study_page
 from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.results import LOCAL, read_results
 
@@ -32,7 +32,7 @@ def written(folder: Path, name: str) -> Path:
     """A folder with a published study's results and the page made of them."""
     for file in ("results.csv", "results.json"):
         (folder / file).write_bytes((PUBLISHED / name / file).read_bytes())
-    write_page(folder, *read_results(folder))
+    write_study_page(folder, *read_results(folder))
     return folder
 
 
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 
 def made(settings: dict[str, Any], rows: Any) -> Page:
     """The page of a made-up study."""
-    text = page("Study: made up", settings, rows, difference_rows(settings, rows))
+    text = study_page("Study: made up", settings, rows, difference_rows(settings, rows))
     assert not re.search(r"\bnan\b", re.sub(r"(?s)<script>.*</script>", "", text))
     return Page(text)
 

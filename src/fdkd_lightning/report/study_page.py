@@ -1,4 +1,4 @@
-"""A study's report as one HTML page that needs nothing beside it: no network, no other file."""
+"""A study's report as an HTML page."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,24 +7,19 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answers
 from fdkd_lightning.report.comparison_text import comparisons
 from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
 from fdkd_lightning.report.difference_figure import difference_axis, strips
 from fdkd_lightning.report.differences import DifferenceRow, difference_rows, write_differences
+from fdkd_lightning.report.render import render, save_page, yaml_text
 from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
 from fdkd_lightning.report.verdict import summary_text, verdict_text
 from fdkd_lightning.study.compare import Difference
 from fdkd_lightning.study.results import PROVENANCE, Column, Row, scores
 
-TEMPLATES = Path(__file__).with_name("templates")
 
-
-def write_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
+def write_study_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
     """Write ``report.html``, and ``differences.csv``, the values of its figure.
 
     Args:
@@ -34,12 +29,10 @@ def write_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> N
     """
     differences = difference_rows(settings, rows)
     write_differences(folder / "differences.csv", differences)
-    text = page(f"Study: {folder.resolve().name}", settings, rows, differences)
-    with atomic_write(folder / "report.html", "w") as file:
-        file.write(text)
+    save_page(folder, study_page(f"Study: {folder.resolve().name}", settings, rows, differences))
 
 
-def page(
+def study_page(
     title: str,
     settings: dict[str, Any],
     rows: Sequence[Row],
@@ -57,42 +50,40 @@ def page(
     found = scores(settings, rows)
     axis = difference_axis(differences)
     sentences, closing = comparisons(settings, rows) if len(settings["seeds"]) > 1 else ({}, "")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
     costs = cost_figures(settings, rows)
-    return environment.get_template("study.html").render(
-        title=title,
-        caption=caption(settings),
-        metric=settings["metric"],
-        baseline=settings["baseline"],
-        question=_question(settings),
-        answers=answers(settings, rows) or _summaries(settings, found),
-        tables=_tables(settings, rows, differences),
-        teachers=[
+    values = {
+        "title": title,
+        "caption": caption(settings),
+        "metric": settings["metric"],
+        "baseline": settings["baseline"],
+        "question": _question(settings),
+        "answers": answers(settings, rows) or _summaries(settings, found),
+        "tables": _tables(settings, rows, differences),
+        "teachers": [
             {"modality": m, "regime": r, "mean": _sortable(x), "score": score_text(x)}
             for (m, r), x in teacher_scores(rows).items()
         ],
-        axis=axis,
-        differences=[
+        "axis": axis,
+        "differences": [
             {"regime": regime, "direction": direction, "strips": strips([*group], axis)}
             for (regime, direction), group in groupby(differences, lambda row: row[:2])
         ],
-        costs=costs,
-        comparisons=sentences,
-        comparison_count=sum(map(len, sentences.values())),
-        closing=closing,
-        warnings=settings["warnings"],
-        failures=[" ".join(failure.split()) for failure in settings["failures"].values()],
-        missing=_missing(settings, rows),
-        searched=sum(not row.chosen for row in rows),
-        absent=[] if costs else ["seconds.csv, the time of each run"],
-        commit_text=_commit_text(settings["commits"]),
-        study=_yaml({name: x for name, x in settings.items() if name not in PROVENANCE}),
-        configs={name: _yaml(content) for name, content in settings["configs"].items()},
-        versions=settings["versions"],
-        commits=settings["commits"],
-    )
+        "costs": costs,
+        "comparisons": sentences,
+        "comparison_count": sum(map(len, sentences.values())),
+        "closing": closing,
+        "warnings": settings["warnings"],
+        "failures": [" ".join(failure.split()) for failure in settings["failures"].values()],
+        "missing": _missing(settings, rows),
+        "searched": sum(not row.chosen for row in rows),
+        "absent": [] if costs else ["seconds.csv, the time of each run"],
+        "commit_text": _commit_text(settings["commits"]),
+        "study": yaml_text({name: x for name, x in settings.items() if name not in PROVENANCE}),
+        "configs": {name: yaml_text(content) for name, content in settings["configs"].items()},
+        "versions": settings["versions"],
+        "commits": settings["commits"],
+    }
+    return render("study.html", values)
 
 
 def _question(settings: Mapping[str, Any]) -> str:
@@ -183,8 +174,3 @@ def _commit_text(commits: Sequence[str]) -> str:
     if len(commits) > 1:
         return f"The runs were made at {len(commits)} commits of the package, see below.{changed}"
     return f"The runs were made at commit {commits[0]} of the package.{changed}"
-
-
-def _yaml(content: Any) -> str:
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return text

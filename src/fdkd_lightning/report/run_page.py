@@ -1,0 +1,145 @@
+"""A run's report as an HTML page, and the CSV files of its figures."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fdkd_lightning.report.calibration import calibration_bins, calibration_error, write_bins
+from fdkd_lightning.report.class_scores import (
+    MOST_CLASSES,
+    ClassRow,
+    class_rows,
+    confusion_matrix,
+    confusions,
+    write_class_rows,
+    write_confusion,
+)
+from fdkd_lightning.report.curve_figure import curve_figure
+from fdkd_lightning.report.render import render, save_page, yaml_text
+from fdkd_lightning.report.run_facts import RunFacts, read_facts
+from fdkd_lightning.report.run_log import logged_once, thin_out, write_series
+from fdkd_lightning.report.run_text import (
+    agreement_sentence,
+    calibration_sentence,
+    class_sentences,
+    divergence_sentences,
+    run_sentences,
+    setting_text,
+)
+
+MOST_CONFUSIONS = 20
+DATA = "report"
+"""Folder beside the page, with the values of its figures."""
+
+
+def write_run_page(folder: Path) -> tuple[Path, list[str]]:
+    """Write ``report.html`` into a run's folder, and the values of its figures into ``report/``.
+
+    Returns:
+        The page's path, and the sentences of its answer.
+
+    Raises:
+        ValueError: If a file is damaged; the message names it.
+    """
+    facts = read_facts(folder)
+    data = folder / DATA
+    data.mkdir(exist_ok=True)
+    for stale in data.glob("*.csv"):
+        stale.unlink()
+    values = _page_values(facts, data)
+    return save_page(folder, render("run.html", values)), values["answer"]
+
+
+def _page_values(facts: RunFacts, data: Path) -> dict[str, Any]:
+    once = logged_once(facts.series)
+    drawn = {name: thin_out(x) for name, x in facts.series.items() if name not in once}
+    if drawn:
+        write_series(data / "curves.csv", drawn)
+    fit = facts.fit or {}
+    return {
+        "title": f"Run: {facts.folder.resolve().name}",
+        "caption": setting_text(facts.config),
+        "answer": run_sentences(facts),
+        "once": once,
+        "curves": curve_figure(drawn, facts.chosen_step) if drawn else None,
+        "best": facts.checkpoints.get("best"),
+        "diverged": divergence_sentences(facts),
+        "classes": _classes(facts, data),
+        "missing": [*_missing(facts)],
+        "evaluations": facts.evaluations,
+        "coverage": fit.get("coverage") or {},
+        "command": facts.command("fit"),
+        "config": None if facts.config is None else yaml_text(dict(facts.config)),
+        "fit": fit,
+    }
+
+
+def _classes(facts: RunFacts, data: Path) -> dict[str, Any] | None:
+    predictions = facts.predictions
+    if isinstance(predictions, str):
+        return None
+    matrix = confusion_matrix(predictions)
+    rows, mistaken = class_rows(predictions.names, matrix), confusions(predictions.names, matrix)
+    bins, error = calibration_bins(predictions), calibration_error(predictions)
+    write_class_rows(data / "classes.csv", rows)
+    write_confusion(data / "confusion.csv", predictions.names, matrix)
+    write_bins(data / "calibration.csv", bins)
+    return {
+        "sentences": [
+            *class_sentences(predictions, rows, mistaken),
+            agreement_sentence(facts, predictions),
+        ],
+        "rows": [_class_cells(row) for row in rows],
+        "names": predictions.names,
+        "has_names": predictions.has_names,
+        "matrix": _shaded(matrix) if len(rows) <= MOST_CLASSES else None,
+        "confusions": mistaken[:MOST_CONFUSIONS],
+        "confused": len(mistaken),
+        "bins": bins,
+        "calibration": calibration_sentence(predictions, error),
+    }
+
+
+def _class_cells(row: ClassRow) -> dict[str, Any]:
+    known = not math.isnan(row.accuracy)
+    text = f"{row.accuracy:.1f} [{row.low:.1f}, {row.high:.1f}]" if known else "no sample"
+    sort = f"{row.accuracy:.6f}" if known else ""
+    return {"row": row, "accuracy": text, "sort": sort}
+
+
+def _shaded(matrix: Tensor) -> list[list[tuple[int, int]]]:
+    """Each count with its shade from 0 to 9, its share of the row."""
+    shares = matrix / matrix.sum(1, keepdim=True).clamp(min=1)
+    shades = (9 * shares).ceil().int().tolist()
+    rows = zip(matrix.tolist(), shades, strict=True)
+    return [[*zip(counts, shade, strict=True)] for counts, shade in rows]
+
+
+def _missing(facts: RunFacts) -> Iterator[tuple[str, str | None]]:
+    """Yield what the page lacks, and the command that makes it."""
+    if facts.fit is None:
+        yield "run.json: versions, commit, data coverage, chosen epoch", facts.command("fit")
+    elif facts.fit["finished"] is None:
+        yield "the end of the training", facts.command("fit") + " --ckpt_path=last"
+    if not facts.series:
+        yield (
+            "learning curves: no metrics.csv of a training below logs/ (trainer.logger=false "
+            "leaves it out)",
+            None,
+        )
+    elif not any(name.startswith("val") for name in facts.series):
+        yield "validation: the log has no value of it", None
+    if not any(entry["split"] == "test" for entry in facts.evaluations):
+        yield "test scores", facts.command("test")
+    if isinstance(facts.predictions, str):
+        yield (
+            f"confusion of classes and calibration: {facts.predictions}",
+            facts.command("predict"),
+        )
+    elif not facts.predictions.has_names:
+        yield "names of the classes: give the data module class_names, and predict again", None
+
+

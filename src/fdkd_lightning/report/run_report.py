@@ -1,0 +1,35 @@
+"""The report of a run: its page, and what the command prints."""
+
+from pathlib import Path
+
+from fdkd_lightning.report.run_page import write_run_page
+
+
+def print_run(folder: Path) -> None:
+    """Write the page of a run, and print its answer and its path.
+
+    Raises:
+        SystemExit: With a message, if a file of the run is damaged.
+    """
+    try:
+        path, answer = write_run_page(folder)
+    except ValueError as error:
+        raise SystemExit(f"fdkd report: {error}") from error
+    print("\n".join([*(f"- {sentence}" for sentence in answer), f"report: {path}"]))
+
+
+def report_after(command: str, folder: Path) -> None:
+    """Write the page of a run whose command has succeeded, and print its path.
+
+    A file that cannot be read or written is named, and does not make a failure of the command.
+
+    Args:
+        command: Name of the command, such as ``fit``.
+        folder: The run's folder.
+    """
+    try:
+        path, _ = write_run_page(folder)
+    except (OSError, ValueError) as error:
+        print(f"fdkd {command}: it succeeded, but no report was written: {error}")
+    else:
+        print(f"report: {path}")
