@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fdkd_lightning.cli import main
-from fdkd_lightning.report.command import report
+from fdkd_lightning.report.study_report import report_study
 
 PUBLISHED = Path(__file__).parents[2] / "examples/results"
 
@@ -23,7 +23,7 @@ def results(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def test_the_report_is_written_from_the_results_alone(
     results: Path, request: pytest.FixtureRequest
 ) -> None:
-    text = report(results)
+    text = report_study(results)
     assert (results / "table.md").read_text() == text
     assert (results / "table.png").read_bytes().startswith(b"\x89PNG")
     assert (results / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -38,20 +38,6 @@ def test_the_report_is_written_from_the_results_alone(
 def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["report", str(results)])
     assert capsys.readouterr().out == f"{(results / 'table.md').read_text()}\n"
-
-
-def test_a_folder_without_results_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = tmp_path / "missing"
-    with pytest.raises(SystemExit) as error:
-        main(["report", str(missing)])
-    assert error.value.code == 1
-    assert capsys.readouterr().err.startswith(
-        f"fdkd report: {missing / 'results.csv'} does not exist: give the folder of a finished "
-        "study"
-    )
-    assert not missing.exists()
 
 
 @pytest.mark.parametrize("results", ["digits"], indirect=True)

@@ -1,6 +1,5 @@
 """Read ``predictions.csv``, which ``fdkd predict`` writes, for one class per sample."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ class Predictions(NamedTuple):
         names: Names of the K classes.
         label: True class of each sample.
         predicted: Predicted class.
-        probabilities: Of each class.
+        probabilities: Of each class; of none, [N, 0], if they were not asked for.
         unlabelled: Number of further samples, without a label.
 
     Shape:
@@ -44,8 +43,12 @@ class Predictions(NamedTuple):
         return self.names != [str(number) for number in range(len(self.names))]
 
 
-def read_predictions(path: Path) -> Predictions | str:
-    """Read a table of predictions.
+def read_predictions(path: Path, probabilities: bool = True) -> Predictions | str:
+    r"""Read a table of predictions.
+
+    Args:
+        path: The file.
+        probabilities: Whether to read them, which takes most of the time.
 
     Returns:
         The predictions; or, if it holds other ones, what it holds, in words.
@@ -57,7 +60,7 @@ def read_predictions(path: Path) -> Predictions | str:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "predictions.csv")
-        >>> _ = path.write_text("index,label,class,cat,dog\\n0,dog,cat,0.75,0.25\\n")
+        >>> _ = path.write_text("index,label,class,cat,dog\n0,dog,cat,0.75,0.25\n")
         >>> read_predictions(path).label, read_predictions(path).accuracy
         (tensor([1]), 0.0)
     """
@@ -90,10 +93,10 @@ def read_predictions(path: Path) -> Predictions | str:
                 continue
             label.append(numbers[cells[start]])
             predicted.append(numbers[cells[start + 1]])
-            rows.append(_probabilities(cells[start + 2 :]))
+            rows.append(_probabilities(cells[start + 2 :] if probabilities else []))
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}, line {line}: {str(error)[:80]}: {AGAIN}") from error
-    if not rows:
+    if not label:
         return "predictions of samples without labels"
     return Predictions(
         names, torch.tensor(label), torch.tensor(predicted), torch.stack(rows), unlabelled
@@ -105,10 +108,3 @@ def _probabilities(cells: list[str]) -> Tensor:
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("a probability is not between 0 and 1")
     return values
-
-
-def prediction_files(folder: Path, slug: str) -> Iterator[Path]:
-    """Yield the tables of a study's runs whose folders begin with this, before the fingerprint."""
-    for path in sorted(folder.glob("runs/*/predictions.csv")):
-        if path.parent.name.rpartition("-")[0] == slug:
-            yield path

@@ -113,7 +113,8 @@ def _configs(folder: Path) -> list[Path]:
 def _predictions(path: Path, fit: Mapping[str, Any] | None) -> Predictions | str:
     if not path.is_file():
         return "there is no predictions.csv"
-    if fit is not None and path.stat().st_mtime < datetime.fromisoformat(fit["started"]).timestamp():
+    started = 0.0 if fit is None else datetime.fromisoformat(fit["started"]).timestamp()
+    if path.stat().st_mtime < started:
         return "predictions.csv is older than this training"
     found = read_predictions(path)
     return f"predictions.csv holds {found}" if isinstance(found, str) else found

@@ -141,5 +141,3 @@ def _missing(facts: RunFacts) -> Iterator[tuple[str, str | None]]:
         )
     elif not facts.predictions.has_names:
         yield "names of the classes: give the data module class_names, and predict again", None
-
-

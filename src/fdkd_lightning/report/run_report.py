@@ -1,5 +1,6 @@
 """The report of a run: its page, and what the command prints."""
 
+import sys
 from pathlib import Path
 
 from fdkd_lightning.report.run_page import write_run_page
@@ -18,18 +19,17 @@ def print_run(folder: Path) -> None:
     print("\n".join([*(f"- {sentence}" for sentence in answer), f"report: {path}"]))
 
 
-def report_after(command: str, folder: Path) -> None:
+def report_after(folder: Path) -> None:
     """Write the page of a run whose command has succeeded, and print its path.
 
     A file that cannot be read or written is named, and does not make a failure of the command.
 
     Args:
-        command: Name of the command, such as ``fit``.
         folder: The run's folder.
     """
     try:
         path, _ = write_run_page(folder)
     except (OSError, ValueError) as error:
-        print(f"fdkd {command}: it succeeded, but no report was written: {error}")
+        print(f"the command succeeded, but no report was written: {error}", file=sys.stderr)
     else:
         print(f"report: {path}")

@@ -89,11 +89,13 @@ def class_sentences(
 def calibration_sentence(predictions: Predictions, error: float) -> str:
     """Return a sentence on the calibration error and its direction."""
     confidence = float(predictions.probabilities.max(1).values.double().mean())
-    relation = "above" if confidence > predictions.accuracy else "below"
-    verdict = "overconfident" if confidence > predictions.accuracy else "underconfident"
+    accuracy = predictions.accuracy
+    relation, verdict = (
+        ("above", "overconfident") if confidence > accuracy else ("below", "underconfident")
+    )
     return (
         f"Expected calibration error {100 * error:.1f} points (15 bins). The mean confidence, "
-        f"{100 * confidence:.1f} %, is {relation} the accuracy, {100 * predictions.accuracy:.1f} %: "
+        f"{100 * confidence:.1f} %, is {relation} the accuracy, {100 * accuracy:.1f} %: "
         f"on average the network is {verdict}."
     )
 
@@ -137,9 +139,8 @@ def _training(facts: RunFacts) -> str:
         last = max((p.step for points in facts.series.values() for p in points), default=None)
         so_far = "nothing is logged yet" if last is None else f"the log ends at step {last}"
         return f"Training has not finished: it runs or was killed; {so_far}. Started {where}."
-    return (
-        f"Trained for {fit['epochs']} epochs, {fit['steps']} steps, in {fit['seconds']:g} s {where}."
-    )
+    epochs, steps, seconds = (fit[name] for name in ("epochs", "steps", "seconds"))
+    return f"Trained for {epochs} epochs, {steps} steps, in {seconds:g} s {where}."
 
 
 def _validation(facts: RunFacts) -> str:
@@ -154,7 +155,8 @@ def _validation(facts: RunFacts) -> str:
             )
         return "No validation is recorded: no epoch was chosen, and overfitting is not shown."
     mode = "lowest" if facts.config["checkpoint"].get("mode") == "min" else "highest"  # type: ignore[index]  # it names the monitor
-    text = f"Epoch {best['epoch']} (counted from 0) has the {mode} {monitor}, {metrics[monitor]:.4f}"
+    epoch, value = best["epoch"], metrics[monitor]
+    text = f"Epoch {epoch} (counted from 0) has the {mode} {monitor}, {value:.4f}"
     if not best["validation"]["whole_split"]:
         text += " on a part of the validation set"
     last = facts.checkpoints.get("last")

@@ -8,6 +8,12 @@ from statistics import mean
 from typing import Any
 
 from fdkd_lightning.report.answer_text import answers
+from fdkd_lightning.report.class_changes import (
+    ClassChange,
+    ClassChanges,
+    class_changes,
+    write_class_changes,
+)
 from fdkd_lightning.report.comparison_text import comparisons
 from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
 from fdkd_lightning.report.difference_figure import difference_axis, strips
@@ -18,9 +24,15 @@ from fdkd_lightning.report.verdict import summary_text, verdict_text
 from fdkd_lightning.study.compare import Difference
 from fdkd_lightning.study.results import PROVENANCE, Column, Row, scores
 
+NO_CHANGES = ClassChanges([], {}, is_checked=True)
+MOST_CLASSES = 10
+"""So many classes that gained, and that lost, are named for each method."""
+
 
 def write_study_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
-    """Write ``report.html``, and ``differences.csv``, the values of its figure.
+    """Write ``report.html``, and the values of its figures.
+
+    These are ``differences.csv`` and, where runs hold predictions, ``class_changes.csv``.
 
     Args:
         folder: The study's folder.
@@ -29,7 +41,11 @@ def write_study_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]
     """
     differences = difference_rows(settings, rows)
     write_differences(folder / "differences.csv", differences)
-    save_page(folder, study_page(f"Study: {folder.resolve().name}", settings, rows, differences))
+    classes = class_changes(folder, settings, rows)
+    if classes.changes:
+        write_class_changes(folder / "class_changes.csv", classes.changes)
+    title = f"Study: {folder.resolve().name}"
+    save_page(folder, study_page(title, settings, rows, differences, classes))
 
 
 def study_page(
@@ -37,6 +53,7 @@ def study_page(
     settings: dict[str, Any],
     rows: Sequence[Row],
     differences: Sequence[DifferenceRow],
+    classes: ClassChanges = NO_CHANGES,
 ) -> str:
     """Return the page. Every name and text in it is escaped.
 
@@ -46,6 +63,7 @@ def study_page(
         rows: Rows of all runs.
         differences: All differences, see
             :func:`~fdkd_lightning.report.differences.difference_rows`.
+        classes: The classes that gained and lost.
     """
     found = scores(settings, rows)
     axis = difference_axis(differences)
@@ -69,6 +87,11 @@ def study_page(
             for (regime, direction), group in groupby(differences, lambda row: row[:2])
         ],
         "costs": costs,
+        "class_tables": _class_tables(classes.changes),
+        "class_intervals": len(classes.changes),
+        "class_check": classes.is_checked,
+        "left_out": classes.left_out,
+        "epoch": settings["epoch"],
         "comparisons": sentences,
         "comparison_count": sum(map(len, sentences.values())),
         "closing": closing,
@@ -137,6 +160,37 @@ def _tables(
             )
         tables.append({"direction": direction, "regime": regime, "lines": lines})
     return tables
+
+
+def _class_tables(changes: Sequence[ClassChange]) -> list[dict[str, Any]]:
+    """A table per direction and regime, with a line per method."""
+    tables = []
+    for (regime, direction), column in groupby(changes, lambda change: change[:2]):
+        lines = []
+        for method, group in groupby(column, lambda change: change.method):
+            found = [*group]
+            gained = sorted((x for x in found if x.sign > 0), key=lambda x: -x.mean)
+            lost = sorted((x for x in found if x.sign < 0), key=lambda x: x.mean)
+            lines.append(
+                {
+                    "method": method,
+                    "n": max(change.n for change in found),
+                    "sides": [
+                        {
+                            "count": len(side),
+                            "items": [(x.label, _interval(x)) for x in side[:MOST_CLASSES]],
+                        }
+                        for side in (gained, lost)
+                    ],
+                    "neither": len(found) - len(gained) - len(lost),
+                }
+            )
+        tables.append({"direction": direction, "regime": regime, "lines": lines})
+    return tables
+
+
+def _interval(row: ClassChange) -> str:
+    return difference_text(Difference(row.mean / 100, row.low / 100, row.high / 100, row.n))
 
 
 def _cell(row: DifferenceRow) -> dict[str, str]:

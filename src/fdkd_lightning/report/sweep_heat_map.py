@@ -92,8 +92,8 @@ def plot_heat_maps(path: Path, results: SweepResults, maps: Sequence[HeatMap]) -
             color = "white" if value < middle else "black"
             place = (xs.index(x), ys.index(y))
             panel.annotate(f"{value:.3f}", place, ha="center", va="center", color=color, fontsize=8)
-        panel.set_xticks(range(len(xs)), [_label(x) for x in xs])
-        panel.set_yticks(range(len(ys)), [_label(y) for y in ys])
+        panel.set_xticks(range(len(xs)), [axis_label(x) for x in xs])
+        panel.set_yticks(range(len(ys)), [axis_label(y) for y in ys])
         panel.set_xlabel(each.x.rpartition(".")[2])
         panel.set_ylabel(each.y.rpartition(".")[2])
     figure.colorbar(image, ax=panels[-1])
@@ -118,5 +118,6 @@ def _columns(values: list[Any]) -> list[Any]:
     return binned
 
 
-def _label(value: Any) -> str:
+def axis_label(value: Any) -> str:
+    """Format a value of an axis."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
