@@ -44,6 +44,7 @@ addEventListener("load", () => {
     }))};
   });
   parent.postMessage({
+    loaded: performance.getEntriesByType("navigation")[0].domContentLoadedEventStart,
     page: document.title, width: innerWidth, needed: document.documentElement.scrollWidth,
     resources: performance.getEntriesByType("resource").map(entry => entry.name),
     violations, problems, injected: window.injected ?? null, tables,

@@ -120,3 +120,6 @@ def test_of_one_seed_there_is_no_interval(tmp_path: Path) -> None:
     found = class_changes(tmp_path, settings, rows)
     assert [change.sign for change in found.changes] == [0, 0]
     assert all(math.isnan(change.low) for change in found.changes)
+    write_study_page(tmp_path, settings, rows)
+    table = Page((tmp_path / "report.html").read_text()).find("table", class_="sortable")[-1]
+    assert table.text.endswith("0 (2 with one seed: no interval)")

@@ -88,7 +88,7 @@ def study_page(
         ],
         "costs": costs,
         "class_tables": _class_tables(classes.changes),
-        "class_intervals": len(classes.changes),
+        "class_intervals": sum(change.n > 1 for change in classes.changes),
         "class_check": classes.is_checked,
         "left_out": classes.left_out,
         "epoch": settings["epoch"],
@@ -182,7 +182,8 @@ def _class_tables(changes: Sequence[ClassChange]) -> list[dict[str, Any]]:
                         }
                         for side in (gained, lost)
                     ],
-                    "neither": len(found) - len(gained) - len(lost),
+                    "neither": sum(x.n > 1 and not x.sign for x in found),
+                    "unknown": sum(x.n < 2 for x in found),
                 }
             )
         tables.append({"direction": direction, "regime": regime, "lines": lines})

@@ -75,4 +75,7 @@ def _missing(results: SweepResults, maps: Sequence[HeatMap]) -> Iterator[str]:
     if not maps:
         yield "heat map: it takes finished trials in which two parameters vary"
     yield "test scores: a sweep sees validation data alone; fdkd study judges on test data"
-    yield "versions and configuration of each trial: in run.json of its folder below trials/"
+    yield (
+        "versions and configuration of each trial: in run.json of its folder, which the sweep's "
+        "command names (trainer.default_root_dir)"
+    )
