@@ -24,7 +24,7 @@ def test_the_matrix_counts_true_by_predicted(tmp_path: Path) -> None:
     assert confusions(found.names, matrix) == [("dog", "fish", 1)]
     write_confusion(tmp_path / "c.csv", found.names, matrix)
     assert (tmp_path / "c.csv").read_text().splitlines() == [
-        "label,predicted,count",
+        "label,predicted,samples",
         "cat,cat,2",
         "dog,dog,1",
         "dog,fish,1",

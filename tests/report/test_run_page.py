@@ -83,7 +83,7 @@ def test_classes_and_bins_are_those_of_the_tables(tmp_path: Path) -> None:
         if count
     }
     assert found == {
-        (row["label"], row["predicted"]): int(row["count"])
+        (row["label"], row["predicted"]): int(row["samples"])
         for row in table(tmp_path, "confusion.csv")
     }
     for row, cells in zip(

@@ -100,7 +100,7 @@ def test_without_a_record_nothing_is_claimed(tmp_path: Path) -> None:
     write_log(tmp_path, 0, log_rows())
     assert run_sentences(read_facts(tmp_path))[:3] == [
         "How it was trained is not recorded: the folder has no run.json of a fit.",
-        "No validation is recorded: no epoch was chosen, and overfitting is not shown.",
+        "It was validated, but no best checkpoint is recorded: no epoch was chosen.",
         "It has not been tested.",
     ]
 

@@ -40,7 +40,7 @@ def calibration_bins(predictions: Predictions) -> list[Bin]:
     edges = torch.linspace(0, 1, BINS + 1)
     places = torch.bucketize(confidence, edges, right=True) - 1
     found = []
-    for number in places.unique().tolist():
+    for number in sorted({*places.tolist()}):
         inside = places == number
         high = float(edges[number + 1]) if number < BINS else 1.0
         found.append(

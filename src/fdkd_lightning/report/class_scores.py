@@ -38,11 +38,11 @@ class ClassRow(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """A class taken for another one."""
+    """Number of samples of a class that are taken for another one."""
 
     label: str
     predicted: str
-    count: int
+    samples: int
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
@@ -71,7 +71,7 @@ def confusions(names: list[str], matrix: Tensor) -> list[Confusion]:
     """Return the classes that are taken for others, the most frequent first."""
     places = matrix.nonzero().tolist()
     found = [Confusion(names[i], names[j], int(matrix[i, j])) for i, j in places if i != j]
-    return sorted(found, key=lambda confusion: -confusion.count)
+    return sorted(found, key=lambda confusion: -confusion.samples)
 
 
 def write_class_rows(path: Path, rows: list[ClassRow]) -> None:
@@ -83,7 +83,7 @@ def write_class_rows(path: Path, rows: list[ClassRow]) -> None:
 
 
 def write_confusion(path: Path, names: list[str], matrix: Tensor) -> None:
-    """Write the entries of the matrix that are not 0 as a CSV table: label, predicted, count."""
+    """Write the entries of the matrix that are not 0 as a CSV table: label, predicted, samples."""
     with atomic_write(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Confusion._fields)

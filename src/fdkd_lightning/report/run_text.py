@@ -77,7 +77,7 @@ def class_sentences(
         first = confusions[0]
         parts.append(
             f"The most frequent confusion: {first.label} taken for {first.predicted}, "
-            f"{first.count} times."
+            f"{first.samples} times."
         )
     if len(known) < len(rows):
         parts.append(f"{len(rows) - len(known)} of {len(rows)} classes have no labelled sample.")
@@ -144,15 +144,17 @@ def _training(facts: RunFacts) -> str:
 
 
 def _validation(facts: RunFacts) -> str:
-    best, monitor = facts.checkpoints.get("best"), facts.monitor
+    best, monitor = facts.checkpoints.get("best"), facts.monitor or ""
     metrics = _validated(best)
     if best is None or monitor not in metrics:
-        values = facts.series.get(monitor or "", [])
+        values = facts.series.get(monitor, [])
         if values:
             return (
                 f"{monitor} was {values[-1].value:.4f} at the last validation; no best checkpoint "
                 "is recorded."
             )
+        if any(name.startswith("val") for name in facts.series):
+            return "It was validated, but no best checkpoint is recorded: no epoch was chosen."
         return "No validation is recorded: no epoch was chosen, and overfitting is not shown."
     mode = "lowest" if facts.config["checkpoint"].get("mode") == "min" else "highest"  # type: ignore[index]  # it names the monitor
     epoch, value = best["epoch"], metrics[monitor]
