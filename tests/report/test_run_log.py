@@ -11,8 +11,8 @@ from fdkd_lightning.report.run_log import (
     not_finite,
     read_log,
     read_series,
+    series_rows,
     thin_out,
-    write_series,
 )
 
 
@@ -76,7 +76,6 @@ def test_long_series_become_means_of_stretches(tmp_path: Path) -> None:
     assert thin_out([]) == []
 
 
-def test_the_points_are_a_table(tmp_path: Path) -> None:
-    write_series(tmp_path / "a.csv", {"x": [Point(1, None, 0.5), Point(2, 3, 0.25)]})
-    lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines == ["name,step,epoch,value", "x,1,,0.5", "x,2,3,0.25"]
+def test_the_points_are_rows() -> None:
+    found = series_rows({"x": [Point(1, None, 0.5), Point(2, 3, 0.25)]})
+    assert found == [("x", 1, None, 0.5), ("x", 2, 3, 0.25)]

@@ -117,6 +117,29 @@ def test_classes_and_bins_are_those_of_the_tables(tmp_path: Path) -> None:
     assert sentence.text.startswith(f"Expected calibration error {100 * error:.1f} points")
 
 
+def test_the_sentences_on_classes_are_those_of_the_tables(tmp_path: Path) -> None:
+    shown = page_of(write_run(tmp_path))
+    rows, pairs = table(tmp_path, "classes.csv"), table(tmp_path, "confusion.csv")
+    known = [row for row in rows if int(row["samples"])]
+    right, n = (sum(int(row[name]) for row in rows) for name in ("right", "samples"))
+    best, worst = (
+        choose(known, key=lambda row: int(row["right"]) / int(row["samples"]))
+        for choose in (max, min)
+    )
+    wrong = [pair for pair in pairs if pair["label"] != pair["predicted"]]
+    most = max(wrong, key=lambda pair: int(pair["samples"]))
+    [items] = shown.find("ul", class_="classes")
+    assert [item.text for item in shown.find("li", items)][:4] == [
+        f"{right} of {n} labelled predictions are right ({100 * right / n:.1f} %).",
+        f"Of the classes {best['name']} ({float(best['accuracy']):.1f} % of {best['samples']}) is "
+        f"predicted best, {worst['name']} ({float(worst['accuracy']):.1f} % of {worst['samples']}) "
+        "worst.",
+        f"The most frequent confusion: {most['label']} taken for {most['predicted']}, "
+        f"{most['samples']} times.",
+        f"{len(rows) - len(known)} of {len(rows)} classes have no labelled sample.",
+    ]
+
+
 def test_how_to_run_it_again_is_on_the_page(tmp_path: Path) -> None:
     shown = page_of(write_run(tmp_path))
     commands = [pre.text for pre in shown.find("pre")]

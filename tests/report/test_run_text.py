@@ -9,7 +9,7 @@ from made_up_run import checkpoint, log_rows, record, write_log, write_run
 
 from fdkd_lightning.report.class_scores import class_rows, confusion_matrix, confusions
 from fdkd_lightning.report.prediction_file import Predictions
-from fdkd_lightning.report.run_facts import RunFacts, read_facts
+from fdkd_lightning.report.run_files import RunFiles, read_run_files
 from fdkd_lightning.report.run_page import write_run_page
 from fdkd_lightning.report.run_text import (
     CAUTION,
@@ -22,15 +22,15 @@ from fdkd_lightning.report.run_text import (
 )
 
 
-def changed(folder: Path, **changes: Any) -> RunFacts:
+def changed(folder: Path, **changes: Any) -> RunFiles:
     """The facts of a run whose record has other entries."""
     write_run(folder)
     (folder / "run.json").write_text(json.dumps(record() | changes))
-    return read_facts(folder)
+    return read_run_files(folder)
 
 
 def test_the_answer_is_that_of_the_record(tmp_path: Path) -> None:
-    facts = read_facts(write_run(tmp_path))
+    facts = read_run_files(write_run(tmp_path))
     assert run_sentences(facts) == [
         "Trained for 4 epochs, 40 steps, in 12.5 s on cpu, precision 32-true, ranks: 1.",
         "Epoch 1 (counted from 0) has the highest val/accuracy, 0.7500; the last epoch, 3, has "
@@ -49,7 +49,7 @@ def test_the_chosen_epoch_is_the_best_of_the_curves_table(tmp_path: Path) -> Non
     with (tmp_path / "report/curves.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["name"] == "val/accuracy"]
     best = max(rows, key=lambda row: float(row["value"]))
-    sentence = run_sentences(read_facts(tmp_path))[1]
+    sentence = run_sentences(read_run_files(tmp_path))[1]
     assert sentence.startswith(
         f"Epoch {best['epoch']} (counted from 0) has the highest val/accuracy, "
         f"{float(best['value']):.4f}; the last epoch, {rows[-1]['epoch']}, has "
@@ -91,14 +91,14 @@ def test_a_run_without_validation_chose_no_epoch(tmp_path: Path) -> None:
     last = checkpoint("last", 3) | {"validation": None}
     (tmp_path / "run.json").write_text(json.dumps(record() | {"checkpoints": {"last": last}}))
     write_log(tmp_path, 0, log_rows(validated=False))
-    assert run_sentences(read_facts(tmp_path))[1] == (
+    assert run_sentences(read_run_files(tmp_path))[1] == (
         "No validation is recorded: no epoch was chosen, and overfitting is not shown."
     )
 
 
 def test_without_a_record_nothing_is_claimed(tmp_path: Path) -> None:
     write_log(tmp_path, 0, log_rows())
-    assert run_sentences(read_facts(tmp_path))[:3] == [
+    assert run_sentences(read_run_files(tmp_path))[:3] == [
         "How it was trained is not recorded: the folder has no run.json of a fit.",
         "It was validated, but no best checkpoint is recorded: no epoch was chosen.",
         "It has not been tested.",
@@ -127,13 +127,13 @@ def test_tests_of_other_weights_data_and_parts_are_marked(tmp_path: Path) -> Non
 
 
 def test_values_that_are_not_finite_are_named(tmp_path: Path) -> None:
-    assert divergence_sentences(read_facts(write_run(tmp_path))) == [
+    assert divergence_sentences(read_run_files(write_run(tmp_path))) == [
         "train/low is nan first at step 29: the curve has a gap there."
     ]
 
 
 def test_sentences_on_classes(tmp_path: Path) -> None:
-    facts = read_facts(write_run(tmp_path))
+    facts = read_run_files(write_run(tmp_path))
     predictions = facts.predictions
     assert isinstance(predictions, Predictions)
     matrix = confusion_matrix(predictions)

@@ -7,7 +7,8 @@ import yaml
 from made_up_sweep import NAMES, RESULTS, TRIALS
 from page_reader import Page
 
-from fdkd_lightning.report.sweep_heat_map import heat_maps, write_cells
+from fdkd_lightning.report.csv_table import write_table
+from fdkd_lightning.report.sweep_heat_map import CELLS, cell_rows, heat_maps
 from fdkd_lightning.report.sweep_page import sweep_page
 from fdkd_lightning.report.sweep_text import sweep_sentences
 from fdkd_lightning.study.sweep.parameter import Parameter
@@ -38,14 +39,21 @@ def test_tables_and_best_are_those_of_the_files(tmp_path: Path) -> None:
     assert best == yaml.safe_load((tmp_path / "best.yaml").read_text())
     shares = [line.attributes["width"] for line in shown.find("rect", importance)]
     assert shares == ["80.0%", "20.0%"]
-    assert [x.text for x in shown.find("li", shown.find("ul", class_="answer")[0])] == (
-        sweep_sentences(RESULTS)
+    sentences = [x.text for x in shown.find("li", shown.find("ul", class_="answer")[0])]
+    assert sentences == sweep_sentences(RESULTS)
+    finished = [row for row in rows if row["state"] == "finished"]
+    first = max(finished, key=lambda row: float(row["last"]))
+    assert sentences[0].startswith(f"{len(finished)} of {len(rows)} trials finished; compared by")
+    chosen = ", ".join(f"{name}={first[name]}" for name in NAMES)
+    assert sentences[1].startswith(
+        f"Best: {float(first['last']):.4f}, run {first['run']}, {chosen}. It is the best of "
+        f"{len(finished)} on"
     )
 
 
 def test_the_heat_map_is_that_of_its_table(tmp_path: Path) -> None:
     maps = heat_maps(RESULTS)
-    write_cells(tmp_path / "heatmap.csv", maps)
+    write_table(tmp_path / "heatmap.csv", CELLS, cell_rows(maps))
     shown = made(RESULTS)
     [table] = shown.find("table", class_="matrix")
     columns = [x.text for x in shown.find("th", table, scope="col")][1:]

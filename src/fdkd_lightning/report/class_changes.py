@@ -1,6 +1,5 @@
 """The classes that gained and lost by a study's methods, where its runs hold predictions."""
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
 from fdkd_lightning.study.compare import paired_difference
 from fdkd_lightning.study.planned_run import run_slug
@@ -103,14 +101,6 @@ def class_changes(folder: Path, settings: Mapping[str, Any], rows: Sequence[Row]
             both = [(baseline[seed], seeds[seed]) for seed in sorted(seeds) if seed in baseline]
             changes += [ClassChange(regime, direction, method, *x) for x in _changes(both)]
     return ClassChanges(changes, left_out, checked)
-
-
-def write_class_changes(path: Path, changes: Sequence[ClassChange]) -> None:
-    """Write the changes as a CSV table."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(ClassChange._fields)
-        writer.writerows(changes)
 
 
 def _tables(folder: Path) -> dict[str, list[Path]]:

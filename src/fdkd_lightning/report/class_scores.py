@@ -1,14 +1,11 @@
 """Confusion of classes, and the accuracy of each, as CSV tables and figures of a page."""
 
-import csv
-from pathlib import Path
 from typing import NamedTuple
 
 from scipy.stats import binomtest
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.prediction_file import Predictions
 
 MOST_CLASSES = 30
@@ -69,27 +66,14 @@ def class_rows(names: list[str], matrix: Tensor) -> list[ClassRow]:
 
 def confusions(names: list[str], matrix: Tensor) -> list[Confusion]:
     """Return the classes that are taken for others, the most frequent first."""
-    places = matrix.nonzero().tolist()
-    found = [Confusion(names[i], names[j], int(matrix[i, j])) for i, j in places if i != j]
+    found = [pair for pair in confused_pairs(names, matrix) if pair.label != pair.predicted]
     return sorted(found, key=lambda confusion: -confusion.samples)
 
 
-def write_class_rows(path: Path, rows: list[ClassRow]) -> None:
-    """Write the rows as a CSV table."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(ClassRow._fields)
-        writer.writerows(rows)
-
-
-def write_confusion(path: Path, names: list[str], matrix: Tensor) -> None:
-    """Write the entries of the matrix that are not 0 as a CSV table: label, predicted, samples."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Confusion._fields)
-        writer.writerows(
-            [names[i], names[j], int(matrix[i, j])] for i, j in matrix.nonzero().tolist()
-        )
+def confused_pairs(names: list[str], matrix: Tensor) -> list[Confusion]:
+    """Return the entries of the matrix that are not 0, right ones too."""
+    places = matrix.nonzero().tolist()
+    return [Confusion(names[i], names[j], int(matrix[i, j])) for i, j in places]
 
 
 def _interval(right: int, samples: int) -> tuple[float, float, float]:

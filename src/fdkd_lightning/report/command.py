@@ -4,7 +4,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fdkd_lightning.report.run_facts import is_run
+from fdkd_lightning.report.run_files import is_run
 from fdkd_lightning.report.run_report import print_run
 from fdkd_lightning.report.study_report import print_study
 from fdkd_lightning.report.sweep_report import print_sweep

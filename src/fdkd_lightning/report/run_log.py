@@ -1,13 +1,11 @@
 """The values that a run has logged, from the CSV logs in its folder."""
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import csv_rows
 
 MOST_POINTS = 400
@@ -119,15 +117,9 @@ def thin_out(points: Sequence[Point]) -> list[Point]:
     ]
 
 
-def write_series(path: Path, series: Mapping[str, Iterable[Point]]) -> None:
-    """Write the points as a CSV table: name, step, epoch, value."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *Point._fields])
-        for name, points in series.items():
-            writer.writerows(
-                [name, step, "" if epoch is None else epoch, value] for step, epoch, value in points
-            )
+def series_rows(series: Mapping[str, Iterable[Point]]) -> list[tuple[Any, ...]]:
+    """Return the points as rows of a table: name, step, epoch, value."""
+    return [(name, *point) for name, points in series.items() for point in points]
 
 
 def logged_once(series: Series) -> dict[str, float]:

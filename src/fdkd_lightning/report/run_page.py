@@ -7,20 +7,21 @@ from typing import Any
 
 from torch import Tensor
 
-from fdkd_lightning.report.calibration import calibration_bins, calibration_error, write_bins
+from fdkd_lightning.analysis.calibration import Bin, calibration_bins, calibration_error
 from fdkd_lightning.report.class_scores import (
     MOST_CLASSES,
     ClassRow,
+    Confusion,
     class_rows,
+    confused_pairs,
     confusion_matrix,
     confusions,
-    write_class_rows,
-    write_confusion,
 )
+from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.curve_figure import curve_figure
 from fdkd_lightning.report.render import render, save_page, yaml_text
-from fdkd_lightning.report.run_facts import RunFacts, read_facts
-from fdkd_lightning.report.run_log import logged_once, thin_out, write_series
+from fdkd_lightning.report.run_files import RunFiles, read_run_files
+from fdkd_lightning.report.run_log import Point, logged_once, series_rows, thin_out
 from fdkd_lightning.report.run_text import (
     agreement_sentence,
     calibration_sentence,
@@ -44,7 +45,7 @@ def write_run_page(folder: Path) -> tuple[Path, list[str]]:
     Raises:
         ValueError: If a file is damaged; the message names it.
     """
-    facts = read_facts(folder)
+    facts = read_run_files(folder)
     data = folder / DATA
     data.mkdir(exist_ok=True)
     for stale in data.glob("*.csv"):
@@ -53,11 +54,11 @@ def write_run_page(folder: Path) -> tuple[Path, list[str]]:
     return save_page(folder, render("run.html", values)), values["answer"]
 
 
-def _page_values(facts: RunFacts, data: Path) -> dict[str, Any]:
+def _page_values(facts: RunFiles, data: Path) -> dict[str, Any]:
     once = logged_once(facts.series)
     drawn = {name: thin_out(x) for name, x in facts.series.items() if name not in once}
     if drawn:
-        write_series(data / "curves.csv", drawn)
+        write_table(data / "curves.csv", ["name", *Point._fields], series_rows(drawn))
     fit = facts.fit or {}
     return {
         "title": f"Run: {facts.folder.resolve().name}",
@@ -77,16 +78,18 @@ def _page_values(facts: RunFacts, data: Path) -> dict[str, Any]:
     }
 
 
-def _classes(facts: RunFacts, data: Path) -> dict[str, Any] | None:
+def _classes(facts: RunFiles, data: Path) -> dict[str, Any] | None:
     predictions = facts.predictions
     if isinstance(predictions, str):
         return None
     matrix = confusion_matrix(predictions)
     rows, mistaken = class_rows(predictions.names, matrix), confusions(predictions.names, matrix)
-    bins, error = calibration_bins(predictions), calibration_error(predictions)
-    write_class_rows(data / "classes.csv", rows)
-    write_confusion(data / "confusion.csv", predictions.names, matrix)
-    write_bins(data / "calibration.csv", bins)
+    bins = calibration_bins(predictions.probabilities, predictions.label)
+    error = calibration_error(predictions.probabilities, predictions.label)
+    pairs = confused_pairs(predictions.names, matrix)
+    write_table(data / "classes.csv", ClassRow._fields, rows)
+    write_table(data / "confusion.csv", Confusion._fields, pairs)
+    write_table(data / "calibration.csv", Bin._fields, bins)
     return {
         "sentences": [
             *class_sentences(predictions, rows, mistaken),
@@ -118,7 +121,7 @@ def _shaded(matrix: Tensor) -> list[list[tuple[int, int]]]:
     return [[*zip(counts, shade, strict=True)] for counts, shade in rows]
 
 
-def _missing(facts: RunFacts) -> Iterator[tuple[str, str | None]]:
+def _missing(facts: RunFiles) -> Iterator[tuple[str, str | None]]:
     """Yield what the page lacks, and the command that makes it."""
     if facts.fit is None:
         yield "run.json: versions, commit, data coverage, chosen epoch", facts.command("fit")

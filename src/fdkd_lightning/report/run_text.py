@@ -6,7 +6,7 @@ from typing import Any
 
 from fdkd_lightning.report.class_scores import ClassRow, Confusion
 from fdkd_lightning.report.prediction_file import Predictions
-from fdkd_lightning.report.run_facts import RunFacts
+from fdkd_lightning.report.run_files import RunFiles
 from fdkd_lightning.report.run_log import not_finite
 
 CAUTION = (
@@ -40,12 +40,12 @@ def setting_text(config: Mapping[str, Any] | None) -> str:
     return f"{'; '.join(parts)}."
 
 
-def run_sentences(facts: RunFacts) -> list[str]:
+def run_sentences(facts: RunFiles) -> list[str]:
     """Return the answer: training, chosen epoch, test scores, and a caution."""
     return [_training(facts), _validation(facts), *_tests(facts), CAUTION]
 
 
-def divergence_sentences(facts: RunFacts) -> list[str]:
+def divergence_sentences(facts: RunFiles) -> list[str]:
     """Return a sentence on each logged series with a value that is NaN or infinite."""
     return [
         f"{name} is {point.value} first at step {point.step}: the curve has a gap there."
@@ -100,7 +100,7 @@ def calibration_sentence(predictions: Predictions, error: float) -> str:
     )
 
 
-def agreement_sentence(facts: RunFacts, predictions: Predictions) -> str:
+def agreement_sentence(facts: RunFiles, predictions: Predictions) -> str:
     """Return whether the predictions score as a recorded test does: the file names no weights."""
     for checkpoint, entry in latest_tests(facts):
         value = entry["metrics"].get("test/accuracy")
@@ -112,7 +112,7 @@ def agreement_sentence(facts: RunFacts, predictions: Predictions) -> str:
     )
 
 
-def latest_tests(facts: RunFacts) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def latest_tests(facts: RunFiles) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each tested checkpoint in words, with the latest record of its test."""
     own = {entry["sha256"] for entry in facts.checkpoints.values()}
     found: dict[Any, Mapping[str, Any]] = {}
@@ -130,7 +130,7 @@ def latest_tests(facts: RunFacts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield words if sha256 in own else f"{words}, which this training did not write", entry
 
 
-def _training(facts: RunFacts) -> str:
+def _training(facts: RunFiles) -> str:
     fit = facts.fit
     if fit is None:
         return "How it was trained is not recorded: the folder has no run.json of a fit."
@@ -143,7 +143,7 @@ def _training(facts: RunFacts) -> str:
     return f"Trained for {epochs} epochs, {steps} steps, in {seconds:g} s {where}."
 
 
-def _validation(facts: RunFacts) -> str:
+def _validation(facts: RunFiles) -> str:
     best, monitor = facts.checkpoints.get("best"), facts.monitor or ""
     metrics = _validated(best)
     if best is None or monitor not in metrics:
@@ -169,7 +169,7 @@ def _validation(facts: RunFacts) -> str:
     return f"{text}. Chosen by this value, it is optimistic; test data judge."
 
 
-def _tests(facts: RunFacts) -> Iterator[str]:
+def _tests(facts: RunFiles) -> Iterator[str]:
     found = False
     for checkpoint, entry in latest_tests(facts):
         found = True

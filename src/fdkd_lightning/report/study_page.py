@@ -12,12 +12,12 @@ from fdkd_lightning.report.class_changes import (
     ClassChange,
     ClassChanges,
     class_changes,
-    write_class_changes,
 )
 from fdkd_lightning.report.comparison_text import comparisons
 from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
+from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.difference_figure import difference_axis, strips
-from fdkd_lightning.report.differences import DifferenceRow, difference_rows, write_differences
+from fdkd_lightning.report.differences import DifferenceRow, difference_rows
 from fdkd_lightning.report.render import render, save_page, yaml_text
 from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
 from fdkd_lightning.report.verdict import summary_text, verdict_text
@@ -40,10 +40,10 @@ def write_study_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]
         rows: Rows of all runs.
     """
     differences = difference_rows(settings, rows)
-    write_differences(folder / "differences.csv", differences)
+    write_table(folder / "differences.csv", DifferenceRow._fields, differences)
     classes = class_changes(folder, settings, rows)
     if classes.changes:
-        write_class_changes(folder / "class_changes.csv", classes.changes)
+        write_table(folder / "class_changes.csv", ClassChange._fields, classes.changes)
     title = f"Study: {folder.resolve().name}"
     save_page(folder, study_page(title, settings, rows, differences, classes))
 

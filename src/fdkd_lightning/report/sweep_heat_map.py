@@ -1,6 +1,5 @@
 """Heat maps of a sweep: the metric over each pair of parameters, such as threshold x lambda."""
 
-import csv
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,14 +58,17 @@ def heat_maps(results: SweepResults) -> list[HeatMap]:
     return maps
 
 
-def write_cells(path: Path, maps: Sequence[HeatMap]) -> None:
-    """Write the numbers of the maps as a CSV table."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["x", "x_value", "y", "y_value", "mean", "trials"])
-        for each in maps:
-            for (x, y), (value, count) in each.cells.items():
-                writer.writerow([each.x, x, each.y, y, value, count])
+CELLS = ("x", "x_value", "y", "y_value", "mean", "trials")
+"""Columns of :func:`cell_rows`."""
+
+
+def cell_rows(maps: Sequence[HeatMap]) -> list[tuple[Any, ...]]:
+    """Return the numbers of the maps as rows of a table."""
+    return [
+        (each.x, x, each.y, y, value, count)
+        for each in maps
+        for (x, y), (value, count) in each.cells.items()
+    ]
 
 
 def plot_heat_maps(path: Path, results: SweepResults, maps: Sequence[HeatMap]) -> None:

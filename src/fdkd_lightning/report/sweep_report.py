@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.render import save_page
-from fdkd_lightning.report.sweep_heat_map import heat_maps, plot_heat_maps, write_cells
+from fdkd_lightning.report.sweep_heat_map import CELLS, cell_rows, heat_maps, plot_heat_maps
 from fdkd_lightning.report.sweep_page import sweep_page
 from fdkd_lightning.report.sweep_text import sweep_lines
 from fdkd_lightning.study.sweep.results import read_results
@@ -25,7 +26,7 @@ def print_sweep(folder: Path) -> None:
         file.write(text)
     maps = heat_maps(results)
     if maps:
-        write_cells(folder / "heatmap.csv", maps)
+        write_table(folder / "heatmap.csv", CELLS, cell_rows(maps))
         plot_heat_maps(folder / "heatmap.png", results, maps)
     path = save_page(folder, sweep_page(results, maps))
     print(text)

@@ -1,14 +1,10 @@
 """Calibration of predicted probabilities: the bins of a reliability diagram, and their error."""
 
-import csv
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
-
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.report.prediction_file import Predictions
 
 BINS = 15
 
@@ -33,10 +29,25 @@ class Bin(NamedTuple):
     share: float
 
 
-def calibration_bins(predictions: Predictions) -> list[Bin]:
-    """Return the bins that hold predictions: 15 of equal width, and one of confidence 1."""
-    confidence, predicted = predictions.probabilities.max(1)
-    right = (predicted == predictions.label).double()
+def calibration_bins(probabilities: Tensor, label: Tensor) -> list[Bin]:
+    """Return the bins that hold predictions: 15 of equal width, and one of confidence 1.
+
+    Args:
+        probabilities: Of each class.
+        label: True class of each sample.
+
+    Shape:
+        - probabilities: [N, K]
+        - label: [N] int64
+
+    Example:
+        >>> probabilities = torch.tensor([[0.75, 0.25], [0.25, 0.75], [1.0, 0.0]])
+        >>> bins = calibration_bins(probabilities, torch.tensor([0, 0, 0]))
+        >>> [(bin.samples, bin.confidence, bin.accuracy) for bin in bins]
+        [(2, 0.75, 0.5), (1, 1.0, 1.0)]
+    """
+    confidence, predicted = probabilities.max(1)
+    right = (predicted == label).double()
     edges = torch.linspace(0, 1, BINS + 1)
     places = torch.bucketize(confidence, edges, right=True) - 1
     found = []
@@ -56,24 +67,22 @@ def calibration_bins(predictions: Predictions) -> list[Bin]:
     return found
 
 
-def calibration_error(predictions: Predictions) -> float:
+def calibration_error(probabilities: Tensor, label: Tensor) -> float:
     r"""Return the expected calibration error of 15 bins.
 
     .. math::
         \mathrm{ECE} = \sum_b \frac{n_b}{N} |\mathrm{accuracy}_b - \mathrm{confidence}_b|
 
+    Args:
+        probabilities: Of each class.
+        label: True class of each sample.
+
+    Shape:
+        - probabilities: [N, K]
+        - label: [N] int64
+
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
-    value = multiclass_calibration_error(
-        predictions.probabilities, predictions.label, len(predictions.names), BINS, "l1"
-    )
+    value = multiclass_calibration_error(probabilities, label, probabilities.shape[1], BINS, "l1")
     return float(value)
-
-
-def write_bins(path: Path, bins: list[Bin]) -> None:
-    """Write the bins as a CSV table."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Bin._fields)
-        writer.writerows(bins)

@@ -18,7 +18,7 @@ from fdkd_lightning.training.summary import following_command
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunFiles:
     """What a run has left.
 
     Args:
@@ -67,7 +67,7 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in names) or bool(log_files(folder))
 
 
-def read_facts(folder: Path) -> RunFacts:
+def read_run_files(folder: Path) -> RunFiles:
     """Read what a run's folder holds.
 
     Raises:
@@ -78,7 +78,7 @@ def read_facts(folder: Path) -> RunFacts:
     config = None if fit is None else fit["config"]
     if config is None and (configs := _configs(folder)):
         config = _read_config(configs[-1])
-    return RunFacts(
+    return RunFiles(
         folder,
         fit,
         record["checkpoints"],

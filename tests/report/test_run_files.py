@@ -6,11 +6,11 @@ import yaml
 from made_up_run import CONFIG, make_older, record, write_log, write_predictions, write_run
 
 from fdkd_lightning.report.prediction_file import Predictions
-from fdkd_lightning.report.run_facts import is_run, read_facts
+from fdkd_lightning.report.run_files import is_run, read_run_files
 
 
 def test_all_that_a_run_left_is_read(tmp_path: Path) -> None:
-    facts = read_facts(write_run(tmp_path))
+    facts = read_run_files(write_run(tmp_path))
     assert facts.config == CONFIG
     assert facts.monitor == "val/accuracy"
     # The log counts from 0: the second epoch ends at step 19.
@@ -22,7 +22,7 @@ def test_all_that_a_run_left_is_read(tmp_path: Path) -> None:
 def test_predictions_older_than_the_training_are_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     make_older(tmp_path / "predictions.csv")
-    assert read_facts(tmp_path).predictions == "predictions.csv is older than this training"
+    assert read_run_files(tmp_path).predictions == "predictions.csv is older than this training"
 
 
 def test_without_a_record_the_saved_configuration_is_read(tmp_path: Path) -> None:
@@ -32,22 +32,22 @@ def test_without_a_record_the_saved_configuration_is_read(tmp_path: Path) -> Non
         folder.mkdir(exist_ok=True)
         secret = {"seed": version, "api_key": "hunter2", "root": "/home/me/data"}
         (folder / "config.yaml").write_text(yaml.safe_dump(secret))
-    facts = read_facts(tmp_path)
+    facts = read_run_files(tmp_path)
     assert facts.fit is None
     assert facts.config == {"seed": 10, "api_key": "[redacted]", "root": "data"}
     assert (facts.monitor, facts.chosen_step) == (None, None)
     assert facts.command("fit") == f"fdkd fit --config={folder / 'config.yaml'}"
     (folder / "config.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"version_10/config.yaml is damaged"):
-        read_facts(tmp_path)
+        read_run_files(tmp_path)
 
 
 def test_only_a_resumed_run_keeps_the_earlier_logs(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_log(tmp_path, 1, [{"step": 29, "epoch": 2, "train/loss": 9.0}])
-    assert [p.value for p in read_facts(tmp_path).series["train/loss"]] == [9.0]
+    assert [p.value for p in read_run_files(tmp_path).series["train/loss"]] == [9.0]
     (tmp_path / "run.json").write_text(json.dumps(record(resumed_from={"file": "last.ckpt"})))
-    assert [p.value for p in read_facts(tmp_path).series["train/loss"]] == [4.0, 3.0, 9.0]
+    assert [p.value for p in read_run_files(tmp_path).series["train/loss"]] == [4.0, 3.0, 9.0]
 
 
 def test_what_makes_a_folder_a_run(tmp_path: Path) -> None:
@@ -57,4 +57,4 @@ def test_what_makes_a_folder_a_run(tmp_path: Path) -> None:
     assert is_run(tmp_path)
     write_log(tmp_path / "other", 0, [{"step": 0}])
     assert is_run(tmp_path / "other")
-    assert read_facts(tmp_path / "other").series == {}
+    assert read_run_files(tmp_path / "other").series == {}
