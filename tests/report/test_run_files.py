@@ -32,14 +32,29 @@ def test_without_a_record_the_saved_configuration_is_read(tmp_path: Path) -> Non
         folder.mkdir(exist_ok=True)
         secret = {"seed": version, "api_key": "hunter2", "root": "/home/me/data"}
         (folder / "config.yaml").write_text(yaml.safe_dump(secret))
+    # Version 9 trained, version 10 evaluated.
     facts = read_run_files(tmp_path)
     assert facts.fit is None
-    assert facts.config == {"seed": 10, "api_key": "[redacted]", "root": "data"}
+    assert facts.config == {"seed": 9, "api_key": "[redacted]", "root": "data"}
     assert (facts.monitor, facts.chosen_step) == (None, None)
-    assert facts.command("fit") == f"fdkd fit --config={folder / 'config.yaml'}"
-    (folder / "config.yaml").write_text("a: [")
-    with pytest.raises(ValueError, match=r"version_10/config.yaml is damaged"):
+    saved = tmp_path / "logs/version_9/config.yaml"
+    assert facts.command("fit") == f"fdkd fit --config={saved}"
+    saved.write_text("a: [")
+    with pytest.raises(ValueError, match=r"version_9/config.yaml is damaged"):
         read_run_files(tmp_path)
+    (tmp_path / "logs/version_9/metrics.csv").unlink()
+    assert (
+        read_run_files(tmp_path).command("test") == f"fdkd test --config={folder / 'config.yaml'}"
+    )
+
+
+def test_the_saved_configuration_goes_before_the_recorded_command(tmp_path: Path) -> None:
+    saved = write_log(write_run(tmp_path / "a run"), 1, [{"step": 1, "train/loss": 1}])
+    config = saved.with_name("config.yaml")
+    config.write_text("seed_everything: 1")
+    facts = read_run_files(tmp_path / "a run")
+    assert facts.config == CONFIG
+    assert facts.command("test") == f"fdkd test '--config={config}'"
 
 
 def test_only_a_resumed_run_keeps_the_earlier_logs(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_the_report_is_written_from_the_results_alone(
 @pytest.mark.parametrize("results", ["judge"], indirect=True)
 def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["report", str(results)])
-    assert capsys.readouterr().out == f"{(results / 'table.md').read_text()}\n"
+    shown = f"{(results / 'table.md').read_text()}\nreport: {results / 'report.html'}\n"
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize("results", ["digits"], indirect=True)

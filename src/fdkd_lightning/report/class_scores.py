@@ -1,5 +1,6 @@
 """Confusion of classes, and the accuracy of each, as CSV tables and figures of a page."""
 
+import functools
 from typing import NamedTuple
 
 from scipy.stats import binomtest
@@ -76,6 +77,7 @@ def confused_pairs(names: list[str], matrix: Tensor) -> list[Confusion]:
     return [Confusion(names[i], names[j], int(matrix[i, j])) for i, j in places]
 
 
+@functools.cache
 def _interval(right: int, samples: int) -> tuple[float, float, float]:
     if not samples:
         return (float("nan"),) * 3

@@ -1,20 +1,21 @@
 """The figure of a run's learning curves: a panel per term, on one axis of steps."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from fdkd_lightning.report.axis import Axis, make_axis
 from fdkd_lightning.report.run_log import Point, Series
 
-STAGES = ("train", "val", "test")
+STAGES = ("train", "val")
 
 
 class Line(NamedTuple):
     """A curve of a panel.
 
     Args:
-        stage: ``train``, ``val`` or another first part of its name; "" if it has none.
+        stage: ``train`` or ``val``, the first part of its name; "" if it has none.
         pieces: Points as ``"x,y x,y"``, in percent of the panel, y downwards; the curve is
             interrupted where a value is not finite.
         dots: Points that are alone between such gaps.
@@ -60,7 +61,7 @@ def curve_figure(series: Series, chosen_step: int | None = None) -> CurveFigure:
 
     Args:
         series: Name -> points; those of one name but for the stage (``train/loss``, ``val/loss``)
-            share a panel.
+            share a panel, as do ``train_loss`` and ``val_loss``.
         chosen_step: Step of the chosen epoch's validation, as the log counts.
 
     Example:
@@ -69,11 +70,15 @@ def curve_figure(series: Series, chosen_step: int | None = None) -> CurveFigure:
         >>> figure.panels[0].name, figure.panels[0].lines[0].pieces, figure.chosen
         ('loss', ['45.0,0.0 95.0,100.0'], 95.0)
     """
+    # A name without a stage has a panel of its own, and so has a second one for the same place.
     groups: dict[str, dict[str, list[Point]]] = {}
     for name, points in series.items():
-        stage, _, quantity = name.partition("/")
-        known = stage in STAGES and quantity
-        groups.setdefault(quantity if known else name, {})[stage if known else ""] = points
+        match = re.fullmatch(rf"({'|'.join(STAGES)})[/_](.+)", name)
+        stage, quantity = match.groups() if match else ("", name)
+        taken = groups.get(quantity, {})
+        if taken and (not stage or "" in taken or stage in taken):
+            stage, quantity = "", name if stage else f"{name} (no stage)"
+        groups.setdefault(quantity, {})[stage] = points
     steps = [point.step for points in series.values() for point in points]
     x = make_axis([0.0, *steps])
     # The losses first: what is minimised, then its terms.

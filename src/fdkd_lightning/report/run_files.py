@@ -1,6 +1,7 @@
 """What a run's folder holds, as far as its report uses it."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ import yaml
 
 from fdkd_lightning.ops.read_file import read_text
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
-from fdkd_lightning.report.run_log import Series, log_files, read_series
+from fdkd_lightning.report.run_log import Series, has_training, log_files, read_series
 from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.run import read_run
 from fdkd_lightning.training.summary import following_command
@@ -27,6 +28,7 @@ class RunFiles:
         checkpoints: Of ``run.json``; empty until fit has finished.
         evaluations: Of ``run.json``.
         config: Configuration; None: in no file.
+        config_file: The configuration that the run has saved; None: there is none.
         series: What was logged, see :func:`~fdkd_lightning.report.run_log.read_series`.
         predictions: Labelled predictions; or in words why there are none.
     """
@@ -36,6 +38,7 @@ class RunFiles:
     checkpoints: Mapping[str, Any]
     evaluations: list[Mapping[str, Any]]
     config: Mapping[str, Any] | None
+    config_file: Path | None
     series: Series
     predictions: Predictions | str
 
@@ -55,10 +58,12 @@ class RunFiles:
 
     def command(self, name: str) -> str:
         """Return the command line that goes on from this run, such as its test."""
+        if self.config_file is not None:
+            # Not the recorded command: that of a study's run lacks the teachers' checkpoints.
+            return shlex.join(["fdkd", name, f"--config={self.config_file}"])
         if self.fit is not None:
             return following_command(self.fit["command"], name)
-        configs = _configs(self.folder)
-        return f"fdkd {name} --config={configs[-1]}" if configs else f"fdkd {name} --config=FILE"
+        return f"fdkd {name} --config=FILE"
 
 
 def is_run(folder: Path) -> bool:
@@ -75,15 +80,16 @@ def read_run_files(folder: Path) -> RunFiles:
     """
     record = read_run(folder) or {"fit": None, "checkpoints": {}, "evaluations": []}
     fit = record["fit"]
-    config = None if fit is None else fit["config"]
-    if config is None and (configs := _configs(folder)):
-        config = _read_config(configs[-1])
+    config, config_file = None if fit is None else fit["config"], _config_file(folder)
+    if config is None and config_file is not None:
+        config = _read_config(config_file)
     return RunFiles(
         folder,
         fit,
         record["checkpoints"],
         record["evaluations"],
         config,
+        config_file,
         read_series(folder, resumed=fit is None or fit["resumed_from"] is not None),
         _predictions(folder / "predictions.csv", fit),
     )
@@ -100,14 +106,15 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
 
 
-def _configs(folder: Path) -> list[Path]:
-    """The saved configurations, the latest start's last."""
-    paths = [
-        path
+def _config_file(folder: Path) -> Path | None:
+    """The configuration of the latest training; without a log of one, that of the latest start."""
+    paths = {
+        int(match[1]): path
         for path in folder.glob("logs/version_*/config.yaml")
-        if re.fullmatch(r"version_\d+", path.parent.name)
-    ]
-    return sorted(paths, key=lambda path: int(path.parent.name.rpartition("_")[2]))
+        if (match := re.fullmatch(r"version_(\d+)", path.parent.name))
+    }
+    trained = [n for n, path in paths.items() if has_training(path.with_name("metrics.csv"))]
+    return paths[max(trained or paths)] if paths else None
 
 
 def _predictions(path: Path, fit: Mapping[str, Any] | None) -> Predictions | str:

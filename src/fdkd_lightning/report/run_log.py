@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from fdkd_lightning.ops.read_file import csv_rows
 
+EVALUATED = ("val", "test", "epoch", "step")
+"""Beginnings of the columns that a log of an evaluation alone has."""
 MOST_POINTS = 400
 """Longer series are drawn as the means of as many stretches."""
 
@@ -34,8 +36,8 @@ def read_series(folder: Path, resumed: bool = True) -> Series:
     """Read the values of the latest training in a run's folder, and its metrics.
 
     Each start of ``fdkd`` has a log of its own, ``logs/version_N/metrics.csv``. The values of a
-    resumed run replace those of the earlier logs from its first step on. Logs of evaluations alone,
-    which hold no ``train`` value, are left out.
+    resumed run replace those of the earlier logs from its first step on. Logs of evaluations alone
+    are left out.
 
     Args:
         folder: The run's folder.
@@ -46,8 +48,7 @@ def read_series(folder: Path, resumed: bool = True) -> Series:
         ValueError: If a log is damaged.
     """
     found: Series = {}
-    logs = [read_log(path) for path in log_files(folder)]
-    trained = [log for log in logs if any(name.startswith("train") for name in log)]
+    trained = [read_log(path) for path in log_files(folder) if has_training(path)]
     for log in trained if resumed else trained[-1:]:
         start = min(point.step for points in log.values() for point in points)
         found = {
@@ -57,6 +58,14 @@ def read_series(folder: Path, resumed: bool = True) -> Series:
         for name, points in log.items():
             found.setdefault(name, []).extend(points)
     return {name: points for name, points in found.items() if points}
+
+
+def has_training(path: Path) -> bool:
+    """Return whether a CSV log exists and has other values than those of an evaluation."""
+    if not path.is_file():
+        return False
+    _, header = next(csv_rows(path), (1, []))
+    return any(not name.startswith(EVALUATED) for name in header)
 
 
 def log_files(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answer_lines
 from fdkd_lightning.report.comparison_text import comparison_lines
+from fdkd_lightning.report.render import PAGE
 from fdkd_lightning.report.score_figure import plot_scores
 from fdkd_lightning.report.score_table import score_tables
 from fdkd_lightning.report.study_page import write_study_page
@@ -22,6 +23,7 @@ def print_study(folder: Path) -> None:
     answer = answer_lines(settings, rows)
     # What a study asks about fits a screen; all comparisons are in table.md.
     print("\n".join([*score_tables(settings, rows), "", *answer, ""]) if answer else text)
+    print(f"report: {folder / PAGE}")
     failures = settings["failures"]
     if failures:
         first = next(iter(failures.values()))
