@@ -43,14 +43,29 @@ addEventListener("load", () => {
       return {order: head.getAttribute("aria-sort"), rows: texts(table)};
     }))};
   });
-  parent.postMessage({
+  parent.receive({
     loaded: performance.getEntriesByType("navigation")[0].domContentLoadedEventStart,
     page: document.title, width: innerWidth, needed: document.documentElement.scrollWidth,
     resources: performance.getEntriesByType("resource").map(entry => entry.name),
     violations, problems, injected: window.injected ?? null, tables,
     headers: [...document.querySelectorAll("tbody th")].map(cell => cell.textContent),
-  }, "*");
+  });
 });
+</script>"""
+# One after the other: the next begins before the load of the previous one has ended, so that the
+# browser waits for all.
+FRAMES = """<pre></pre><script>
+const wanted = WANTED, found = [];
+const next = () => {
+  if (wanted.length) document.body.append(Object.assign(document.createElement("iframe"),
+    wanted.shift(), {height: 800}));
+};
+window.receive = look => {
+  found.push(look);
+  document.querySelector("pre").textContent = JSON.stringify(found);
+  next();
+};
+next();
 </script>"""
 
 
@@ -62,17 +77,11 @@ def look_at(pages: Mapping[str, str], folder: Path, widths: tuple[int, ...]) -> 
         folder: Where they are written.
         widths: Each page is loaded once per width.
     """
-    frames = []
+    frames = [{"src": name, "width": width} for name in pages for width in widths]
     for name, text in pages.items():
         probed = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{PROBE}</body>")
         (folder / name).write_text(probed)
-        frames += [f'<iframe src="{name}" width={w} height=800></iframe>' for w in widths]
-    (folder / "frames.html").write_text(
-        "<pre></pre><script>const found = []; addEventListener('message', e => {"
-        " found.push(e.data);"
-        " document.querySelector('pre').textContent = JSON.stringify(found); });</script>"
-        + "".join(frames)
-    )
+    (folder / "frames.html").write_text(FRAMES.replace("WANTED", json.dumps(frames)))
     dom = run(folder, "--dump-dom", folder / "frames.html")
     [text] = re.findall(r"<pre>(.*?)</pre>", dom, re.S)
     found: list[Any] = json.loads(unescape(text))

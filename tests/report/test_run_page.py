@@ -128,15 +128,16 @@ def test_the_sentences_on_classes_are_those_of_the_tables(tmp_path: Path) -> Non
     )
     wrong = [pair for pair in pairs if pair["label"] != pair["predicted"]]
     most = max(wrong, key=lambda pair: int(pair["samples"]))
+    of_class = {row["name"]: row["samples"] for row in rows}
     [items] = shown.find("ul", class_="classes")
     assert [item.text for item in shown.find("li", items)][:4] == [
         f"{right} of {n} labelled predictions are right ({100 * right / n:.1f} %).",
         f"Of the classes {best['name']} ({float(best['accuracy']):.1f} % of {best['samples']}) is "
         f"predicted best, {worst['name']} ({float(worst['accuracy']):.1f} % of {worst['samples']}) "
         "worst.",
-        f"The most frequent confusion: {most['label']} taken for {most['predicted']}, "
-        f"{most['samples']} times.",
-        f"{len(rows) - len(known)} of {len(rows)} classes have no labelled sample.",
+        f"The most frequent confusion: {most['label']} taken for {most['predicted']} "
+        f"({most['samples']} of {of_class[most['label']]}).",
+        f"Classes without a labelled sample: {len(rows) - len(known)} of {len(rows)}.",
     ]
 
 

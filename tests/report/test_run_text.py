@@ -141,9 +141,9 @@ def test_sentences_on_classes(tmp_path: Path) -> None:
     assert class_sentences(predictions, rows, confusions(predictions.names, matrix)) == [
         "3 of 4 labelled predictions are right (75.0 %).",
         "Of the classes cat (100.0 % of 2) is predicted best, dog (50.0 % of 2) worst.",
-        "The most frequent confusion: dog taken for fish, 1 times.",
-        "1 of 3 classes have no labelled sample.",
-        "1 further samples have no label.",
+        "The most frequent confusion: dog taken for fish (1 of 2).",
+        "Classes without a labelled sample: 1 of 3.",
+        "Further samples without a label: 1.",
     ]
     assert agreement_sentence(facts, predictions) == (
         "Their accuracy is that of the test of best.ckpt (epoch 1)."
@@ -152,14 +152,23 @@ def test_sentences_on_classes(tmp_path: Path) -> None:
     assert agreement_sentence(facts, other).endswith("no recorded test has the same accuracy.")
 
 
-@pytest.mark.parametrize(("confidence", "verdict"), [(0.9, "over"), (0.6, "under")])
-def test_the_direction_of_the_calibration_error(confidence: float, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("confidence", "relation", "verdict"),
+    [
+        (0.9, "is above", "overconfident"),
+        (0.6, "is below", "underconfident"),
+        (0.7503, "equals", "neither over- nor underconfident"),
+    ],
+)
+def test_the_direction_of_the_calibration_error(
+    confidence: float, relation: str, verdict: str
+) -> None:
     shares = torch.tensor([[confidence, 1 - confidence]]).expand(4, 2)
     label = torch.tensor([0, 0, 0, 1])
     found = Predictions(["a", "b"], label, shares.argmax(1), shares, 0)
-    relation = "above" if verdict == "over" else "below"
-    assert calibration_sentence(found, abs(confidence - 0.75)) == (
-        "Expected calibration error 15.0 points (15 bins). The mean confidence, "
-        f"{100 * confidence:.1f} %, is {relation} the accuracy, 75.0 %: on average the network is "
-        f"{verdict}confident."
+    error = abs(confidence - 0.75)
+    assert calibration_sentence(found, error) == (
+        f"Expected calibration error {100 * error:.1f} points (15 bins). The mean confidence, "
+        f"{100 * confidence:.1f} %, {relation} the accuracy, 75.0 %: on average the network is "
+        f"{verdict}."
     )

@@ -75,14 +75,15 @@ def class_sentences(
         )
     if confusions:
         first = confusions[0]
+        [samples] = [row.samples for row in rows if row.name == first.label]
         parts.append(
-            f"The most frequent confusion: {first.label} taken for {first.predicted}, "
-            f"{first.samples} times."
+            f"The most frequent confusion: {first.label} taken for {first.predicted} "
+            f"({first.samples} of {samples})."
         )
     if len(known) < len(rows):
-        parts.append(f"{len(rows) - len(known)} of {len(rows)} classes have no labelled sample.")
+        parts.append(f"Classes without a labelled sample: {len(rows) - len(known)} of {len(rows)}.")
     if predictions.unlabelled:
-        parts.append(f"{predictions.unlabelled} further samples have no label.")
+        parts.append(f"Further samples without a label: {predictions.unlabelled}.")
     return parts
 
 
@@ -90,13 +91,15 @@ def calibration_sentence(predictions: Predictions, error: float) -> str:
     """Return a sentence on the calibration error and its direction."""
     confidence = float(predictions.probabilities.max(1).values.double().mean())
     accuracy = predictions.accuracy
-    relation, verdict = (
-        ("above", "overconfident") if confidence > accuracy else ("below", "underconfident")
-    )
+    relation, verdict = "is above", "overconfident"
+    if math.isclose(confidence, accuracy, abs_tol=5e-4):
+        relation, verdict = "equals", "neither over- nor underconfident"
+    elif confidence < accuracy:
+        relation, verdict = "is below", "underconfident"
     return (
         f"Expected calibration error {100 * error:.1f} points (15 bins). The mean confidence, "
-        f"{100 * confidence:.1f} %, is {relation} the accuracy, {100 * accuracy:.1f} %: "
-        f"on average the network is {verdict}."
+        f"{100 * confidence:.1f} %, {relation} the accuracy, {100 * accuracy:.1f} %: on average "
+        f"the network is {verdict}."
     )
 
 
