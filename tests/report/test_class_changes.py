@@ -89,6 +89,9 @@ def test_predictions_of_other_weights_are_left_out(tmp_path: Path) -> None:
         run.name: "its predictions have the accuracy 10.00 %, the results 65.00 %: they are of "
         "other weights or samples"
     }
+    (run / "predictions.csv").write_text("index,label,class,a,b\n0,a\n")
+    [reason] = class_changes(tmp_path, settings, rows).left_out.values()
+    assert "predictions.csv, line 2: 2 cells for 5 columns" in reason
     # The run of another configuration, whose predictions fit.
     other = run.with_name(f"{run.name[:-8]}ffffffff")
     other.mkdir()

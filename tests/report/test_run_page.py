@@ -1,6 +1,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up_run import (
@@ -152,6 +153,17 @@ def test_how_to_run_it_again_is_on_the_page(tmp_path: Path) -> None:
     assert not shown.find("ul", class_="missing")
 
 
+@pytest.mark.parametrize(
+    ("coverage", "cells"),
+    [({"train": 90}, ["train", "", "90"]), ("all of it", ["", "", "all of it"])],
+)
+def test_any_coverage_is_shown(tmp_path: Path, coverage: Any, cells: list[str]) -> None:
+    shown = page_of(write_run(tmp_path, coverage=coverage))
+    [region] = shown.find("div", role="region", **{"aria-label": "Data coverage"})
+    row = shown.find("tr", region)[-1]
+    assert [x.text for x in shown.elements if row in x.parents and x.tag in ("th", "td")] == cells
+
+
 def missing(page: Page) -> list[str]:
     [items] = page.find("ul", class_="missing")
     return [item.text for item in page.find("li", items)]
@@ -233,8 +245,9 @@ def test_what_is_no_longer_true_is_removed(tmp_path: Path) -> None:
         *("curves.csv", "classes.csv", "confusion.csv", "calibration.csv")
     }
     make_older(tmp_path / "predictions.csv")
+    (tmp_path / "report/mine.csv").touch()
     shown = page_of(tmp_path)
-    assert [path.name for path in (tmp_path / "report").iterdir()] == ["curves.csv"]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"curves.csv", "mine.csv"}
     assert "predictions.csv is older than this training" in missing(shown)[0]
 
 

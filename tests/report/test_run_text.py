@@ -41,6 +41,8 @@ def test_the_answer_is_that_of_the_record(tmp_path: Path) -> None:
     assert setting_text(facts.config) == (
         "DistillationModule; criterion FDKDLoss; student audio; teachers visual; data Data."
     )
+    other = {"class_path": "mine.Module", "init_args": {"teachers": 3, "modality": 1}}
+    assert setting_text({"model": other}) == "Module."
     assert setting_text(None) == "The configuration is not known."
 
 

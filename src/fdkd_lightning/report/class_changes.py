@@ -68,16 +68,13 @@ class ClassChanges(NamedTuple):
 def class_changes(folder: Path, settings: Mapping[str, Any], rows: Sequence[Row]) -> ClassChanges:
     """Compare each method's accuracy per class with the baseline's, seed by seed.
 
-    Predictions whose accuracy is not the run's score are left out: they are of other weights or
-    samples. Of other metrics than accuracy this cannot be seen.
+    Damaged tables are left out, and predictions whose accuracy is not the run's score: they are of
+    other weights or samples. Of other metrics than accuracy this cannot be seen.
 
     Args:
         folder: The study's folder; its runs are in ``runs/``.
         settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
         rows: Rows of all runs.
-
-    Raises:
-        ValueError: If a table of predictions is damaged.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, str, str], dict[int, Accuracies]] = {}
@@ -113,7 +110,10 @@ def _tables(folder: Path) -> dict[str, list[Path]]:
 
 
 def _read(path: Path, score: float | None) -> Predictions | str:
-    found = read_predictions(path, probabilities=False)
+    try:
+        found = read_predictions(path, probabilities=False)
+    except ValueError as error:  # shown on the page, which has the other runs
+        return str(error)
     if isinstance(found, str):
         return f"predictions.csv holds {found}"
     if score is not None and abs(found.accuracy - score) > 1e-5:

@@ -1,7 +1,7 @@
 """A run's report as an HTML page, and the CSV files of its figures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from fdkd_lightning.report.run_text import (
 MOST_CONFUSIONS = 20
 DATA = "report"
 """Folder beside the page, with the values of its figures."""
+TABLES = ("curves.csv", "classes.csv", "confusion.csv", "calibration.csv")
 
 
 def write_run_page(folder: Path) -> tuple[Path, list[str]]:
@@ -48,8 +49,9 @@ def write_run_page(folder: Path) -> tuple[Path, list[str]]:
     facts = read_run_files(folder)
     data = folder / DATA
     data.mkdir(exist_ok=True)
-    for stale in data.glob("*.csv"):
-        stale.unlink()
+    for name in TABLES:
+        # What an earlier page showed may no longer be there.
+        (data / name).unlink(missing_ok=True)
     values = _page_values(facts, data)
     return save_page(folder, render("run.html", values)), values["answer"]
 
@@ -70,12 +72,24 @@ def _page_values(facts: RunFiles, data: Path) -> dict[str, Any]:
         "diverged": divergence_sentences(facts),
         "classes": _classes(facts, data),
         "missing": [*_missing(facts)],
-        "evaluations": facts.evaluations,
-        "coverage": fit.get("coverage") or {},
+        "coverage": _coverage(fit.get("coverage")),
         "command": facts.command("fit"),
         "config": None if facts.config is None else yaml_text(dict(facts.config)),
         "fit": fit,
     }
+
+
+def _coverage(coverage: Any) -> list[tuple[str, str, str]]:
+    """Rows of split, status and samples; a data module of one's own may state something else."""
+    if not coverage:
+        return []
+    if not isinstance(coverage, Mapping):
+        return [("", "", str(coverage))]
+    rows = []
+    for split, counts in coverage.items():
+        statuses = counts if isinstance(counts, Mapping) else {"": counts}
+        rows += [(str(split), str(status), str(count)) for status, count in statuses.items()]
+    return rows
 
 
 def _classes(facts: RunFiles, data: Path) -> dict[str, Any] | None:

@@ -22,14 +22,18 @@ def print_run(folder: Path) -> None:
 def report_after(folder: Path) -> None:
     """Write the page of a run whose command has succeeded, and print its path.
 
-    A file that cannot be read or written is named, and does not make a failure of the command.
+    What is wrong with the report is printed, and does not make a failure of the command.
 
     Args:
         folder: The run's folder.
     """
     try:
         path, _ = write_run_page(folder)
-    except (OSError, ValueError) as error:
-        print(f"the command succeeded, but no report was written: {error}", file=sys.stderr)
+    except Exception as error:  # the command has done what it was asked for
+        print(
+            f"the command succeeded, but no report was written: {error} (fdkd report {folder} "
+            "--debug shows the traceback)",
+            file=sys.stderr,
+        )
     else:
         print(f"report: {path}")

@@ -35,7 +35,7 @@ def setting_text(config: Mapping[str, Any] | None) -> str:
         for key, name in {"modality": "modality", "student_modality": "student"}.items()
         if isinstance(value := arguments.get(key), str)
     ]
-    parts += [f"teachers {', '.join(teachers)}"] if teachers else []
+    parts += [f"teachers {', '.join(teachers)}"] if teachers and isinstance(teachers, dict) else []
     parts += [f"data {_class_name(config['data'])}"] if config.get("data") else []
     return f"{'; '.join(parts)}."
 
