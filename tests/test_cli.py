@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,12 @@ from fdkd_lightning.analysis import command as analysis_command
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
-from fdkd_lightning.report import analysis_report, command as report_command, sweep_report
+from fdkd_lightning.report import (
+    analysis_report,
+    command as report_command,
+    study_report,
+    sweep_report,
+)
 from fdkd_lightning.study import command as study_command
 from fdkd_lightning.study.sweep import command as sweep_command
 from fdkd_lightning.training import command as training_command
@@ -124,9 +130,15 @@ def said_by_lightning(
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What main hands on, and to whom."""
     got: list[Any] = []
+
+    def note(to: str, args: Any) -> SimpleNamespace:
+        got.append((to, args))
+        return SimpleNamespace(reported_folder=None)
+
     for module, name in PARTS:
-        monkeypatch.setattr(module, name, lambda args, *_, to=name: got.append((to, args)))
+        monkeypatch.setattr(module, name, lambda args, *_, to=name: note(to, args))
     monkeypatch.setattr(report_command, "print_report", lambda folder: None)
+    monkeypatch.setattr(study_report, "print_study", lambda folder: None)
     monkeypatch.setattr(analysis_report, "print_analysis", lambda folder: None)
     monkeypatch.setattr(sweep_report, "print_sweep", lambda folder: None)
     return got
@@ -238,6 +250,13 @@ def test_the_console_script_finds_modules_in_the_working_directory(
     folder, said = fitted
     assert (folder / "runs/checkpoints/last.ckpt").is_file()
     assert "instead" not in said
+
+
+def test_the_report_of_a_run_ends_it(fitted: tuple[Path, str]) -> None:
+    folder, said = fitted
+    page = (folder / "runs/report.html").read_text()
+    assert "<title>Run: runs</title>" in page
+    assert f"report: {Path('runs/report.html')}\n" in said
 
 
 def test_a_module_that_is_nowhere_is_named(

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "analysis": "types ops decoupler",
     "study": "types ops training",
     "export": "types ops models data training study",
-    "report": "types ops study analysis",
+    "report": "types ops training study analysis",
     "cli": "ops data training study export report analysis",
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi

@@ -16,7 +16,7 @@ DEBUG = "JSONARGPARSE_DEBUG"
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
     "study": "run methods x directions x regimes x seeds, and write tables and a page",
-    "report": "write a study's tables, figures and HTML page again, from its results",
+    "report": "write the HTML page of a study, a sweep or a run, with tables and figures",
     "sweep": "run a W&B sweep file: on the service with a login, else here on Optuna",
 }
 
@@ -97,10 +97,10 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_news)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
-        from fdkd_lightning.report.command import print_report
+        from fdkd_lightning.report.study_report import print_study
         from fdkd_lightning.study.command import study
 
-        print_report(study(rest))
+        print_study(study(rest))
     elif command == "sweep":
         from fdkd_lightning.report.sweep_report import print_sweep
         from fdkd_lightning.study.sweep.command import sweep
@@ -133,7 +133,11 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     else:
         from fdkd_lightning.training.command import FDKDCLI
 
-        FDKDCLI(args)
+        folder = FDKDCLI(args).reported_folder
+        if folder is not None:
+            from fdkd_lightning.report.run_report import report_after
+
+            report_after(folder)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

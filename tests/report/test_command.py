@@ -1,75 +1,68 @@
-import json
 from pathlib import Path
 
 import pytest
+from made_up_run import write_run
 
 from fdkd_lightning.cli import main
-from fdkd_lightning.report.command import report
+from fdkd_lightning.study.sweep.results import SweepResults, Trial, write_results
 
 PUBLISHED = Path(__file__).parents[2] / "examples/results"
 
 
-@pytest.fixture
-def results(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder with a published study's results alone."""
-    for name in ("results.csv", "results.json"):
-        (tmp_path / name).write_bytes((PUBLISHED / request.param / name).read_bytes())
-    return tmp_path
+def failure(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as error:
+        main(["report", str(folder)])
+    assert error.value.code == 1
+    return " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize(
-    "results", [path.parent.name for path in PUBLISHED.glob("*/table.md")], indirect=True
-)
-def test_the_report_is_written_from_the_results_alone(
-    results: Path, request: pytest.FixtureRequest
+def test_a_study_a_sweep_and_a_run_have_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = report(results)
-    assert (results / "table.md").read_text() == text
-    assert (results / "table.png").read_bytes().startswith(b"\x89PNG")
-    assert (results / "report.html").read_text().startswith("<!DOCTYPE html>")
-    assert (results / "differences.csv").exists()
-    name = request.node.callspec.params["results"]
-    assert text == (PUBLISHED / name / "table.md").read_text(), (
-        f"run: fdkd report examples/results/{name}"
+    for name in ("results.csv", "results.json"):
+        (tmp_path / name).write_bytes((PUBLISHED / "judge" / name).read_bytes())
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    write_results(
+        SweepResults("rates", "grid", "val/loss", False, [Trial("a", "waiting")]), [], sweep
     )
-
-
-@pytest.mark.parametrize("results", ["judge"], indirect=True)
-def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["report", str(results)])
-    assert capsys.readouterr().out == f"{(results / 'table.md').read_text()}\n"
+    titles = {
+        tmp_path: f"Study: {tmp_path.name}",
+        sweep: "Sweep: rates",
+        write_run(tmp_path / "run"): "Run: run",
+    }
+    for folder, title in titles.items():
+        main(["report", str(folder)])
+        assert f"<title>{title}</title>" in (folder / "report.html").read_text()
+        assert capsys.readouterr().out
 
 
 def test_a_folder_without_results_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "missing"
-    with pytest.raises(SystemExit) as error:
-        main(["report", str(missing)])
-    assert error.value.code == 1
-    assert capsys.readouterr().err.startswith(
-        f"fdkd report: {missing / 'results.csv'} does not exist: give the folder of a finished "
-        "study"
+    assert failure(missing, capsys) == (
+        f"fdkd report: there is no folder {missing}: give that of a study, a sweep or a run"
     )
     assert not missing.exists()
+    assert failure(tmp_path, capsys) == (
+        f"fdkd report: {tmp_path} holds no results.csv (study), sweep.json (sweep), run.json or "
+        "logs (run): give the folder of one of them"
+    )
+    assert not any(tmp_path.iterdir())
+    write_run(tmp_path / "mine")
+    assert failure(tmp_path, capsys).endswith(f", such as {tmp_path / 'mine'}")
 
 
-@pytest.mark.parametrize("results", ["digits"], indirect=True)
-def test_failed_runs_are_named_and_the_others_reported(
-    results: Path, capsys: pytest.CaptureFixture[str]
+def test_half_a_study_and_half_a_sweep_are_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = json.loads((results / "results.json").read_text())
-    content["failures"] = {"KD-seed0": "KD-seed0: it failed (see run.log)"}
-    (results / "results.json").write_text(json.dumps(content))
-    lines = (results / "results.csv").read_text().splitlines(keepends=True)
-    lost = next(line for line in lines if line.startswith("KD,"))
-    (results / "results.csv").write_text("".join(line for line in lines if line != lost))
-    with pytest.raises(SystemExit) as error:
-        main(["report", str(results)])
-    assert error.value.code == 1
-    shown = capsys.readouterr()
-    assert "1 runs failed" in shown.err
-    assert "KD-seed0: it failed" in shown.err
-    assert "runs failed)" in shown.out
-    assert "- KD-seed0: it failed (see run.log)" in (results / "table.md").read_text()
-    assert "nan" not in shown.out
+    (tmp_path / "runs").mkdir()
+    write_run(tmp_path / "runs/KD-seed0-12345678")
+    assert "a study that has not ended (no results.csv): start fdkd study again" in (
+        failure(tmp_path, capsys)
+    )
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    (sweep / "sweep.db").touch()
+    assert "holds a sweep that has not ended (no sweep.json)" in failure(sweep, capsys)

@@ -1,20 +1,26 @@
-"""``fdkd report``, which also ends ``fdkd study``: table, figure and page in the study's folder."""
+"""``fdkd report``: write the report of what a folder holds."""
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.report.answer_text import answer_lines
-from fdkd_lightning.report.comparison_text import comparison_lines
-from fdkd_lightning.report.page import write_page
-from fdkd_lightning.report.score_figure import plot_scores
-from fdkd_lightning.report.score_table import score_tables
-from fdkd_lightning.study.results import read_results, scores
+from fdkd_lightning.report.run_files import is_run
+from fdkd_lightning.report.run_report import print_run
+from fdkd_lightning.report.study_report import print_study
+from fdkd_lightning.report.sweep_report import print_sweep
 
 DESCRIPTION = """\
-Write table.md, table.png, report.html (one page that needs no network) and differences.csv (the
-values of its figure) into the folder of a finished study, from its results.csv and results.json."""
+Write report.html into a folder: one page that needs no network and no file beside it. The values of
+its figures are CSV files beside it. The folder may be that of
+
+  a study  (results.csv)  also table.md, table.png and differences.csv; its classes that gained and
+                          lost, where its runs hold predictions.csv
+  a sweep  (sweep.json)   also table.md, heatmap.png and heatmap.csv
+  a run    (run.json, or logs/ of fdkd fit)  the values are in report/: curves.csv and, of
+                          predictions.csv, confusion.csv, classes.csv and calibration.csv
+
+fdkd study, fdkd sweep, fdkd fit, fdkd test and fdkd predict write it at their end. What a page
+lacks is named in it, with the command that makes it."""
 
 
 def report_folder(args: Sequence[str]) -> Path:
@@ -26,55 +32,53 @@ def report_folder(args: Sequence[str]) -> Path:
     Raises:
         SystemExit: If they are not one folder.
     """
-    parser = ArgumentParser("fdkd report", description=DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="folder of a finished study")
+    parser = ArgumentParser(
+        "fdkd report",
+        description=DESCRIPTION,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="folder of a study, a sweep or a run")
     folder: Path = parser.parse_args(args).folder
     return folder
 
 
 def print_report(folder: Path) -> None:
-    """Write the report, print it, or its tables and answer; fail if runs failed, by their names.
+    """Write and print the report of a study, a sweep or a run.
 
     Raises:
-        SystemExit: With a message, if the folder holds no results or runs failed.
+        SystemExit: With a message, if the folder holds none of them, or damaged files.
     """
-    text = report(folder)
-    settings, rows = read_results(folder)
-    answer = answer_lines(settings, rows)
-    # What a study asks about fits a screen; all comparisons are in table.md.
-    print("\n".join([*score_tables(settings, rows), "", *answer, ""]) if answer else text)
-    failures = settings["failures"]
-    if failures:
-        first = next(iter(failures.values()))
-        raise SystemExit(
-            f"fdkd study: {len(failures)} runs failed, and are missing in {folder / 'table.md'}, "
-            f"the first: {first}. Fix the cause and start the study again: it executes only the "
-            "missing runs"
+    _printer_of(folder)(folder)
+
+
+def _printer_of(folder: Path) -> Callable[[Path], None]:
+    """Choose the report by the files in the folder."""
+    if (folder / "results.csv").is_file():
+        return print_study
+    if (folder / "sweep.json").is_file():
+        return print_sweep
+    if is_run(folder):
+        return print_run
+    raise SystemExit(f"fdkd report: {_problem(folder)}")
+
+
+def _problem(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder}: give that of a study, a sweep or a run"
+    if any(map(is_run, folder.glob("runs/*"))):
+        return (
+            f"{folder} holds runs of a study that has not ended (no results.csv): start fdkd study "
+            f"again, which keeps them, or report one of them ({folder / 'runs'}/...)"
         )
-
-
-def report(folder: Path) -> str:
-    """Write ``table.md``, its figure and the page from a study's results; return the text.
-
-    Args:
-        folder: Folder of a finished study, with ``results.csv`` and ``results.json``.
-
-    Raises:
-        SystemExit: With a message, if the folder holds no results or damaged ones.
-    """
-    try:
-        settings, rows = read_results(folder)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"fdkd report: {error}") from error
-    answer = answer_lines(settings, rows)
-    lines = ["# Results", "", *answer, *([""] if answer else [])]
-    lines += [*score_tables(settings, rows), "", *comparison_lines(settings, rows)]
-    if settings["failures"]:
-        lines += ["", "## Failed runs", ""]
-        lines += [f"- {' '.join(failure.split())}" for failure in settings["failures"].values()]
-    text = "\n".join([*lines, ""])
-    with atomic_write(folder / "table.md", "w") as file:
-        file.write(text)
-    plot_scores(folder / "table.png", settings, scores(settings, rows))
-    write_page(folder, settings, rows)
-    return text
+    if (folder / "sweep.db").is_file():
+        return (
+            f"{folder} holds a sweep that has not ended (no sweep.json): start fdkd sweep again, "
+            "which keeps its trials"
+        )
+    below = sorted(path.parent for path in folder.glob("*/run.json"))
+    near = f", such as {below[0]}" if below else ""
+    return (
+        f"{folder} holds no results.csv (study), sweep.json (sweep), run.json or logs (run): give "
+        f"the folder of one of them{near}"
+    )

@@ -1,11 +1,8 @@
 """All paired differences of a study that its report draws, as a CSV table."""
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.score_table import compared_with
 from fdkd_lightning.study.compare import paired_difference
 from fdkd_lightning.study.results import Row, scores
@@ -64,14 +61,6 @@ def difference_rows(settings: dict[str, Any], rows: Sequence[Row]) -> list[Diffe
                         )
                     )
     return found
-
-
-def write_differences(path: Path, rows: Sequence[DifferenceRow]) -> None:
-    """Write the differences as a CSV table, a row each."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(DifferenceRow._fields)
-        writer.writerows(rows)
 
 
 def _role(settings: dict[str, Any], method: str, other: str) -> str:

@@ -1,6 +1,5 @@
 """Heat maps of a sweep: the metric over each pair of parameters, such as threshold x lambda."""
 
-import csv
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,14 +58,17 @@ def heat_maps(results: SweepResults) -> list[HeatMap]:
     return maps
 
 
-def write_cells(path: Path, maps: Sequence[HeatMap]) -> None:
-    """Write the numbers of the maps as a CSV table."""
-    with atomic_write(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["x", "x_value", "y", "y_value", "mean", "trials"])
-        for each in maps:
-            for (x, y), (value, count) in each.cells.items():
-                writer.writerow([each.x, x, each.y, y, value, count])
+CELLS = ("x", "x_value", "y", "y_value", "mean", "trials")
+"""Columns of :func:`cell_rows`."""
+
+
+def cell_rows(maps: Sequence[HeatMap]) -> list[tuple[Any, ...]]:
+    """Return the numbers of the maps as rows of a table."""
+    return [
+        (each.x, x, each.y, y, value, count)
+        for each in maps
+        for (x, y), (value, count) in each.cells.items()
+    ]
 
 
 def plot_heat_maps(path: Path, results: SweepResults, maps: Sequence[HeatMap]) -> None:
@@ -92,8 +94,8 @@ def plot_heat_maps(path: Path, results: SweepResults, maps: Sequence[HeatMap]) -
             color = "white" if value < middle else "black"
             place = (xs.index(x), ys.index(y))
             panel.annotate(f"{value:.3f}", place, ha="center", va="center", color=color, fontsize=8)
-        panel.set_xticks(range(len(xs)), [_label(x) for x in xs])
-        panel.set_yticks(range(len(ys)), [_label(y) for y in ys])
+        panel.set_xticks(range(len(xs)), [axis_label(x) for x in xs])
+        panel.set_yticks(range(len(ys)), [axis_label(y) for y in ys])
         panel.set_xlabel(each.x.rpartition(".")[2])
         panel.set_ylabel(each.y.rpartition(".")[2])
     figure.colorbar(image, ax=panels[-1])
@@ -118,5 +120,6 @@ def _columns(values: list[Any]) -> list[Any]:
     return binned
 
 
-def _label(value: Any) -> str:
+def axis_label(value: Any) -> str:
+    """Format a value of an axis."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,10 +1,14 @@
-"""The report of ``fdkd sweep``: ``table.md`` and ``heatmap.png`` in the sweep's folder."""
+"""The report of ``fdkd sweep``: table, heat map and page, in the sweep's folder."""
 
 from pathlib import Path
 
 from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.report.sweep_heat_map import heat_maps, plot_heat_maps, write_cells
-from fdkd_lightning.study.sweep.results import SweepResults, Trial, read_results
+from fdkd_lightning.report.csv_table import write_table
+from fdkd_lightning.report.render import save_page
+from fdkd_lightning.report.sweep_heat_map import CELLS, cell_rows, heat_maps, plot_heat_maps
+from fdkd_lightning.report.sweep_page import sweep_page
+from fdkd_lightning.report.sweep_text import sweep_lines
+from fdkd_lightning.study.sweep.results import read_results
 
 
 def print_sweep(folder: Path) -> None:
@@ -22,9 +26,11 @@ def print_sweep(folder: Path) -> None:
         file.write(text)
     maps = heat_maps(results)
     if maps:
-        write_cells(folder / "heatmap.csv", maps)
+        write_table(folder / "heatmap.csv", CELLS, cell_rows(maps))
         plot_heat_maps(folder / "heatmap.png", results, maps)
+    path = save_page(folder, sweep_page(results, maps))
     print(text)
+    print(f"report: {path}")
     if results.finished:
         print(f"best configuration: --config {folder / 'best.yaml'}")
     failed = [trial for trial in results.trials if trial.state == "failed"]
@@ -33,86 +39,3 @@ def print_sweep(folder: Path) -> None:
             f"fdkd sweep: {len(failed)} trials failed, the first: {failed[0].error}. Fix the cause "
             "and start the sweep again: it runs only the missing trials"
         )
-
-
-def sweep_lines(results: SweepResults) -> list[str]:
-    r"""Return the report's lines: the best trial, importance of the parameters, all trials.
-
-    Example:
-        >>> trial = Trial("a1", "finished", {"model.lr": 0.1}, 0.5, 0.6, 2, 3, 1.0)
-        >>> print(*sweep_lines(SweepResults("s", "grid", "val/accuracy", True, [trial])), sep="\n")
-        1 of 1 trials finished; compared by val/accuracy at the last validation (higher is better).
-        Best: 0.5000, run a1, model.lr=0.1. It is the best of 1 on the same validation data, hence
-        optimistic: judge it on test data, with seeds of its own.
-        <BLANKLINE>
-        | run | state | last | best | at | of | s | lr |
-        |---|---|---|---|---|---|---|---|
-        | a1 | finished | 0.5000 | 0.6000 | 2 | 3 | 1.0 | 0.1 |
-        <BLANKLINE>
-        last: val/accuracy at the last validation; best, at: the best validation and its number; of:
-        validations; s: seconds.
-    """
-    finished, total = results.finished, len(results.trials)
-    better = "higher" if results.maximize else "lower"
-    lines = [
-        f"{len(finished)} of {total} trials finished; compared by {results.metric} at the last "
-        f"validation ({better} is better)."
-    ]
-    lines += [
-        f"{sum(trial.state == state for trial in results.trials)} {meaning}."
-        for state, meaning in MEANINGS.items()
-        if any(trial.state == state for trial in results.trials)
-    ]
-    if finished:
-        best = finished[0]
-        settings = ", ".join(f"{name}={value}" for name, value in best.parameters.items())
-        lines += [
-            f"Best: {_number(best.last)}, run {best.run}, {settings}. It is the best of "
-            f"{len(finished)} on the same validation data, hence",
-            "optimistic: judge it on test data, with seeds of its own.",
-        ]
-    if results.importance:
-        lines += ["", "| parameter | importance (PED-ANOVA, finished trials) |", "|---|---|"]
-        lines += [f"| {name} | {share:.2f} |" for name, share in results.importance.items()]
-    names = list(next((t.parameters for t in results.trials if t.parameters), {}))
-    heads = ["run", "state", "last", "best", "at", "of", "s", *short_names(names).values()]
-    lines += ["", f"| {' | '.join(heads)} |", f"|{len(heads) * '---|'}"]
-    lines += [f"| {' | '.join(_cells(trial, names))} |" for trial in results.trials]
-    return [
-        *lines,
-        "",
-        f"last: {results.metric} at the last validation; best, at: the best validation and its "
-        "number; of:",
-        "validations; s: seconds.",
-    ]
-
-
-MEANINGS = {
-    "stopped": "stopped early",
-    "failed": "failed",
-    "running": "still running, or killed: start the sweep again",
-    "waiting": "still waiting: start the sweep again",
-}
-
-
-def short_names(names: list[str]) -> dict[str, str]:
-    """Map each dotted name to its last part, or to itself where two share that part.
-
-    Example:
-        >>> short_names(["a.lr", "b.lr", "b.threshold"])
-        {'a.lr': 'a.lr', 'b.lr': 'b.lr', 'b.threshold': 'threshold'}
-    """
-    last = [name.rpartition(".")[2] for name in names]
-    return {n: s if last.count(s) == 1 else n for n, s in zip(names, last, strict=True)}
-
-
-def _cells(trial: Trial, names: list[str]) -> list[str]:
-    at = "" if trial.best_validation is None else str(trial.best_validation)
-    seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-    values = [str(trial.parameters.get(name, "")).replace("|", "\\|") for name in names]
-    numbers = [_number(trial.last), _number(trial.best), at, str(trial.validations), seconds]
-    return [trial.run, trial.state, *numbers, *values]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

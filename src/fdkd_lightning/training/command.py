@@ -202,6 +202,15 @@ class FDKDCLI(LightningCLI):
             print("\n".join(summary_lines(self._root, monitor, self._command, following)))
 
     @property
+    def reported_folder(self) -> Path | None:
+        """The run's folder, on the rank that writes its report; None: there is nothing to report.
+
+        A run without files, ``fast_dev_run``, has none.
+        """
+        is_first = self.trainer.is_global_zero
+        return Path(self._root) if is_first and not self.trainer.fast_dev_run else None  # type: ignore[attr-defined]  # set later
+
+    @property
     def _root(self) -> str:
         root: str = self.config[self.subcommand].trainer.default_root_dir
         return root

@@ -40,9 +40,23 @@ def summary_lines(
         value = f"{monitor} {metrics[monitor]:.4f} in " if monitor in metrics else ""
         path = Path(root) / "checkpoints" / best["file"]
         lines.append(f"best: {value}epoch {best['epoch']} (counted from 0): {path}")
+    return [*lines, f"next: {following_command(command, following)}"]
+
+
+def following_command(command: Sequence[str], following: str) -> str:
+    """Return the command line that goes on from a run, with the arguments that it needs.
+
+    Args:
+        command: Arguments of the run's command, its name first.
+        following: Name of the next command.
+
+    Example:
+        >>> following_command(["fit", "--config=a.yaml", "--overwrite=true"], "test")
+        'fdkd test --config=a.yaml'
+    """
     kept = [
         argument
         for before, argument in itertools.pairwise(command)
         if argument.partition("=")[0] not in OF_FIT and before not in OF_FIT
     ]
-    return [*lines, f"next: fdkd {shlex.join([following, *kept])}"]
+    return f"fdkd {shlex.join([following, *kept])}"

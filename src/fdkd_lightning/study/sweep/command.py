@@ -14,8 +14,8 @@ Run the sweep of a Weights & Biases file. With a login (wandb login, or WANDB_AP
 on the service, and an agent runs its trials. Without, the trials run here on Optuna: grid, random,
 bayes (TPE), with W&B's rule of early termination. An interrupted sweep resumes: start it again.
 Several processes, or machines with a common --storage, share the trials. The folder receives
-trials.csv, sweep.json, table.md, heatmap.png with its heatmap.csv, and best.yaml, an overlay with
-the parameters of the best trial: best by the metric at the last validation."""
+trials.csv, sweep.json, table.md, report.html, heatmap.png with its heatmap.csv, and best.yaml, an
+overlay with the parameters of the best trial: best by the metric at the last validation."""
 
 
 def sweep(args: Sequence[str]) -> Path | None:

@@ -15,7 +15,7 @@ from page_reader import Element, Page
 from scipy import stats
 
 from fdkd_lightning.report.differences import difference_rows
-from fdkd_lightning.report.page import page, write_page
+from fdkd_lightning.report.study_page import study_page, write_study_page
 from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.results import LOCAL, read_results
 
@@ -32,7 +32,7 @@ def written(folder: Path, name: str) -> Path:
     """A folder with a published study's results and the page made of them."""
     for file in ("results.csv", "results.json"):
         (folder / file).write_bytes((PUBLISHED / name / file).read_bytes())
-    write_page(folder, *read_results(folder))
+    write_study_page(folder, *read_results(folder))
     return folder
 
 
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 
 def made(settings: dict[str, Any], rows: Any) -> Page:
     """The page of a made-up study."""
-    text = page("Study: made up", settings, rows, difference_rows(settings, rows))
+    text = study_page("Study: made up", settings, rows, difference_rows(settings, rows))
     assert not re.search(r"\bnan\b", re.sub(r"(?s)<script>.*</script>", "", text))
     return Page(text)
 
@@ -61,7 +61,8 @@ def scores_of(folder: Path) -> dict[tuple[str, ...], dict[int, float]]:
     with (folder / "results.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             key = (row["regime"], row["direction"], row["method"])
-            found.setdefault(key, {})[int(row["seed"])] = 100 * float(row["test_last"])
+            if row["chosen"] == "True":
+                found.setdefault(key, {})[int(row["seed"])] = 100 * float(row["test_last"])
     return found
 
 
@@ -185,6 +186,113 @@ def test_the_answer_counts_what_the_intervals_show(published: Path) -> None:
                 f"significantly higher than {settings['baseline']}"
             )
             assert item.text.endswith(f", {len(below)} significantly lower.")
+
+
+def sign(line: Mapping[str, str]) -> int:
+    return (float(line["low"]) > 0) - (float(line["high"]) < 0)
+
+
+def of_method(lines: list[dict[str, str]], *key: str) -> list[dict[str, str]]:
+    """The lines of a direction, regime and method."""
+    return [x for x in lines if (x["direction"], x["regime"], x["method"]) == key]
+
+
+def words_of(settings: Mapping[str, Any], lines: list[dict[str, str]], method: str) -> str:
+    """What a table's row says of a method, from the lines of its column."""
+    baseline, controls = settings["baseline"], settings["methods"][method]["controls"]
+    if method == baseline:
+        return "the baseline"
+    signs = {line["other"]: sign(line) for line in lines}
+    gain = signs[baseline]
+    if gain < 1:
+        return (
+            f"significantly lower than {baseline}"
+            if gain
+            else f"does not differ significantly from {baseline}"
+        )
+    text = f"significantly higher than {baseline}"
+    if not controls:
+        return f"{text}; it has no control, so the gain is not shown to be transfer"
+    if controls == [baseline]:
+        return f"{text}, its only control: whether the pairs matter is not tested"
+    reached = [control for control in controls if signs[control] < 1]
+    if not reached:
+        return f"{text} and than every control: the gain is attributed to the teacher"
+    return (
+        f"{text}, but not than {' and '.join(reached)}, without help from the right teacher: the "
+        "gain is not shown to be transfer"
+    )
+
+
+def test_each_sentence_is_that_of_the_differences(published: Path) -> None:
+    shown, lines = Page((published / "report.html").read_text()), lines_of(published)
+    settings = json.loads((published / "results.json").read_text())["study"]
+    relations = {
+        1: "is significantly higher than",
+        -1: "is significantly lower than",
+        0: "does not differ significantly from",
+    }
+    columns = [(d, r) for r in settings["regimes"] for d in settings["directions"]]
+    [section] = [
+        x for x in shown.find("section") if x.attributes["aria-labelledby"] == "comparisons"
+    ]
+    lists = shown.find("ul", section)
+    tables = [
+        x for x in shown.find("table", class_="sortable") if shown.find("td", x, class_="words")
+    ]
+    assert len(lists) == len(tables) == len(columns)
+    for column, sentences, table in zip(columns, lists, tables, strict=True):
+        texts = [item.text for item in shown.find("li", sentences)]
+        words = [cell.text for cell in shown.find("td", table, class_="words")]
+        others = [name for name in settings["methods"] if name != settings["baseline"]]
+        for method, text in zip(others, texts, strict=False):
+            parts = [
+                f"{relations[sign(line)]} {line['other']} ({in_words(line)}, n = {line['n']})"
+                for line in of_method(lines, *column, method)
+            ]
+            assert text.startswith(f"{method} {'; it '.join(parts)}.")
+        for method, text in zip(settings["methods"], words, strict=True):
+            assert text == words_of(settings, of_method(lines, *column, method), method)
+
+
+def test_the_three_sentences_are_those_of_the_files(tmp_path: Path) -> None:
+    folder = written(tmp_path, "watch")
+    shown, lines, found = (
+        Page((folder / "report.html").read_text()),
+        lines_of(folder),
+        scores_of(folder),
+    )
+    settings = json.loads((folder / "results.json").read_text())["study"]
+    method, baseline = settings["question"], settings["baseline"]
+    [regime], directions = settings["regimes"], settings["directions"]
+    ours = {d: {x["other"]: x for x in of_method(lines, d, regime, method)} for d in directions}
+    gain, control, rival = [x.text for x in shown.find("li", shown.find("ul", class_="answer")[0])]
+    for d in directions:
+        before, after = (mean(found[regime, d, name].values()) for name in (baseline, method))
+        line = ours[d][baseline]
+        assert f"{d}: from {before:.1f} to {after:.1f} % ({in_words(line)})" in gain
+    controls = [
+        (c, d) for c in settings["methods"][method]["controls"] if c != baseline for d in directions
+    ]
+    for name, d in controls:
+        assert f"{name}, {d} {in_words(ours[d][name])}" in control
+    above = sum(sign(ours[d][name]) > 0 for name, d in controls)
+    assert f"significantly above in {above} of {len(controls)}, so " in control
+    assert ("comes from the teacher" in control) == (above == len(controls))
+    best = {
+        d: max(
+            settings["methods"][method]["references"],
+            key=lambda r: mean(found[regime, d, r].values()),
+        )
+        for d in directions
+    }
+    for d, name in best.items():
+        assert f"{name}, {d} {in_words(ours[d][name])}" in rival
+    signs = [sign(ours[d][name]) for d, name in best.items()]
+    assert (
+        f"significantly above in {signs.count(1)} of {len(signs)}, below in {signs.count(-1)}"
+        in rival
+    )
 
 
 def test_the_study_on_the_page_runs_again(published: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A study's report as one HTML page that needs nothing beside it: no network, no other file."""
+"""A study's report as an HTML page."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,25 +7,32 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answers
+from fdkd_lightning.report.class_changes import (
+    ClassChange,
+    ClassChanges,
+    class_changes,
+)
 from fdkd_lightning.report.comparison_text import comparisons
 from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
+from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.difference_figure import difference_axis, strips
-from fdkd_lightning.report.differences import DifferenceRow, difference_rows, write_differences
+from fdkd_lightning.report.differences import DifferenceRow, difference_rows
+from fdkd_lightning.report.render import render, save_page, yaml_text
 from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
 from fdkd_lightning.report.verdict import summary_text, verdict_text
 from fdkd_lightning.study.compare import Difference
 from fdkd_lightning.study.results import PROVENANCE, Column, Row, scores
 
-TEMPLATES = Path(__file__).with_name("templates")
+NO_CHANGES = ClassChanges([], {}, is_checked=True)
+MOST_CLASSES = 10
+"""So many classes that gained, and that lost, are named for each method."""
 
 
-def write_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
-    """Write ``report.html``, and ``differences.csv``, the values of its figure.
+def write_study_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write ``report.html``, and the values of its figures.
+
+    These are ``differences.csv`` and, where runs hold predictions, ``class_changes.csv``.
 
     Args:
         folder: The study's folder.
@@ -33,17 +40,20 @@ def write_page(folder: Path, settings: dict[str, Any], rows: Sequence[Row]) -> N
         rows: Rows of all runs.
     """
     differences = difference_rows(settings, rows)
-    write_differences(folder / "differences.csv", differences)
-    text = page(f"Study: {folder.resolve().name}", settings, rows, differences)
-    with atomic_write(folder / "report.html", "w") as file:
-        file.write(text)
+    write_table(folder / "differences.csv", DifferenceRow._fields, differences)
+    classes = class_changes(folder, settings, rows)
+    if classes.changes:
+        write_table(folder / "class_changes.csv", ClassChange._fields, classes.changes)
+    title = f"Study: {folder.resolve().name}"
+    save_page(folder, study_page(title, settings, rows, differences, classes))
 
 
-def page(
+def study_page(
     title: str,
     settings: dict[str, Any],
     rows: Sequence[Row],
     differences: Sequence[DifferenceRow],
+    classes: ClassChanges = NO_CHANGES,
 ) -> str:
     """Return the page. Every name and text in it is escaped.
 
@@ -53,46 +63,50 @@ def page(
         rows: Rows of all runs.
         differences: All differences, see
             :func:`~fdkd_lightning.report.differences.difference_rows`.
+        classes: The classes that gained and lost.
     """
     found = scores(settings, rows)
     axis = difference_axis(differences)
     sentences, closing = comparisons(settings, rows) if len(settings["seeds"]) > 1 else ({}, "")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
     costs = cost_figures(settings, rows)
-    return environment.get_template("study.html").render(
-        title=title,
-        caption=caption(settings),
-        metric=settings["metric"],
-        baseline=settings["baseline"],
-        question=_question(settings),
-        answers=answers(settings, rows) or _summaries(settings, found),
-        tables=_tables(settings, rows, differences),
-        teachers=[
+    values = {
+        "title": title,
+        "caption": caption(settings),
+        "metric": settings["metric"],
+        "baseline": settings["baseline"],
+        "question": _question(settings),
+        "answers": answers(settings, rows) or _summaries(settings, found),
+        "tables": _tables(settings, rows, differences),
+        "teachers": [
             {"modality": m, "regime": r, "mean": _sortable(x), "score": score_text(x)}
             for (m, r), x in teacher_scores(rows).items()
         ],
-        axis=axis,
-        differences=[
+        "axis": axis,
+        "differences": [
             {"regime": regime, "direction": direction, "strips": strips([*group], axis)}
             for (regime, direction), group in groupby(differences, lambda row: row[:2])
         ],
-        costs=costs,
-        comparisons=sentences,
-        comparison_count=sum(map(len, sentences.values())),
-        closing=closing,
-        warnings=settings["warnings"],
-        failures=[" ".join(failure.split()) for failure in settings["failures"].values()],
-        missing=_missing(settings, rows),
-        searched=sum(not row.chosen for row in rows),
-        absent=[] if costs else ["seconds.csv, the time of each run"],
-        commit_text=_commit_text(settings["commits"]),
-        study=_yaml({name: x for name, x in settings.items() if name not in PROVENANCE}),
-        configs={name: _yaml(content) for name, content in settings["configs"].items()},
-        versions=settings["versions"],
-        commits=settings["commits"],
-    )
+        "costs": costs,
+        "class_tables": _class_tables(classes.changes),
+        "class_intervals": sum(change.n > 1 for change in classes.changes),
+        "class_check": classes.is_checked,
+        "left_out": classes.left_out,
+        "epoch": settings["epoch"],
+        "comparisons": sentences,
+        "comparison_count": sum(map(len, sentences.values())),
+        "closing": closing,
+        "warnings": settings["warnings"],
+        "failures": [" ".join(failure.split()) for failure in settings["failures"].values()],
+        "missing": _missing(settings, rows),
+        "searched": sum(not row.chosen for row in rows),
+        "absent": [] if costs else ["seconds.csv, the time of each run"],
+        "commit_text": _commit_text(settings["commits"]),
+        "study": yaml_text({name: x for name, x in settings.items() if name not in PROVENANCE}),
+        "configs": {name: yaml_text(content) for name, content in settings["configs"].items()},
+        "versions": settings["versions"],
+        "commits": settings["commits"],
+    }
+    return render("study.html", values)
 
 
 def _question(settings: Mapping[str, Any]) -> str:
@@ -148,6 +162,38 @@ def _tables(
     return tables
 
 
+def _class_tables(changes: Sequence[ClassChange]) -> list[dict[str, Any]]:
+    """A table per direction and regime, with a line per method."""
+    tables = []
+    for (regime, direction), column in groupby(changes, lambda change: change[:2]):
+        lines = []
+        for method, group in groupby(column, lambda change: change.method):
+            found = [*group]
+            gained = sorted((x for x in found if x.sign > 0), key=lambda x: -x.mean)
+            lost = sorted((x for x in found if x.sign < 0), key=lambda x: x.mean)
+            lines.append(
+                {
+                    "method": method,
+                    "n": max(change.n for change in found),
+                    "sides": [
+                        {
+                            "count": len(side),
+                            "items": [(x.label, _interval(x)) for x in side[:MOST_CLASSES]],
+                        }
+                        for side in (gained, lost)
+                    ],
+                    "neither": sum(x.n > 1 and not x.sign for x in found),
+                    "unknown": sum(x.n < 2 for x in found),
+                }
+            )
+        tables.append({"direction": direction, "regime": regime, "lines": lines})
+    return tables
+
+
+def _interval(row: ClassChange) -> str:
+    return difference_text(Difference(row.mean / 100, row.low / 100, row.high / 100, row.n))
+
+
 def _cell(row: DifferenceRow) -> dict[str, str]:
     difference = Difference(row.mean / 100, row.low / 100, row.high / 100, row.n)
     return {
@@ -183,8 +229,3 @@ def _commit_text(commits: Sequence[str]) -> str:
     if len(commits) > 1:
         return f"The runs were made at {len(commits)} commits of the package, see below.{changed}"
     return f"The runs were made at commit {commits[0]} of the package.{changed}"
-
-
-def _yaml(content: Any) -> str:
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return text
