@@ -132,7 +132,7 @@ def series_rows(series: Mapping[str, Iterable[Point]]) -> list[tuple[Any, ...]]:
 
 
 def logged_once(series: Series) -> dict[str, float]:
-    """Return the values that were logged a single time outside of an epoch, as a teacher's score.
+    """Return the values that are no curve: logged once outside of an epoch, or in a test.
 
     Example:
         >>> logged_once({"teacher/audio/accuracy": [Point(0, None, 0.5)]})
@@ -141,7 +141,7 @@ def logged_once(series: Series) -> dict[str, float]:
     return {
         name: points[0].value
         for name, points in series.items()
-        if len(points) == 1 and points[0].epoch is None
+        if len(points) == 1 and (points[0].epoch is None or name.startswith("test"))
     }
 
 
