@@ -16,6 +16,7 @@ DEBUG = "JSONARGPARSE_DEBUG"
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
     "study": "run methods x directions x regimes x seeds, and write tables and a page",
+    "benchmark": "measure what training costs: this package, or with --config a run of yours",
     "report": "write a study's tables, figures and HTML page again, from its results",
     "sweep": "run a W&B sweep file: on the service with a login, else here on Optuna",
 }
@@ -126,6 +127,11 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.training.cache.command import cache
 
         cache(args)
+    elif command == "benchmark":
+        from fdkd_lightning.benchmark.command import benchmark
+        from fdkd_lightning.report.benchmark_report import print_benchmark
+
+        print_benchmark(benchmark(rest, args))
     elif command == "export":
         from fdkd_lightning.export.command import export
 
