@@ -127,6 +127,6 @@ def timing_of(seconds: Sequence[float]) -> Timing:
 
 
 def synchronize() -> None:
-    """Wait for the GPU, if a process uses one."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    """Wait for the GPU, if there is one."""
+    if torch.cuda.is_available():
         torch.cuda.synchronize()

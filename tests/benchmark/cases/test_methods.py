@@ -15,13 +15,13 @@ from fdkd_lightning.models.resnet import ResNet
 from fdkd_lightning.models.semantic_fpn import SemanticFPN
 from fdkd_lightning.types import Output
 
-SMALL = {"layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8), "stem_pool": False}
+LAYERS, CHANNELS = (1, 1, 1, 1), (4, 4, 8, 8)
 
 
 def test_each_method_is_timed_beside_the_student_s_step() -> None:
     methods = dict(VECTOR_METHODS)
     del methods["CRD"]  # its memory takes seconds to draw
-    network = partial(ResNet, 3, 3, **SMALL)
+    network = partial(ResNet, 3, 3, LAYERS, CHANNELS, stem_pool=False)
     rows = measure_methods("small", methods, network, (4, 3, 16, 16), Limits(2))
     assert [row.variant for row in rows] == ["student step", *methods]
     assert {row.compared_with for row in rows[1:]} == {"student step"}
@@ -29,7 +29,7 @@ def test_each_method_is_timed_beside_the_student_s_step() -> None:
 
 def test_dense_methods_get_labels_of_pixels() -> None:
     methods = {name: DENSE_METHODS[name] for name in ("KD", "C2KD, dense", "CIRKD")}
-    network = partial(SemanticFPN, 3, 3, width=8, **SMALL)
+    network = partial(SemanticFPN, 3, 3, LAYERS, CHANNELS, width=8)
     rows = measure_methods("small", methods, network, (2, 3, 16, 16), Limits(2), dense=True)
     assert [row.variant for row in rows[1:]] == [*methods]
 

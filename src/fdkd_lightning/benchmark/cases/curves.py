@@ -35,9 +35,8 @@ def measure_cache(rows: tuple[int, ...], limits: Limits) -> list[Row]:
             output = Output(torch.zeros(count, 512), torch.zeros(count, 10))
             path = Path(folder, str(count))
             write_stand_in(path, output, maps=False)
-            runs[f"{count:,} samples"] = partial(
-                *(_read, CacheStore(path), np.random.default_rng(0), count)
-            )
+            rng = np.random.default_rng(0)
+            runs[f"{count:,} samples"] = partial(_read, CacheStore(path), rng, count)
         return timed_rows("curves", f"{READ} rows of a cache", measure(runs, limits), {})
 
 

@@ -70,7 +70,7 @@ class LossPair:
     def _backward(self, value: Tensor | int) -> Tensor:
         assert isinstance(value, Tensor)
         self.student.grad = None
-        value.backward()
+        torch.autograd.backward(value)
         return value
 
 

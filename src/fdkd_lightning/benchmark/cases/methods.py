@@ -41,7 +41,8 @@ from fdkd_lightning.models.semantic_fpn import SemanticFPN
 from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.types import Output
 
-RESNET_18 = {"layers": (2, 2, 2, 2), "channels": (64, 128, 256, 512), "stem_pool": True}
+LAYERS, CHANNELS = (2, 2, 2, 2), (64, 128, 256, 512)
+"""Of a ResNet-18."""
 CLASSES = 100
 
 
@@ -103,7 +104,8 @@ class CriterionRun:
         self, criterion: DistillationLoss, student: Output, teacher: Output, target: Tensor
     ) -> None:
         self.student = Output(
-            *(x.detach().requires_grad_() for x in (student.features, student.logits)),
+            student.features.detach().requires_grad_(),
+            student.logits.detach().requires_grad_(),
             tuple(x.detach().requires_grad_() for x in student.maps),
             torch.arange(len(target), device=target.device),
         )
@@ -121,7 +123,7 @@ class CriterionRun:
             parameter.grad = None
         terms = self.criterion(self.student, self.teacher, self.target)
         total = torch.stack([*terms.values()]).sum()
-        total.backward()
+        torch.autograd.backward(total)
         return total.detach()
 
 
@@ -160,7 +162,7 @@ def measure_methods(
     def step() -> None:
         loss = nn.functional.cross_entropy(student(inputs).logits, target)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
     own = "student step"
@@ -178,14 +180,14 @@ CASE = Case(
             measure_methods,
             "ResNet-18, 64x3x96x96",
             VECTOR_METHODS,
-            partial(ResNet, CLASSES, 3, **RESNET_18),
+            partial(ResNet, CLASSES, 3, LAYERS, CHANNELS),
             (64, 3, 96, 96),
         ),
         partial(
             measure_methods,
             "pyramid on ResNet-18, 8x3x96x96",
             DENSE_METHODS,
-            partial(SemanticFPN, 8, 3, **RESNET_18),
+            partial(SemanticFPN, 8, 3, LAYERS, CHANNELS, stem_pool=True),
             (8, 3, 96, 96),
             dense=True,
         ),

@@ -77,7 +77,7 @@ class HandLoop:
 
     def __call__(self, steps: int) -> float:
         """Return the mean seconds of steps, of which the first is not counted."""
-        times = []
+        times: list[float] = []
         while len(times) <= steps:
             for batch in self.loader:
                 self._step(batch)
@@ -98,7 +98,7 @@ class HandLoop:
                 for term in self.criterion(student, teacher, target).values():
                     loss = loss + term
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
 
 

@@ -72,7 +72,7 @@ class RunBenchmark(Trainer):
         parts = parts_of(model, self)
         criterion = None if parts.distiller is None else type(parts.distiller.criterion).__name__
         batches = measured.facts["batches"]
-        accumulate: int = self.accumulate_grad_batches  # type: ignore[has-type]  # set by a connector
+        accumulate: int = self.accumulate_grad_batches
         return {
             "model": type(model).__name__,
             "data": type(data).__name__,

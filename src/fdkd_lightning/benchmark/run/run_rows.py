@@ -51,7 +51,7 @@ def run_rows(
     step = f"{variant}: {STEP}"
     total = timing_of([sum(x.values()) for x in steps])
     numbers = total.minimum, *total.quartiles, total.repeats
-    compared = ("", None)
+    compared: tuple[str, float | None] = ("", None)
     if baseline is not None:
         compared = (baseline.variant, (work + wait) / baseline.median)
     rows = [Row("run", size, step, "s", work + wait, *numbers, *compared)]

@@ -70,9 +70,9 @@ def attached(clock: StepClock, parts: RunParts, trainer: Trainer) -> Iterator[No
     ``training_step`` without teachers and criterion is the student's.
     """
     with ExitStack() as stack:
-        given = trainer.profiler  # type: ignore[has-type]  # its connector sets it
-        stack.callback(setattr, trainer, "profiler", given)
-        trainer.profiler = StepProfiler(clock, STUDENT if parts.student is None else LOGGING)
+        profiled: Any = trainer  # whose connector sets the profiler
+        stack.callback(setattr, profiled, "profiler", profiled.profiler)
+        profiled.profiler = StepProfiler(clock, STUDENT if parts.student is None else LOGGING)
         if parts.student is not None:
             _time_module(stack, clock, parts.student, STUDENT)
         for modality, teacher in parts.named_teachers().items():

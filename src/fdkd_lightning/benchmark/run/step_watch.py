@@ -68,14 +68,11 @@ class StepWatch(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach the clock."""
         loader = trainer.train_dataloader
-        is_loader = isinstance(loader, DataLoader)
-        sized = is_loader and isinstance(loader.dataset, Sized)
-        self.facts = {
-            "batches": trainer.num_training_batches,
-            "num_workers": loader.num_workers if is_loader else None,
-            "samples": len(loader.dataset) if sized else None,
-        }
-        if is_loader and loader.num_workers:
+        self.facts = {"batches": trainer.num_training_batches, "num_workers": None, "samples": None}
+        if isinstance(loader, DataLoader):
+            self.facts["num_workers"] = loader.num_workers
+            if isinstance(loader.dataset, Sized):
+                self.facts["samples"] = len(loader.dataset)
             # Batches that workers have prepared before the first step are not waited for.
             self._unmeasured += loader.num_workers * (loader.prefetch_factor or 1)
         self._global_step, self._start = trainer.global_step, time.perf_counter()
