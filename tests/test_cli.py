@@ -15,10 +15,16 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_module
 
 from fdkd_lightning.analysis import command as analysis_command
+from fdkd_lightning.benchmark import command as benchmark_command
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
-from fdkd_lightning.report import analysis_report, command as report_command, sweep_report
+from fdkd_lightning.report import (
+    analysis_report,
+    benchmark_report,
+    command as report_command,
+    sweep_report,
+)
 from fdkd_lightning.study import command as study_command
 from fdkd_lightning.study.sweep import command as sweep_command
 from fdkd_lightning.training import command as training_command
@@ -27,7 +33,7 @@ SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study", "report"),
-    "sweep",
+    *("sweep", "cache", "benchmark"),
 )
 # What main hands on to.
 PARTS = (
@@ -36,6 +42,7 @@ PARTS = (
     (data_command, "prepare_set"),
     (analysis_command, "analyze"),
     (export_command, "export"),
+    (benchmark_command, "benchmark"),
     (report_command, "report_folder"),
     (training_command, "FDKDCLI"),
 )
@@ -129,6 +136,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(report_command, "print_report", lambda folder: None)
     monkeypatch.setattr(analysis_report, "print_analysis", lambda folder: None)
     monkeypatch.setattr(sweep_report, "print_sweep", lambda folder: None)
+    monkeypatch.setattr(benchmark_report, "print_benchmark", lambda folder: None)
     return got
 
 
@@ -141,6 +149,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
     main(["analyze", "--config=my.yaml"])
+    main(["benchmark", "--cases=loss"])
     main(["--config=my.yaml", "fit"])
     main(["fit", "--help-all"])
     assert commands == [
@@ -153,6 +162,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
         # The name stays: it is LightningCLI's subcommand.
         ("export", ["export", "--config=my.yaml"]),
         ("analyze", ["analyze", "--config=my.yaml"]),
+        ("benchmark", ["--cases=loss"]),
         ("FDKDCLI", ["--config=my.yaml", "fit"]),
         ("FDKDCLI", ["fit", "--help-all"]),
     ]

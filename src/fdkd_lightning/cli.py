@@ -131,7 +131,9 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.benchmark.command import benchmark
         from fdkd_lightning.report.benchmark_report import print_benchmark
 
-        print_benchmark(benchmark(rest, args))
+        measured = benchmark(rest, args)
+        if measured is not None:
+            print_benchmark(measured)
     elif command == "export":
         from fdkd_lightning.export.command import export
 

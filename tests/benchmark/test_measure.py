@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fdkd_lightning.benchmark.measure import Limits, interleave, measure
+from fdkd_lightning.benchmark.measure import Limits, interleave, measure, timing_of
 
 
 def test_functions_take_turns_after_one_untimed_call() -> None:
@@ -25,7 +25,7 @@ def test_the_timings_are_those_of_the_clock() -> None:
         yield now  # the end
 
     (timing,) = measure({"a": int}, Limits(repeats=5), ticks().__next__).values()
-    assert timing == (3.0, 1.0, (2.0, 4.0), 5)
+    assert timing == (3.0, 1.0, (2.0, 4.0), (3.0, 1.0, 2.0, 5.0, 4.0))
 
 
 def test_repeats_go_on_until_the_time_is_over() -> None:
@@ -33,7 +33,13 @@ def test_repeats_go_on_until_the_time_is_over() -> None:
     [timing] = interleave(
         {"a": lambda: 1.0}, Limits(2, seconds=7), lambda: float(next(now))
     ).values()
-    assert timing.repeats == 2 + 6
+    assert len(timing.seconds) == 2 + 6
+
+
+def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
+    slow, fast = timing_of([2.0, 40.0, 6.0]), timing_of([1.0, 10.0, 3.0])
+    assert slow.over(fast) == 2.0
+    assert timing_of([2.0, 4.0, 30.0]).over(timing_of([1.0, 4.0, 10.0])) == 2.0
 
 
 @pytest.mark.parametrize("limits", [Limits(1), Limits(seconds=-1), Limits(repeats=2.5)])  # type: ignore[arg-type]  # wrong on purpose

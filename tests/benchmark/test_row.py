@@ -4,8 +4,10 @@ from fdkd_lightning.benchmark.measure import Timing
 from fdkd_lightning.benchmark.row import timed_rows, value_row
 
 
-def test_a_ratio_is_this_median_by_the_other_s() -> None:
-    timings = {name: Timing(x, x / 2, (x, 2 * x), 5) for name, x in (("slow", 4.0), ("fast", 1.0))}
+def test_a_ratio_is_this_one_s_to_the_other_s() -> None:
+    timings = {
+        name: Timing(x, x / 2, (x, 2 * x), (x,) * 5) for name, x in (("slow", 4.0), ("fast", 1.0))
+    }
     slow, fast = timed_rows("loss", "8x8", timings, {"fast": "slow"})
     assert (slow.compared_with, slow.ratio) == ("", None)
     assert (fast.compared_with, fast.ratio) == ("slow", 0.25)

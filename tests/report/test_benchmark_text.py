@@ -11,6 +11,7 @@ RUN: dict[str, Any] = {
     "batch_size": 32,
     "batches_per_step": 1,
     "device": "cpu",
+    "ranks": 1,
     "num_workers": 2,
     "samples": 3200,
     "steps_per_epoch": 100,
@@ -58,6 +59,11 @@ def test_the_largest_group_of_parts_bounds_it(part: str, start: str) -> None:
     sentence = run_sentences(rows, {**RUN, "cache": {"why_not": "the run has no teacher"}})
     assert sentence[1].startswith(start)
     assert sentence[2] == "A teacher cache was not measured: the run has no teacher."
+
+
+def test_ranks_are_named() -> None:
+    first = run_sentences(rows_of(LIVE, LIVE), {**RUN, "ranks": 2})[0]
+    assert "with batches of 32 on cpu, each of 2 ranks)" in first
 
 
 def test_two_teachers_are_counted_together() -> None:

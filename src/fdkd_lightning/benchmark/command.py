@@ -36,8 +36,10 @@ with --config, in addition to the arguments of fdkd fit:
   --seconds S        most seconds of a fit; default: 30"""
 
 
-def benchmark(rest: Sequence[str], args: Sequence[str] | None = None) -> Path:
+def benchmark(rest: Sequence[str], args: Sequence[str] | None = None) -> Path | None:
     """Measure, and return the folder with ``benchmark.csv`` and ``benchmark.json``.
+
+    Other ranks than the first return None.
 
     Args:
         rest: The arguments after ``fdkd benchmark``.

@@ -20,7 +20,7 @@ class Row(NamedTuple):
         quartile_3: Third quartile.
         repeats: Number of repeats.
         compared_with: Variant of the same case and size; empty: none.
-        ratio: This median divided by that of the other variant; None: none.
+        ratio: This divided by the other variant; None: none.
     """
 
     case: str
@@ -45,18 +45,19 @@ def timed_rows(
         case: The case.
         size: The size.
         timings: Variant -> its timing.
-        against: Variant -> the variant by whose median its own is divided.
+        against: Variant -> the variant that it is compared with; their ratio is the median of the
+            ratios of all rounds.
 
     Example:
-        >>> a, b = (Timing(x, x, (x, x), 5) for x in (1.0, 3.0))
+        >>> a, b = (Timing(x, x, (x, x), (x, x)) for x in (1.0, 3.0))
         >>> timed_rows("loss", "64x512", {"a": a, "b": b}, {"b": "a"})[1].ratio
         3.0
     """
     rows = []
     for variant, timing in timings.items():
         other = against.get(variant, "")
-        ratio = timing.median / timings[other].median if other else None
-        numbers = timing.median, timing.minimum, *timing.quartiles, timing.repeats
+        ratio = timing.over(timings[other]) if other else None
+        numbers = timing.median, timing.minimum, *timing.quartiles, len(timing.seconds)
         rows.append(Row(case, size, variant, "s", *numbers, other, ratio))
     return rows
 

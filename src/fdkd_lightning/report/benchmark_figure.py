@@ -12,6 +12,8 @@ from fdkd_lightning.ops.optional import require
 from fdkd_lightning.report.benchmark_text import parts_of
 
 KINDS = ("png", "svg")
+WIDE = 30
+"""Ratios that differ by more are drawn on a logarithmic axis."""
 
 
 def plot_benchmark(folder: Path, results: Results) -> list[Path]:
@@ -59,10 +61,12 @@ def _height(rows: Sequence[Row]) -> float:
 
 def _draw_ratios(axis: Any, rows: Sequence[Row]) -> None:
     labels = [f"{row.variant} ({row.size})" for row in rows]
-    ratios = [row.ratio for row in rows]
+    ratios = [row.ratio or 0.0 for row in rows]
     drawn = axis.barh(range(len(rows)), ratios, color="C0")
     axis.bar_label(drawn, [f" {ratio:.3g}" for ratio in ratios], fontsize=8)
     axis.set_yticks(range(len(rows)), labels, fontsize=8)
+    if max(ratios) > WIDE * min(ratios):
+        axis.set_xscale("log")
     axis.invert_yaxis()
     axis.axvline(1, color="0.4", linewidth=0.8, linestyle="--")
     axis.margins(x=0.1)
@@ -76,7 +80,7 @@ def _draw_curves(axis: Any, rows: Sequence[Row]) -> None:
         times = [1000 * row.median for row in chosen]
         axis.plot(range(len(chosen)), times, marker="osv^D"[k % 5], label=size)
         for x, row in enumerate(chosen):
-            place = {"xytext": (3, 3), "textcoords": "offset points"}
+            place = {"xytext": (3, (3, -8)[k % 2]), "textcoords": "offset points"}
             axis.annotate(row.variant, (x, times[x]), fontsize=6, **place)
     axis.set_yscale("log")
     axis.set_ylabel("ms", fontsize=8)

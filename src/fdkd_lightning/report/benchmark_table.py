@@ -26,8 +26,8 @@ def table_lines(results: Results, sentences: Sequence[str] = ()) -> list[str]:
         "",
         f"Machine: {machine_text(about['machine'])}. Versions: {versions}.",
         "",
-        "Medians of repeats that take turns in one process. A ratio is this median divided by that "
-        "of the variant it is compared with.",
+        "Medians of repeats that take turns in one process. A ratio is the median of the ratios to "
+        "the variant it is compared with, round by round; in a run, a share of the step.",
     ]
     if sentences:
         lines += ["", *sentences]

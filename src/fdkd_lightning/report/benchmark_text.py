@@ -132,10 +132,11 @@ def _step_sentence(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
     assert step is not None
     size = run["batch_size"] * run["batches_per_step"]
     parts = sorted(parts_of(rows, CONFIGURED).items(), key=lambda x: -(x[1].ratio or 0))
+    ranks = f", each of {run['ranks']} ranks" if run["ranks"] > 1 else ""
     named = [f"{name} {row.ratio:.0%}" for name, row in parts if (row.ratio or 0) >= 0.005]
     return (
         f"A step takes {duration(step.median)} ({size / step.median:,.0f} samples/s with batches "
-        f"of {size} on {run['device']}): {', '.join(named)}."
+        f"of {size} on {run['device']}{ranks}): {', '.join(named)}."
     )
 
 

@@ -57,7 +57,7 @@ class RunBenchmark(Trainer):
         check_count("rounds", rounds, example=2)
         check_range("seconds", seconds, above=0, example=30)
         scratch = Path(self.default_root_dir) / "stand_ins"
-        is_quiet = self.progress_bar_callback is None
+        is_quiet = self.progress_bar_callback is None or not self.is_global_zero
         share = rounds * -(-steps // rounds)
         total = share if parts_of(model, self).why_not_cached() else 2 * share
         with tqdm(total=total, unit="step", desc="steps", disable=is_quiet) as bar:
@@ -146,8 +146,8 @@ class RunBenchmarkCLI(FDKDCLI):
         super().before_instantiate_classes()
 
 
-def benchmark_run(args: Sequence[str] | None = None) -> Path:
-    """Measure the run that a configuration describes, and return the folder that was written.
+def benchmark_run(args: Sequence[str] | None = None) -> Path | None:
+    """Measure the run that a configuration describes, and return the folder; None on other ranks.
 
     Args:
         args: The arguments, ``benchmark`` first; None: those of the process.
@@ -167,7 +167,7 @@ def benchmark_run(args: Sequence[str] | None = None) -> Path:
         logger.setLevel(level)
     trainer = line.trainer
     assert isinstance(trainer, RunBenchmark)
-    if trainer.is_global_zero:
-        about = {**about, "run": trainer.run, "skipped": {}}
-        write_results(line.folder, trainer.rows, about)
+    if not trainer.is_global_zero:
+        return None
+    write_results(line.folder, trainer.rows, {**about, "run": trainer.run, "skipped": {}})
     return line.folder

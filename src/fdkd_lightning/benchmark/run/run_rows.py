@@ -50,14 +50,14 @@ def run_rows(
     parts[OTHER] = max(work - sum(x for name, x in parts.items() if name != DATA), 0)
     step = f"{variant}: {STEP}"
     total = timing_of([sum(x.values()) for x in steps])
-    numbers = total.minimum, *total.quartiles, total.repeats
+    numbers = total.minimum, *total.quartiles, len(steps)
     compared: tuple[str, float | None] = ("", None)
     if baseline is not None:
         compared = (baseline.variant, (work + wait) / baseline.median)
     rows = [Row("run", size, step, "s", work + wait, *numbers, *compared)]
     for name, value in parts.items():
         spread = timing_of(seconds.get(name, [0.0] * len(steps)))
-        numbers = spread.minimum, *spread.quartiles, spread.repeats
+        numbers = spread.minimum, *spread.quartiles, len(steps)
         share = value / (work + wait)
         rows.append(Row("run", size, f"{variant}: {name}", "s", value, *numbers, step, share))
     return rows

@@ -98,7 +98,9 @@ class StepWatch(Callback):
             self.clock.end_step()
             self.progress()
         count, spent = len(self.clock.steps), time.perf_counter() - self._start
-        if count >= self.steps or (count >= LEAST and spent > self.seconds):
+        is_over = count >= self.steps or (count >= LEAST and spent > self.seconds)
+        # Together: a rank that went on would wait for the others for ever.
+        if trainer.strategy.reduce_boolean_decision(is_over, all=False):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
