@@ -22,4 +22,4 @@ def test_the_command_comes_first_and_each_case_has_its_table() -> None:
 
 def test_parts_of_a_run_have_shares() -> None:
     row = Row("run", "batch 4", "a: student", "s", 0.1, 0.1, 0.1, 0.1, 3, "a: step", 0.4)
-    assert row_line(row).endswith("| a: step | 40.0% |")
+    assert row_line(row).endswith("| a: step | 40.0 % |")

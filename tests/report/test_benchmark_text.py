@@ -31,10 +31,10 @@ def test_a_run_that_its_teacher_bounds() -> None:
     cached = LIVE | {"teacher audio": 0.0, "data": 0.0}
     first, second, third = run_sentences(rows_of(LIVE, cached), RUN)
     assert first == (
-        "A step takes 1 s (32 samples/s with batches of 32 on cpu): teacher audio 50%, student "
-        "30%, data 10%, loss 10%."
+        "A step takes 1 s (32 samples/s with batches of 32 on cpu): teacher audio 50 %, student "
+        "30 %, data 10 %, loss 10 %."
     )
-    assert second.startswith("The teacher bounds it, with 50% of the step. ")
+    assert second.startswith("The teacher bounds it, with 50 % of the step. ")
     # 0.6 s a step to build, 0.6 s a step saved.
     assert third == (
         "With a teacher cache a step takes 400 ms, 2.5 times as fast, audio not being loaded. It "
@@ -74,7 +74,7 @@ def test_two_teachers_are_counted_together() -> None:
 def test_a_cache_that_gives_nothing() -> None:
     live = {"teacher audio": 0.04, "student": 1.0}
     sentence = run_sentences(rows_of(live, live | {"teacher audio": 0.03}), RUN)[2]
-    assert sentence == ("With a teacher cache a step takes 1.03 s: less than 5% is to be gained.")
+    assert sentence == ("With a teacher cache a step takes 1.03 s: less than 5 % is to be gained.")
 
 
 def test_a_cache_that_costs_more_than_it_saves() -> None:

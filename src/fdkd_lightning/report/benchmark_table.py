@@ -51,7 +51,11 @@ def row_line(row: Row) -> str:
     quartiles = value(row, row.quartile_1), value(row, row.quartile_3)
     spread = "" if row.repeats == 1 else " to ".join(quartiles)
     # Parts of a step have shares of it.
-    ratio = ratio_text(row.ratio) if row.case != "run" or row.ratio is None else f"{row.ratio:.1%}"
+    ratio = (
+        ratio_text(row.ratio)
+        if row.case != "run" or row.ratio is None
+        else f"{100 * row.ratio:.1f} %"
+    )
     cells = [row.size, row.variant, value(row, row.median), spread, str(row.repeats)]
     return f"| {' | '.join([*cells, row.compared_with, ratio])} |"
 

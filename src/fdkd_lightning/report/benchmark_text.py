@@ -58,10 +58,8 @@ def run_sentences(rows: Sequence[Row], run: Mapping[str, Any]) -> list[str]:
     groups = shares(rows, CONFIGURED)
     largest = max(groups, key=groups.__getitem__)
     remedy = REMEDIES[largest].format(num_workers=run["num_workers"])
-    name = NAMES.get(largest, f"the {largest}")
-    lines.append(
-        f"{name[:1].upper()}{name[1:]} bounds it, with {groups[largest]:.0%} of the step. {remedy}."
-    )
+    name, share = NAMES.get(largest, f"the {largest}"), percent(groups[largest])
+    lines.append(f"{name[:1].upper()}{name[1:]} bounds it, with {share} of the step. {remedy}.")
     lines.append(_cache_sentence(rows, run))
     return lines
 
@@ -113,6 +111,16 @@ def step_of(rows: Sequence[Row], variant: str) -> Row | None:
     return next((row for row in rows if row.variant == f"{variant}: {STEP}"), None)
 
 
+def percent(share: float | None) -> str:
+    """Return a share in percent.
+
+    Example:
+        >>> percent(0.123)
+        '12 %'
+    """
+    return f"{100 * (share or 0):.0f} %"
+
+
 def duration(seconds: float) -> str:
     """Return a time in a unit that fits.
 
@@ -133,7 +141,7 @@ def _step_sentence(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
     size = run["batch_size"] * run["batches_per_step"]
     parts = sorted(parts_of(rows, CONFIGURED).items(), key=lambda x: -(x[1].ratio or 0))
     ranks = f", each of {run['ranks']} ranks" if run["ranks"] > 1 else ""
-    named = [f"{name} {row.ratio:.0%}" for name, row in parts if (row.ratio or 0) >= 0.005]
+    named = [f"{name} {percent(row.ratio)}" for name, row in parts if (row.ratio or 0) >= 0.005]
     return (
         f"A step takes {duration(step.median)} ({size / step.median:,.0f} samples/s with batches "
         f"of {size} on {run['device']}{ranks}): {', '.join(named)}."
@@ -152,7 +160,7 @@ def _cache_sentence(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
     if saved < -NOISE * live.median:
         return f"{text}, longer than without: reading the stored outputs costs more than it saves."
     if saved < NOISE * live.median:
-        return f"{text}: less than {NOISE:.0%} is to be gained."
+        return f"{text}: less than {percent(NOISE)} is to be gained."
     text += f", {live.median / (live.median - saved):.2g} times as fast"
     skipped = ", ".join(cache["skipped"])
     text += f", {skipped} not being loaded" if skipped else ""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import ReduceLROnPlateau
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
@@ -14,6 +15,7 @@ from fdkd_lightning.benchmark.run.measure_run import CACHED, CONFIGURED, Measure
 from fdkd_lightning.losses import FeatureLoss, KDLoss, LayerwiseLoss
 from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.unimodal import UnimodalModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -64,6 +66,15 @@ def test_accumulated_batches_are_one_step(tmp_path: Path) -> None:
     assert [*measured.steps] == [CONFIGURED]
     assert measured.why_not_cached == "the run has no teacher"
     assert len(measured.steps[CONFIGURED]) == 4
+
+
+def test_a_schedule_that_waits_for_validation_is_no_obstacle(tmp_path: Path) -> None:
+    module = UnimodalModule(
+        *(Norm(), "visual"),
+        optimizer=sgd,
+        lr_scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, monitor="val/loss"),
+    )
+    assert len(measure(tmp_path, module, Pairs(size=12)).steps[CONFIGURED]) == 4
 
 
 def test_data_without_ids_cannot_be_cached_and_are_measured_all_the_same(tmp_path: Path) -> None:

@@ -75,12 +75,15 @@ class StepWatch(Callback):
                 self.facts["samples"] = len(loader.dataset)
             # Batches that workers have prepared before the first step are not waited for.
             self._unmeasured += loader.num_workers * (loader.prefetch_factor or 1)
+        for schedule in trainer.lr_scheduler_configs:
+            # Without validation there is no metric to wait for.
+            schedule.strict = False
         self._global_step, self._start = trainer.global_step, time.perf_counter()
         self._stack.enter_context(attached(self.clock, self.parts, trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave out what lies between two epochs."""
-        self._is_first = int(trainer.num_training_batches) > 2
+        self._is_first = trainer.num_training_batches > 2
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
