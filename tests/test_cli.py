@@ -16,11 +16,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_module
 
 from fdkd_lightning.analysis import command as analysis_command
+from fdkd_lightning.benchmark import command as benchmark_command
 from fdkd_lightning.cli import main
 from fdkd_lightning.data import command as data_command
 from fdkd_lightning.export import command as export_command
 from fdkd_lightning.report import (
     analysis_report,
+    benchmark_report,
     command as report_command,
     study_report,
     sweep_report,
@@ -33,7 +35,7 @@ SCRIPT = Path(sysconfig.get_path("scripts")) / "fdkd"
 MODULE = [sys.executable, "-m", "fdkd_lightning"]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "analyze", "export", "prepare", "study", "report"),
-    "sweep",
+    *("sweep", "cache", "benchmark"),
 )
 # What main hands on to.
 PARTS = (
@@ -42,6 +44,7 @@ PARTS = (
     (data_command, "prepare_set"),
     (analysis_command, "analyze"),
     (export_command, "export"),
+    (benchmark_command, "benchmark"),
     (report_command, "report_folder"),
     (training_command, "FDKDCLI"),
 )
@@ -141,6 +144,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(study_report, "print_study", lambda folder: None)
     monkeypatch.setattr(analysis_report, "print_analysis", lambda folder: None)
     monkeypatch.setattr(sweep_report, "print_sweep", lambda folder: None)
+    monkeypatch.setattr(benchmark_report, "print_benchmark", lambda folder: None)
     return got
 
 
@@ -153,6 +157,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
     main(["fit", "--config=study"])
     main(["export", "--config=my.yaml"])
     main(["analyze", "--config=my.yaml"])
+    main(["benchmark", "--cases=loss"])
     main(["--config=my.yaml", "fit"])
     main(["fit", "--help-all"])
     assert commands == [
@@ -165,6 +170,7 @@ def test_each_command_gets_its_arguments(commands: list[Any]) -> None:
         # The name stays: it is LightningCLI's subcommand.
         ("export", ["export", "--config=my.yaml"]),
         ("analyze", ["analyze", "--config=my.yaml"]),
+        ("benchmark", ["--cases=loss"]),
         ("FDKDCLI", ["--config=my.yaml", "fit"]),
         ("FDKDCLI", ["fit", "--help-all"]),
     ]

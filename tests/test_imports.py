@@ -19,17 +19,17 @@ MAY_IMPORT = {
     "losses": "types ops decoupler",
     "models": "types ops",
     "data": "types ops",
-    "benchmark": "types ops decoupler losses",
     "training": "types ops losses models data",
+    "benchmark": "types ops decoupler losses models data training",
     "analysis": "types ops decoupler",
     "study": "types ops training",
     "export": "types ops models data training study",
-    "report": "types ops training study analysis",
-    "cli": "ops data training study export report analysis",
+    "report": "types ops training study analysis benchmark",
+    "cli": "ops data training benchmark study export report analysis",
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi
 }
-WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis", "benchmark"}
+WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis"}
 # The command loads what the rest of its room takes as tensors.
 COMMANDS_OF_ROOMS = {"analysis/command.py": "losses models data training"}
 STRANGERS = ("losses", "models", "data")

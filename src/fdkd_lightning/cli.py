@@ -16,6 +16,7 @@ DEBUG = "JSONARGPARSE_DEBUG"
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
     "study": "run methods x directions x regimes x seeds, and write tables and a page",
+    "benchmark": "measure what training costs: this package, or with --config a run of yours",
     "report": "write the HTML page of a study, a sweep or a run, with tables and figures",
     "sweep": "run a W&B sweep file: on the service with a login, else here on Optuna",
 }
@@ -126,6 +127,13 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         from fdkd_lightning.training.cache.command import cache
 
         cache(args)
+    elif command == "benchmark":
+        from fdkd_lightning.benchmark.command import benchmark
+        from fdkd_lightning.report.benchmark_report import print_benchmark
+
+        measured = benchmark(rest, args)
+        if measured is not None:
+            print_benchmark(measured)
     elif command == "export":
         from fdkd_lightning.export.command import export
 

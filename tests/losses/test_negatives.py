@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fdkd_lightning.losses.negatives import PublishedNegatives
+from fdkd_lightning.losses.negatives import PublishedNegatives, pick_candidates
 
 LABELS = [0, 0, 1, 2, 1, 0]
 
@@ -26,3 +26,14 @@ def test_what_has_no_negatives_is_named() -> None:
         PublishedNegatives([0.5, 1])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="index holds 6, but labels has 6 samples"):
         PublishedNegatives(LABELS)(torch.tensor([6]), 2)
+
+
+def test_candidates_are_picked_by_their_number() -> None:
+    generator = torch.Generator().manual_seed(0)
+    candidates = torch.rand(6, 50, generator=generator) < torch.linspace(0.02, 1, 6)[:, None]
+    candidates[:, 7] = True
+    numbers = torch.randint(2**62, (6, 200), generator=generator)
+    found = pick_candidates(candidates, numbers)
+    for row, positions, drawn in zip(candidates, found, numbers, strict=True):
+        own = row.nonzero().flatten()
+        assert torch.equal(positions, own[drawn % len(own)])

@@ -21,3 +21,13 @@ def test_zeros_and_what_is_not_finite_stay() -> None:
     x = torch.tensor([[0.0, 0.0], [torch.inf, 1.0], [torch.nan, 1.0]])
     assert torch.equal(in_range(x, 4, (1,)).nan_to_num(7.0), x.nan_to_num(7.0))
     assert in_range(x[:0], 4, (1,)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_product_with_a_power_of_2_is_ldexp_bit_by_bit(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    exponents = torch.arange(-140, 120, 4)[:, None]
+    x = torch.ldexp(torch.randn(65, 9, generator=generator, dtype=dtype), exponents)
+    shift = -torch.frexp(x.abs().amax(1, keepdim=True)).exponent
+    expected = torch.where(shift.abs() * 2 <= 60, x, torch.ldexp(x, shift.clamp(-120, 120)))
+    assert torch.equal(in_range(x, 1, (1,)), expected)

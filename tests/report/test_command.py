@@ -42,12 +42,13 @@ def test_a_folder_without_results_is_named(
 ) -> None:
     missing = tmp_path / "missing"
     assert failure(missing, capsys) == (
-        f"fdkd report: there is no folder {missing}: give that of a study, a sweep or a run"
+        f"fdkd report: there is no folder {missing}: give that of a study, a sweep, a benchmark or "
+        "a run"
     )
     assert not missing.exists()
     assert failure(tmp_path, capsys) == (
-        f"fdkd report: {tmp_path} holds no results.csv (study), sweep.json (sweep), run.json or "
-        "logs (run): give the folder of one of them"
+        f"fdkd report: {tmp_path} holds no results.csv (study), sweep.json (sweep), benchmark.json "
+        "(benchmark), run.json or logs (run): give the folder of one of them"
     )
     assert not any(tmp_path.iterdir())
     write_run(tmp_path / "mine")

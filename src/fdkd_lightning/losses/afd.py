@@ -91,6 +91,9 @@ class AFDLoss(DistillationLoss):
     0.9: ``CompositeLoss({"afd": AFDLoss(), "kd": KDLoss(4.0, weight=0.9)})``. The official code
     uses one map per block; here it is one per entry of ``Output.maps``, usually per stage.
 
+    It costs some percent of a ResNet-18's step at batch 64: the channels of all maps are squared,
+    averaged and differentiated, and the first stages' are large.
+
     Args:
         size: d, the size of queries and keys; the official code sets 128.
         weight: Factor w of the term; the official code sets 200.

@@ -55,6 +55,9 @@ class DenseC2KDLoss(DistillationLoss):
     pixels without a label, with the teacher's prediction as their class. That suits images without
     labels among labelled ones.
 
+    It may take as long as the step of a small student: proxies, rank agreement (K^2 comparisons a
+    pixel) and divergences are computed at the size of the logits.
+
     The published code differs in two ways. ``selection="published"``: it averages the agreement
     over an image's pixels, and uses the result only to drop ``cross`` if no image of the batch
     exceeds the threshold. And it trains the teacher, as with ``train_teacher``. Its proxies have

@@ -54,6 +54,10 @@ class CIRKDLoss(DistillationLoss):
     as keys; without any other pixel all terms are 0. ``void="keep"`` is the official choice. It is
     also the one for images without labels among labelled ones, which otherwise teach nothing.
 
+    It may take many times as long as the step of a small student: each pixel of the batch is
+    compared with every other one and with ``pixel_samples`` vectors. A ``pixel_pooling`` of 2
+    leaves a sixteenth of the pairs.
+
     Under DDP the queues of all ranks are the same, and means run over the pixels of all ranks;
     pairs are those within a rank, as in the official code.
 

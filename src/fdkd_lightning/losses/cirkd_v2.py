@@ -29,6 +29,9 @@ class CIRKDv2Loss(CIRKDLoss):
     - ``fitnet``: mean squared error of the features, of which the student's are mapped to the
       teacher's width by a trained 1x1 convolution without bias.
 
+    Like :class:`CIRKDLoss` it may take many times as long as the step of a small student, for the
+    same reason.
+
     All terms of features compare the output of a ``NonLocalBlock`` of the student's features,
     which is trained and not needed afterwards. Pixels of target -100 take no part anywhere: blocks
     are averaged without them, and images without any other pixel add no channels to the queue.

@@ -11,6 +11,8 @@ from fdkd_lightning.losses.alignment import (
     alignment_loss,
     scores_at,
     soft_alignment_loss,
+    stacked_alignment_loss,
+    unstack,
 )
 from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
@@ -228,9 +230,9 @@ class FDKDLoss(DistillationLoss):
         scores = classifiers(Bands(*bands))
         if teacher is None:
             return {"align": alignment_loss(scores, None, target, task=self.task)}
-        own, its = (Bands(*halves) for halves in zip(*(x.chunk(2) for x in scores), strict=True))
-        terms = {"align": alignment_loss(own, its, target, teacher.label, self.task)}
+        terms = {"align": stacked_alignment_loss(scores, target, teacher.label, self.task)}
         if self.lambda_soft is not None:
+            own, its = unstack(scores)
             terms["soft"] = self.lambda_soft * soft_alignment_loss(
                 own, its, teacher.logits, target, teacher.label, self.soft_temperature
             )

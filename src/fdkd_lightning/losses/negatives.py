@@ -89,3 +89,27 @@ class PublishedNegatives(NegativeSampler):
             rows.append(others[chosen])
         negatives = torch.stack(rows) if rows else index.new_empty(0, count)
         return negatives.to(index.device)
+
+
+def pick_candidates(candidates: Tensor, numbers: Tensor) -> Tensor:
+    """Return the positions of a row's candidates with these numbers, modulo how many there are.
+
+    Args:
+        candidates: Which positions of each row are candidates, at least one.
+        numbers: Numbers from 0.
+
+    Shape:
+        - candidates: [N, M] bool
+        - numbers, output: [N, K] int64
+
+    Example:
+        >>> candidates = torch.tensor([[False, True, False, True]])
+        >>> pick_candidates(candidates, torch.tensor([[0, 1, 2]]))
+        tensor([[1, 3, 1]])
+    """
+    ranks = candidates.cumsum(1)
+    # Each row's candidates in order, from place 1; place 0 collects the other positions.
+    table = ranks.new_empty(len(ranks), ranks.shape[1] + 1)
+    positions = torch.arange(ranks.shape[1], device=ranks.device).expand_as(ranks)
+    table.scatter_(1, ranks * candidates, positions)
+    return table.gather(1, numbers % ranks[:, -1:] + 1)

@@ -4,6 +4,8 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fdkd_lightning.benchmark.result_files import JSON
+from fdkd_lightning.report.benchmark_report import print_benchmark
 from fdkd_lightning.report.run_files import is_run
 from fdkd_lightning.report.run_report import print_run
 from fdkd_lightning.report.study_report import print_study
@@ -13,14 +15,15 @@ DESCRIPTION = """\
 Write report.html into a folder: one page that needs no network and no file beside it. The values of
 its figures are CSV files beside it. The folder may be that of
 
-  a study  (results.csv)  also table.md, table.png and differences.csv; its classes that gained and
-                          lost, where its runs hold predictions.csv
-  a sweep  (sweep.json)   also table.md, heatmap.png and heatmap.csv
-  a run    (run.json, or logs/ of fdkd fit)  the values are in report/: curves.csv and, of
-                          predictions.csv, confusion.csv, classes.csv and calibration.csv
+  a study      (results.csv)     also table.md, table.png and differences.csv; its classes that
+                                 gained and lost, where its runs hold predictions.csv
+  a sweep      (sweep.json)      also table.md, heatmap.png and heatmap.csv
+  a benchmark  (benchmark.json)  also table.md, figure.png and figure.svg
+  a run        (run.json, or logs/ of fdkd fit)  the values are in report/: curves.csv and, of
+                                 predictions.csv, confusion.csv, classes.csv and calibration.csv
 
-fdkd study, fdkd sweep, fdkd fit, fdkd test and fdkd predict write it at their end. What a page
-lacks is named in it, with the command that makes it."""
+fdkd study, sweep, benchmark, fit, test and predict write it at their end. What a page lacks is
+named in it, with the command that makes it."""
 
 
 def report_folder(args: Sequence[str]) -> Path:
@@ -38,13 +41,15 @@ def report_folder(args: Sequence[str]) -> Path:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="folder of a study, a sweep or a run")
+    parser.add_argument(
+        "folder", type=Path, help="folder of a study, a sweep, a benchmark or a run"
+    )
     folder: Path = parser.parse_args(args).folder
     return folder
 
 
 def print_report(folder: Path) -> None:
-    """Write and print the report of a study, a sweep or a run.
+    """Write and print the report of a study, a sweep, a benchmark or a run.
 
     Raises:
         SystemExit: With a message, if the folder holds none of them, or damaged files.
@@ -58,6 +63,8 @@ def _printer_of(folder: Path) -> Callable[[Path], None]:
         return print_study
     if (folder / "sweep.json").is_file():
         return print_sweep
+    if (folder / JSON).is_file():
+        return print_benchmark
     if is_run(folder):
         return print_run
     raise SystemExit(f"fdkd report: {_problem(folder)}")
@@ -65,7 +72,7 @@ def _printer_of(folder: Path) -> Callable[[Path], None]:
 
 def _problem(folder: Path) -> str:
     if not folder.is_dir():
-        return f"there is no folder {folder}: give that of a study, a sweep or a run"
+        return f"there is no folder {folder}: give that of a study, a sweep, a benchmark or a run"
     if any(map(is_run, folder.glob("runs/*"))):
         return (
             f"{folder} holds runs of a study that has not ended (no results.csv): start fdkd study "
@@ -79,6 +86,6 @@ def _problem(folder: Path) -> str:
     below = sorted(path.parent for path in folder.glob("*/run.json"))
     near = f", such as {below[0]}" if below else ""
     return (
-        f"{folder} holds no results.csv (study), sweep.json (sweep), run.json or logs (run): give "
-        f"the folder of one of them{near}"
+        f"{folder} holds no results.csv (study), sweep.json (sweep), benchmark.json (benchmark), "
+        f"run.json or logs (run): give the folder of one of them{near}"
     )

@@ -1,0 +1,1 @@
+"""Cases of ``fdkd benchmark``, a question a file."""

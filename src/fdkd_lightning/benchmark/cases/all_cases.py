@@ -1,0 +1,22 @@
+"""All cases, in the order in which they are measured and reported."""
+
+from fdkd_lightning.benchmark.cases import (
+    checkpoint,
+    curves,
+    loader,
+    loss,
+    memory,
+    methods,
+    step,
+)
+from fdkd_lightning.benchmark.cases.case import Case
+
+CASES: tuple[Case, ...] = (
+    loss.CASE,
+    methods.CASE,
+    step.CASE,
+    loader.CASE,
+    memory.CASE,
+    checkpoint.CASE,
+    curves.CASE,
+)

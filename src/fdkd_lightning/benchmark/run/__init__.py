@@ -1,0 +1,1 @@
+"""Cost of the parts of a user's own training step."""
