@@ -119,7 +119,7 @@ class AFDLoss(DistillationLoss):
         0.0
     """
 
-    attention: nn.Module | None
+    attention: "_Attention | None"
 
     def __init__(self, size: int = 128, weight: float = 200.0) -> None:
         super().__init__()
