@@ -115,9 +115,9 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         print_report(report_folder(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
-        from fdkd_lightning.training.run_parser import RunParser
+        from fdkd_lightning.training.clear_parser import ClearParser
 
-        prepare_set(rest, RunParser)
+        prepare_set(rest, ClearParser)
     elif command == "analyze":
         from fdkd_lightning.analysis.command import analyze
         from fdkd_lightning.report.analysis_report import print_analysis

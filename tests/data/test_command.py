@@ -1,5 +1,7 @@
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,3 +124,25 @@ def test_help_names_sets_and_their_arguments(capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit):
             prepare_set(args)
         assert word in capsys.readouterr().out
+
+
+def test_the_files_of_a_large_set_need_no_torch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"clip{i},{i},owl,{'test' if i > 8 else 'train'}" for i in range(10)]
+    (tmp_path / "vggsound.csv").write_text("\n".join(rows))
+    code = (
+        "import sys; from fdkd_lightning.cli import main; main(); "
+        "assert not {'torch', 'lightning', 'pandas'} & {*sys.modules}"
+    )
+    args = ["prepare", "VGGSound", f"--root={tmp_path}", "--dry-run", "--min_coverage=0.0"]
+    command = [sys.executable, "-c", code, *args]
+    alone = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "train: 0 of 8 samples (0.0%); missing 8" in alone
+    # An argument of the loaders is checked by the data module.
+    main([*args, "--batch_size=4"])
+    assert capsys.readouterr().out == alone
+    for wrong, message in (("--batch_size=0", "batch_size=0"), ("--rot=4", "no key 'rot'")):
+        with pytest.raises(SystemExit):
+            main([*args, wrong])
+        assert message in capsys.readouterr().err

@@ -5,7 +5,6 @@ import pytest
 from fdkd_lightning.data.paired_arguments import check_arguments
 
 VALID: dict[str, Any] = {
-    "labelled": 1,
     "val_fraction": 0.5,
     "split_seed": 0,
     "prepare_workers": 1,
@@ -15,13 +14,12 @@ VALID: dict[str, Any] = {
 
 def test_the_bounds_are_allowed() -> None:
     check_arguments(**VALID)
-    check_arguments(None, None, 0, None, min_coverage=0)
+    check_arguments(None, 0, None, min_coverage=0)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("labelled", 0),
         ("val_fraction", 0.0),
         ("val_fraction", 1.0),
         ("split_seed", -1),
@@ -40,7 +38,7 @@ def test_an_unknown_comparison_is_named() -> None:
         check_arguments(**VALID | {"compare": "hash"})
 
 
-@pytest.mark.parametrize("name", ["labelled", "split_seed", "prepare_workers"])
+@pytest.mark.parametrize("name", ["split_seed", "prepare_workers"])
 def test_a_count_is_a_whole_number(name: str) -> None:
     with pytest.raises(TypeError, match=rf"{name}=2.5 must be a whole number"):
         check_arguments(**VALID | {name: 2.5})

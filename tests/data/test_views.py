@@ -1,7 +1,13 @@
 import pytest
 
 from fdkd_lightning.data.preparation.sample import Sample
-from fdkd_lightning.data.views import RESERVED, add_views, check_names, check_views
+from fdkd_lightning.data.views import (
+    RESERVED,
+    add_views,
+    check_names,
+    check_views,
+    select_modalities,
+)
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "a b", "", "1"])
@@ -31,3 +37,9 @@ def test_a_view_has_source_and_member_of_its_modality() -> None:
     assert viewed.sources == {"audio": "a.mat", "more": "a.mat"}
     assert viewed.members == {"audio": "sounds/1", "more": "sounds/1"}
     assert sample.sources == {"audio": "a.mat"}
+
+
+@pytest.mark.parametrize("chosen", [[], ["depth"], "audio"])
+def test_a_choice_of_modalities_is_a_list_of_known_ones(chosen: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"must be a list of one or more of \['audio'\]"):
+        select_modalities(chosen, ["audio"])

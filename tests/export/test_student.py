@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +167,28 @@ def test_an_export_that_is_stopped_can_be_made_again(
         export_student(made.network, folder, made.example, ["safetensors"])
         assert [path.name for path in tmp_path.iterdir()] == ["export"]
         assert names(tmp_path / "export") == {"config.json", "model.safetensors"}
+
+
+class Plain(nn.Linear):
+    """A layer as a network."""
+
+    def forward(self, x: Tensor) -> Output:
+        return Output(x, super().forward(x))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no limit of file sizes")
+def test_a_disk_without_room_for_a_graph_leaves_the_earlier_export(tmp_path: Path) -> None:
+    import resource
+
+    network, x, folder = Plain(500, 2), torch.randn(2, 3, 500), tmp_path / "export"
+    export_student(network, folder, x, ["safetensors"])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*/export \(File too large\)"):
+            export_student(network, folder, x, ["torch_export"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert os.listdir(tmp_path) == ["export"]

@@ -533,6 +533,7 @@ FREE = {
         "ResNet",
         "SharedAlignmentHead",
         "PublishedNegatives",
+        "freekd_prompts",
     ),
 }
 # Relations between samples, whose features may have any shape: docstrings of RKD, SP, AT and AFD.
@@ -547,7 +548,6 @@ ANY_WIDTH = {
     "AFDLoss",
     "PKDLoss",
     "pkd_loss",
-    "freekd_prompts",
     # Another width than the other modality's.
     *("linear_cka", "ridge_r2", "compare_pairs"),
 }

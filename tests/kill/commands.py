@@ -47,11 +47,11 @@ def study(workers: int) -> None:
     fdkd("study", "study.yaml", f"--workers={workers}")
 
 
-def export(folder: str) -> None:
+def export(folder: str, formats: str = "safetensors,torch_export") -> None:
     fdkd(
         "export",
         "--config=fit.yaml",
         "--trainer.default_root_dir=whole",
-        "--formats=safetensors,torch_export",
+        f"--formats={formats}",
         f"--folder={folder}",
     )

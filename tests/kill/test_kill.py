@@ -3,6 +3,7 @@
 FDKD_KILLS kills of each command; the short run of the suite kills ``fit`` alone.
 """
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,19 @@ def test_cache(killer: Killer) -> None:
     assert killer.partial_files() == []
 
 
-@long_run
-def test_study(killer: Killer) -> None:
-    import importlib.util
-
+def study_room() -> Any:
+    """The module with the study of the tests."""
     spec = importlib.util.spec_from_file_location("study_conftest", STUDY / "conftest.py")
     assert spec is not None
     assert spec.loader is not None
-    room: Any = importlib.util.module_from_spec(spec)
+    room = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(room)
-    room.write_home(killer.folder)
+    return room
+
+
+@long_run
+def test_study(killer: Killer) -> None:
+    study_room().write_home(killer.folder)
     killer.finish(study, 1)
     results, runs = killer.folder / "out/results.csv", killer.folder / "out/runs"
     expected = results.read_bytes()

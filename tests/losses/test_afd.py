@@ -249,3 +249,11 @@ def test_what_is_missing_is_an_error(pair: Callable[..., tuple]) -> None:
         AFDLoss().build(student._replace(maps=()), teacher)
     with pytest.raises(ValueError, match="size=0 must be at least 1"):
         AFDLoss(size=0)
+
+
+def test_maps_of_other_stages_than_at_build_are_named() -> None:
+    loss = AFDLoss(size=4)
+    loss.build(output(OWN), output(ITS))
+    message = r"student's maps have \[3, 5, 4\] channels, but AFDLoss was built for \[3, 4, 5\]"
+    with pytest.raises(ValueError, match=message):
+        loss(output((OWN[0], OWN[2], OWN[1])), output(ITS), torch.zeros(3, dtype=torch.long))

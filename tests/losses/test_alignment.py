@@ -342,3 +342,18 @@ def test_a_map_of_scores_meets_a_finer_map_of_labels() -> None:
     found = soft_alignment_loss(scores, scores, prediction, target)
     assert torch.equal(found, soft_alignment_loss(fine, fine, prediction, target))
     assert found > 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "message"),
+    [
+        (None, TypeError, "student's high scores is of type NoneType"),
+        (torch.zeros(4), ValueError, r"student's high scores has shape \[4\]: give \[N, K\]"),
+    ],
+)
+def test_scores_of_another_form_are_named(
+    scores: Any, error: type[Exception], message: str
+) -> None:
+    student = Bands(torch.zeros(4, 3), scores)
+    with pytest.raises(error, match=message):
+        alignment_loss(student, None, torch.zeros(4, dtype=torch.long))

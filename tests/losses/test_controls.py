@@ -340,3 +340,9 @@ def test_smoothing_has_a_floor_that_certainty_leaves() -> None:
 def test_a_smoothing_out_of_range_is_an_error(smoothing: float) -> None:
     with pytest.raises(ValueError, match=f"smoothing={smoothing} must be at least 0 and below 1"):
         LabelSmoothingLoss(smoothing)
+
+
+def test_logits_of_another_number_of_samples_are_named() -> None:
+    teacher = numbered(4)._replace(logits=torch.zeros(3))
+    with pytest.raises(ValueError, match=r"target has shape \[4\], the teacher's logits \[3\]"):
+        ShuffledPairs(FeatureLoss())(numbered(4), teacher, torch.zeros(4, dtype=torch.long))

@@ -287,6 +287,14 @@ def test_without_an_index_the_error_names_what_the_batch_lacks() -> None:
         loss(student._replace(index=None), teacher, torch.tensor([0, 1]))
 
 
+def test_a_target_that_does_not_fit_is_named() -> None:
+    loss, student, teacher = made([0, 1], memory_size=8)
+    target: Any
+    for target, error in ((None, "target is NoneType"), (torch.zeros(2, 2).long(), r"\[2, 2\]")):
+        with pytest.raises((TypeError, ValueError), match=error):
+            loss(student, teacher, target)
+
+
 def test_maps_are_an_error(pair: Callable[..., tuple[Output, Output, Tensor]]) -> None:
     student, teacher, target = pair(size=(2, 3))
     loss = CRDLoss(memory_size=8)

@@ -51,3 +51,5 @@ def test_a_bad_argument_is_named(arguments: dict[str, Any], message: str) -> Non
 def test_an_input_of_another_shape_is_named() -> None:
     with pytest.raises(ValueError, match=r"\[2, 1, 50\]: give \[N, 3, T\], or another in_chans"):
         ConvNet1d(2)(torch.zeros(2, 1, 50))
+    with pytest.raises(ValueError, match=r"x has dtype torch.int64: give floating-point values"):
+        ConvNet1d(2)(torch.zeros(2, 3, 50, dtype=torch.long))

@@ -55,3 +55,9 @@ def test_channels_that_do_not_fit_are_named_with_what_would(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         fold_frames(torch.zeros(shape), frames, in_chans)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 4, 5), (2, 4, 0, 4, 5)])
+def test_images_without_channels_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="without a channel: give 3"):
+        fold_frames(torch.zeros(shape), "average", in_chans=3)

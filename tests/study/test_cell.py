@@ -326,3 +326,25 @@ def test_a_run_that_diverges_is_a_failure_and_no_result() -> None:
     assert failure is not None
     assert "training diverged: " in failure
     assert read_result(run, RUNS, "accuracy") is None
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_log_on_a_full_disk_fails_its_run_alone_and_by_name() -> None:
+    run = unimodal("--no_such_key=1")
+    log = RUNS / run.name / "run.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("/dev/full")
+    failure = run_cell(run, RUNS, "accuracy")
+    assert failure is not None
+    assert f"{run.name}: [Errno 28] cannot write {log} (No space left on device)" in failure
+    assert len(failure.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("home")
+def test_a_folder_that_cannot_be_made_fails_its_run_alone() -> None:
+    RUNS.touch()
+    failure = run_cell(run := unimodal(), RUNS, "accuracy")
+    assert failure is not None
+    assert f"{run.name}: [Errno" in failure
+    assert f"cannot write runs/{run.name}" in failure

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.run_parser import RunParser
 
 CONFIG = Path(__file__).parents[2] / "configs/demo/distill_visual.yaml"
 NEW = "has no argument 'places' any more: write positions"
@@ -62,12 +61,3 @@ def test_the_help_of_a_class_lists_no_classes_of_libraries(
     assert {"fdkd_lightning.FDKDLoss", "fdkd_lightning.KDLoss"} <= {*names}
     libraries = {"torch", "torchvision", "torchmetrics", "lightning", "timm", "transformers"}
     assert not {name.partition(".")[0] for name in names} & libraries
-
-
-def test_abbreviations_are_refused_by_the_whole_name(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = RunParser()
-    parser.add_argument("--overwrite", type=bool)
-    assert parser.parse_args(["--overwrite=true"]).overwrite
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--over=true"])
-    assert "there is no key 'over': did you mean overwrite?" in capsys.readouterr().err

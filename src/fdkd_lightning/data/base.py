@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from fdkd_lightning.data.collate import collate
 from fdkd_lightning.data.skipping import Skipping
+from fdkd_lightning.data.views import select_modalities
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch
 
@@ -104,7 +105,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
-        self.modalities = self._select(modalities)
+        self.modalities = select_modalities(modalities, self.available_modalities)
         self.seed = seed
         self.transforms = self._transforms(transforms or {})
         self.datasets: dict[str, Dataset[Batch]] = {}
@@ -223,17 +224,6 @@ class MultimodalDataModule(LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             **order,
         )
-
-    def _select(self, modalities: Sequence[str] | None) -> tuple[str, ...]:
-        available = self.available_modalities
-        if modalities is None:
-            return available
-        unknown = [modality for modality in modalities if modality not in available]
-        if isinstance(modalities, str) or unknown or not modalities:
-            raise ValueError(
-                f"modalities={modalities!r} must be a list of one or more of {list(available)}"
-            )
-        return tuple(dict.fromkeys(modalities))
 
     def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:
         for modality in transforms:

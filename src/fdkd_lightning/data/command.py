@@ -3,17 +3,18 @@
 import gc
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import isabstract, signature
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, get_loader
 from yaml import YAMLError
 
-from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.coverage import check_coverage
+from fdkd_lightning.data.paired_files import PairedFiles
+from fdkd_lightning.data.preparation.coverage import CoverageReport, check_coverage
 from fdkd_lightning.ops.read_file import read_text
 
 HELP = """\
@@ -54,28 +55,37 @@ def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = Argume
     # file there must not replace a library's.
     sys.path.append(str(Path.cwd()))
     try:
-        path, defaults = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
-        data_class = _class_of(path)
-        parser = parser_class(f"fdkd prepare {name}", allow_abbrev=False)
-        parser.add_argument("--dry-run", action="store_true", help="only report what is to be done")
-        parser.add_argument("--arguments", action="config", help="a YAML file of arguments")
-        names = parser.add_class_arguments(data_class)
-        config = parser.parse_args(["--arguments", json.dumps(defaults), *rest])
-        values = parser.instantiate(config)
-        data = data_class(**{argument: values[argument] for argument in names})
-        if config.dry_run:
-            # Hundreds of thousands of samples are made and kept: collections of cycles among them
-            # find nothing, and take a third of the time.
-            gc.disable()
-        report = data.prepare(config.dry_run)
-        if config.dry_run:
-            check_coverage(report, data.min_coverage)
+        report, is_done = _prepare(name, rest, parser_class)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         raise SystemExit(f"fdkd prepare: {error}") from error
     finally:
         gc.enable()
     done = f"decoded; manifest: {report.manifest}"
-    print(f"{report}\n{report.decoded:,} files {'to decode' if config.dry_run else done}")
+    print(f"{report}\n{report.decoded:,} files {done if is_done else 'to decode'}")
+
+
+def _prepare(
+    name: str, args: Sequence[str], parser_class: type[ArgumentParser]
+) -> tuple[CoverageReport, bool]:
+    """Return the coverage, and whether more than a dry run was made."""
+    path, defaults = _data_of(Path(name)) if name.endswith((".yaml", ".yml")) else (name, {})
+    keys = [arg[2:].partition("=")[0].partition(".")[0] for arg in args if arg[:2] == "--"]
+    data_class = _files_of(path, {*keys, *defaults}) or _class_of(path)
+    parser = parser_class(f"fdkd prepare {name}", allow_abbrev=False)
+    parser.add_argument("--dry-run", action="store_true", help="only report what is to be done")
+    parser.add_argument("--arguments", action="config", help="a YAML file of arguments")
+    names = parser.add_class_arguments(data_class)
+    config = parser.parse_args(["--arguments", json.dumps(defaults), *args])
+    values = parser.instantiate(config)
+    data = data_class(**{argument: values[argument] for argument in names})
+    if config.dry_run:
+        # Hundreds of thousands of samples are made and kept until this function ends: collections
+        # of cycles among them find nothing, and take a third of the time.
+        gc.disable()
+    report = data.prepare(config.dry_run)
+    if config.dry_run:
+        check_coverage(report, data.min_coverage)
+    return report, not config.dry_run
 
 
 def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
@@ -92,7 +102,23 @@ def _data_of(config: Path) -> tuple[str, dict[str, Any]]:
     return data["class_path"], data.get("init_args") or {}
 
 
-def _class_of(name: str) -> type[PairedDataModule]:
+def _files_of(name: str, arguments: Collection[str]) -> type[PairedFiles] | None:
+    """Return the files of a data set of the package, if that has them apart from its data module.
+
+    They need no torch, which takes seconds and more memory than hundreds of thousands of samples.
+    Other arguments, as of loaders, are those of the data module, which also has the help.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module not in ("", "fdkd_lightning", "fdkd_lightning.data"):
+        return None
+    found: type[PairedFiles] | None = getattr(
+        import_module("fdkd_lightning.data.sets"), f"{attribute}Files", None
+    )
+    known = {"dry-run", *signature(found).parameters} if found is not None else ()
+    return found if {*arguments} <= {*known} else None
+
+
+def _class_of(name: str) -> type[PairedFiles]:
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module or "fdkd_lightning.data"), attribute)
@@ -101,7 +127,7 @@ def _class_of(name: str) -> type[PairedDataModule]:
             f"{name!r} is neither a class of fdkd_lightning.data nor an importable class "
             f"({error}).{_sets(name)}"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, PairedDataModule)):
+    if not (isinstance(found, type) and issubclass(found, PairedFiles)):
         raise ValueError(f"{name} needs no preparation: it is not a PairedDataModule.{_sets(name)}")
     return found
 
@@ -113,8 +139,8 @@ def _sets(name: str) -> str:
         "".join(filter(str.isalnum, set_name.lower())): set_name
         for set_name in public.__all__
         if isinstance(found := getattr(public, set_name), type)
-        and issubclass(found, PairedDataModule)
-        and found is not PairedDataModule
+        and issubclass(found, PairedFiles)
+        and not isabstract(found)
     }
     wanted = "".join(filter(str.isalnum, name.lower()))
     near = [wanted] if wanted in names else get_close_matches(wanted, names, n=2)

@@ -5,8 +5,6 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from fdkd_lightning.data.preparation.sample import Sample, is_missing, number_of
 
 NO_CLASS = (-1, -100)
@@ -44,7 +42,7 @@ def clean_labels(
         clean = {label: _spell(name) if name else "" for label, name in clean.items()}
     minus_one = sum(not clean[s.label] and number_of(s.label.strip()) == -1 for s in samples)
     if minus_one:
-        rank_zero_warn(
+        _warn(
             f"{minus_one:,} samples have the label -1, which means that there is none; if it is a "
             "class, name all classes in class_names"
         )
@@ -90,12 +88,17 @@ def _warn_of_names(names: Sequence[str]) -> None:
     for near in groups.values():
         # Signs and decimal points are no spacing.
         if len(near) > 1 and not all(number_of(name) is not None for name in near):
-            rank_zero_warn(
+            _warn(
                 f"labels {', '.join(map(ascii, near))} are {len(near)} classes, but differ only in "
                 "case, spacing or Unicode form: spell them equally if they are one"
             )
     for name in names:
         if name.lower() in SUSPICIOUS:
-            rank_zero_warn(
-                f"label {name!r} is a class: leave the cell empty if it means that there is none"
-            )
+            _warn(f"label {name!r} is a class: leave the cell empty if it means that there is none")
+
+
+def _warn(message: str) -> None:
+    # Lightning takes seconds to import, and more memory than the samples of a large data set.
+    from lightning.pytorch.utilities import rank_zero_warn
+
+    rank_zero_warn(message, stacklevel=5)

@@ -1,10 +1,7 @@
 """Base class of data modules whose samples are files, decoded once into compact forms."""
 
 import copy
-import inspect
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,23 +12,17 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.dataset import PairedDataset, usable_positions
-from fdkd_lightning.data.label_names import clean_labels
 from fdkd_lightning.data.labels import class_indices, keep_labels, map_labels
-from fdkd_lightning.data.paired_arguments import check_arguments
-from fdkd_lightning.data.preparation.coverage import CoverageReport
-from fdkd_lightning.data.preparation.paths import find_file, require_root
-from fdkd_lightning.data.preparation.prepare import prepare, read_rows
-from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
-from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample, check_samples, classes_of
+from fdkd_lightning.data.paired_files import PairedFiles
+from fdkd_lightning.data.preparation.prepare import read_rows
+from fdkd_lightning.data.preparation.recipe import Recipe
 from fdkd_lightning.data.preparation.source_files import Compare
-from fdkd_lightning.data.preparation.validation_split import add_validation_split
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights
-from fdkd_lightning.data.views import add_views, check_names, check_views
-from fdkd_lightning.ops.checks import check_choice
+from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch
 
 
-class PairedDataModule(MultimodalDataModule):
+class PairedDataModule(PairedFiles, MultimodalDataModule):
     """Base class of data modules whose samples are files: preparation, splits, labels and views.
 
     Subclasses override :meth:`read_samples` and :meth:`default_recipes`, and where needed
@@ -88,7 +79,6 @@ class PairedDataModule(MultimodalDataModule):
         ('text',)
     """
 
-    own_val_fraction: ClassVar[float | None] = None
     aligned: ClassVar[bool] = False
     loading_arguments = (
         *MultimodalDataModule.loading_arguments,
@@ -119,78 +109,18 @@ class PairedDataModule(MultimodalDataModule):
         follow_links: bool = False,
         compare: Compare = "time",
     ) -> None:
-        given, self.views = recipes or {}, dict(views or {})
-        overrides = {name: recipe for name, recipe in given.items() if name not in self.views}
-        available = self.default_recipes() | overrides
-        check_names([*available, *self.views])
-        self.available_modalities = tuple(available)
-        selected = self._select(modalities)
-        check_views(self.views, selected)
-        for name, modality in self.views.items():
-            available[name] = given.get(name, available[modality])
-        self.available_modalities = tuple(available)
-        selected = (*selected, *self.views)
-        super().__init__(root, batch_size, eval_batch_size, num_workers, selected, seed, transforms)
-        for modality in optional_modalities:
-            check_choice("optional_modalities", modality, available)
-        check_arguments(labelled, val_fraction, split_seed, prepare_workers, min_coverage, compare)
-        self.recipes = {name: available[name] for name in self.modalities}
+        PairedFiles.__init__(
+            *(self, root, recipes, modalities, optional_modalities, val_fraction, split_seed),
+            *(prepared, prepare_workers, min_coverage, views, lists, follow_links, compare),
+        )
+        loading = (batch_size, eval_batch_size, num_workers)
+        MultimodalDataModule.__init__(self, root, *loading, self.modalities, seed, transforms)
+        if labelled is not None:
+            check_count("labelled", labelled)
         if balance and self.label_recipe() is not None:
             raise ValueError("balance=True needs one class per sample, but here each pixel has one")
-        self.optional_modalities = tuple(
-            m for m in self.modalities if self.views.get(m, m) in optional_modalities
-        )
         self.labelled = labelled
         self.balance = balance
-        self.val_fraction = val_fraction
-        self.split_seed = split_seed
-        self.prepared = self.root / "prepared" if prepared is None else Path(prepared).expanduser()
-        self.prepare_workers = prepare_workers
-        self.min_coverage = min_coverage
-        self.lists = self.root if lists is None else Path(lists).expanduser()
-        self.follow_links = follow_links
-        self.compare = compare
-
-    @abstractmethod
-    def read_samples(self) -> list[Sample]:
-        """Return all samples of the data set, in an order that does not depend on the selection."""
-
-    def find_list(self, *names: str, advice: str) -> Path:
-        """Return the first of several lists that exists in ``lists``; else raise with advice."""
-        argument = "root" if self.lists == self.root else "lists"
-        return find_file(self.lists, names, advice, self.follow_links, argument)
-
-    def default_recipes(self) -> dict[str, Recipe]:
-        """Return modality -> recipe for modalities that ``recipes`` does not name."""
-        return {}
-
-    def label_recipe(self) -> MediaRecipe | None:
-        """Return the recipe of label maps; None if there is one class per sample."""
-        return None
-
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # mypy lets no cached_property override an attribute; the table is read late
-        """Names of the classes, in the order of their indices."""
-        return classes_of(self._read)
-
-    @cached_property
-    def samples(self) -> list[Sample]:
-        """All samples, checked, with a validation split if one is to be drawn."""
-        media = [m for m, recipe in self._prepared.items() if isinstance(recipe, MediaRecipe)]
-        check_samples(self._read, self.class_names, media)
-        return add_validation_split(
-            self._read, self.val_fraction, self.own_val_fraction, self.split_seed
-        )
-
-    def prepare(self, dry_run: bool = False) -> CoverageReport:
-        """Decode the files that are not decoded yet; with ``dry_run`` only report what would be."""
-        return prepare(
-            *(self.samples, self.root, self.prepared, self._prepared),
-            *(self.prepare_workers, self.min_coverage, dry_run),
-            optional=self.optional_modalities,
-            follow_links=self.follow_links,
-            compare=self.compare,
-        )
 
     def prepare_data(self) -> None:
         """Decode the files that are not decoded yet; log the coverage if new or with faults."""
@@ -222,24 +152,6 @@ class PairedDataModule(MultimodalDataModule):
         assert isinstance(dataset, PairedDataset)
         weights = balanced_weights(dataset.label.numpy()) if self.balance else None
         return EpochSampler(dataset, num_replicas, rank, seed, weights)
-
-    @cached_property
-    def _prepared(self) -> dict[str, Recipe]:
-        """Recipes of all that is prepared: the modalities and, if there are any, the label maps."""
-        recipe = self.label_recipe()
-        return self.recipes if recipe is None else self.recipes | {LABEL_MAP: recipe}
-
-    @cached_property
-    def _read(self) -> list[Sample]:
-        samples = self.read_samples()
-        if not samples:
-            raise ValueError(f"root={self.root}: the data set has no samples")
-        require_root(self.root, self.prepared, next(iter(samples[0].sources.values()), ""))
-        derived = isinstance(
-            inspect.getattr_static(self, "class_names"), cached_property | property
-        )
-        samples = clean_labels(samples, None if derived else self.class_names)
-        return [add_views(sample, self.views) for sample in samples] if self.views else samples
 
     def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:
         chosen = super()._transforms(transforms)

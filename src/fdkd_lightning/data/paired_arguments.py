@@ -7,16 +7,13 @@ from fdkd_lightning.ops.checks import check_choice, check_count, check_range
 
 
 def check_arguments(
-    labelled: int | None,
     val_fraction: float | None,
     split_seed: int,
     prepare_workers: int | None,
     min_coverage: float,
     compare: Compare = "time",
 ) -> None:
-    """Check numbers and choices among the arguments of ``PairedDataModule``."""
-    if labelled is not None:
-        check_count("labelled", labelled)
+    """Check numbers and choices among the arguments of ``PairedFiles``."""
     if val_fraction is not None:
         check_range("val_fraction", val_fraction, above=0, below=1)
     check_count("split_seed", split_seed, 0)

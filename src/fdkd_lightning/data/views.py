@@ -23,6 +23,25 @@ def check_names(names: Collection[str]) -> None:
         raise ValueError("recipes={}: name at least one modality")
 
 
+def select_modalities(
+    modalities: Sequence[str] | None, available: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the chosen ones of the modalities that are available; by default all.
+
+    Example:
+        >>> select_modalities(["audio", "audio"], ["audio", "visual"])
+        ('audio',)
+    """
+    if modalities is None:
+        return tuple(available)
+    unknown = [modality for modality in modalities if modality not in available]
+    if isinstance(modalities, str) or unknown or not modalities:
+        raise ValueError(
+            f"modalities={modalities!r} must be a list of one or more of {list(available)}"
+        )
+    return tuple(dict.fromkeys(modalities))
+
+
 def check_views(views: Mapping[str, str], modalities: Sequence[str]) -> None:
     """Check that views have new names and show selected modalities."""
     for name, modality in views.items():

@@ -122,7 +122,7 @@ class AFDLoss(DistillationLoss):
         0.0
     """
 
-    attention: nn.Module | None
+    attention: "_Attention | None"
 
     def __init__(self, size: int = 128, weight: float = 200.0) -> None:
         super().__init__()
@@ -159,6 +159,11 @@ class AFDLoss(DistillationLoss):
         if self.training:
             why = "BatchNorm needs more than one value per channel"
             require_batch(self, len(student_maps[0]), 2, why)
+        for role, found, layers in (
+            ("student", student_maps, self.attention.keys),
+            ("teacher", teacher_maps, self.attention.queries),
+        ):
+            _check_channels(role, found, layers)
         distances = attention_distances(student_maps, teacher_maps)
         attention = self.attention(student_maps, teacher_maps).to(distances.dtype)
         return {"afd": self.weight * mean((attention * distances).sum((1, 2)))}
@@ -172,6 +177,16 @@ def _activity(stage: Tensor) -> Tensor:
 def _maps(role: str, output: Output) -> tuple[Tensor, ...]:
     # Ask for one map at least, so that a network without maps is an error.
     return tuple(stage_map(role, output, i) for i in range(max(len(output.maps), 1)))
+
+
+def _check_channels(role: str, maps: Sequence[Tensor], layers: nn.ModuleList) -> None:
+    channels = [stage.shape[1] for stage in maps]
+    built = [layer[0].in_features for layer in layers]  # type: ignore[index]  # of _normed
+    if channels != built:
+        raise ValueError(
+            f"the {role}'s maps have {channels} channels, but AFDLoss was built for {built}: give "
+            "maps of the same stages"
+        )
 
 
 def _normed(inputs: int, outputs: int) -> nn.Sequential:

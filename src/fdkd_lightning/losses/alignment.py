@@ -152,11 +152,13 @@ def alignment_loss(
     """
     task = OneClassTask() if task is None else task
     _check_target("target", target)
+    _check_scores("student", student)
     low, high = (scores_at(band, task.positions(target, band.shape[1])) for band in student)
     loss: Tensor = task(low, target) + task(high, target)
     if teacher is not None:
         target = target if teacher_target is None else teacher_target
         _check_target("teacher_target", target)
+        _check_scores("teacher", teacher)
         low, high = (scores_at(band, task.positions(target, band.shape[1])) for band in teacher)
         loss = loss + task(low, target) + task(high, target)
     return loss
@@ -242,6 +244,11 @@ def soft_alignment_loss(
             total = (divergence * unlabelled).sum()
             loss = loss + mean_over_ranks(total, unlabelled.sum().to(total.dtype))
     return loss
+
+
+def _check_scores(role: str, bands: Bands) -> None:
+    for name, band in zip(("low", "high"), bands, strict=True):
+        check_tensor(f"{role}'s {name} scores", band, "[N, K] or [N, K, H, W]", *range(2, 6))
 
 
 def _check_target(name: str, target: Tensor) -> None:

@@ -67,11 +67,12 @@ class ShuffledPairs(WrapperLoss):
         """Compute the criterion's terms for the mismatched pairs."""
         teacher = require_teacher(self, teacher)
         require_same_batch(student.features, teacher.features)
-        if target.shape[:1] != teacher.features.shape[:1]:
-            raise ValueError(
-                f"target has shape {list(target.shape)}, the teacher's features "
-                f"{list(teacher.features.shape)}: give one label per sample, -100 for none"
-            )
+        for name, x in (("features", teacher.features), ("logits", teacher.logits)):
+            if target.shape[:1] != x.shape[:1]:
+                raise ValueError(
+                    f"target has shape {list(target.shape)}, the teacher's {name} "
+                    f"{list(x.shape)}: give one label per sample, -100 for none"
+                )
         other = next_of_group(self._groups(teacher, target))
         shuffled = Output(
             teacher.features[other],

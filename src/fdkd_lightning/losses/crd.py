@@ -184,11 +184,12 @@ class CRDLoss(DistillationLoss):
     def _slots(self, student: Output, teacher: Output, target: Tensor) -> Tensor:
         require_same_batch(student.features, teacher.features)
         for role, features in (("student", student.features), ("teacher", teacher.features)):
-            if features.ndim != 2 or target.ndim != 1:
+            if features.ndim != 2:
                 raise ValueError(
-                    f"the {role}'s features have shape {list(features.shape)}, the target "
-                    f"{list(target.shape)}: CRD compares samples, one vector [N, D] and class each"
+                    f"the {role}'s features have shape {list(features.shape)}: CRD compares "
+                    "samples, one vector [N, D] each"
                 )
+        check_labels("target", target, student.features.shape[:1], "the features [N, D]")
         if student.index is None:
             raise ValueError(
                 "the student's Output has no index, by which CRD stores samples: the batch "

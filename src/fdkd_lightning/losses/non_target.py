@@ -64,8 +64,8 @@ def non_target_kl(
     divergence = non_target_divergence(student, teacher, target, non_target)
     if not isinstance(selected, Tensor) or selected.shape != divergence.shape:
         raise ValueError(
-            f"student has shape {list(student.shape)}: give selected as a mask "
-            f"{list(divergence.shape)}"
+            f"selected is {selected!r:.60}, but student has shape {list(student.shape)}: give a "
+            f"mask {list(divergence.shape)}"
         )
     if selected.dtype != torch.bool:
         raise ValueError(f"selected has dtype {selected.dtype}: give a mask of torch.bool, [N]")

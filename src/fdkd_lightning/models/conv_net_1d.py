@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.checks import check_count
+from fdkd_lightning.ops.tensor_checks import check_tensor
 from fdkd_lightning.types import Output
 
 
@@ -77,10 +78,10 @@ class ConvNet1d(nn.Module):
 
     def forward(self, x: Tensor) -> Output:
         """Return features, logits and the maps of the convolutions."""
-        if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[1] != self.in_chans:
-            got = list(x.shape) if isinstance(x, Tensor) else x
+        check_tensor("x", x, f"[N, {self.in_chans}, T]", 3)
+        if x.shape[1] != self.in_chans:
             raise ValueError(
-                f"the input is {got!r:.60}: give [N, {self.in_chans}, T], or another in_chans"
+                f"x has shape {list(x.shape)}: give [N, {self.in_chans}, T], or another in_chans"
             )
         maps = []
         for stage in self.stages:

@@ -29,6 +29,8 @@ def fold_frames(x: Tensor, frames: Frames, in_chans: int) -> tuple[Tensor, int]:
         raise ValueError(
             f"x has shape {list(x.shape)}: give [N, C, H, W], or [N, T, C, H, W] for frames"
         )
+    if not x.shape[-3]:
+        raise ValueError(f"x has shape {list(x.shape)}, without a channel: give {in_chans}")
     parts = 1
     if x.ndim == 5:
         clip, total = x.shape[1:3], x.shape[1] * x.shape[2]

@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.ops.atomic_write import atomic_write, naming
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.study.head_metrics import HeadMetrics
@@ -106,38 +106,48 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
     """Train and evaluate a run that has no result yet; resume one that was interrupted.
 
     Returns:
-        None on success, else the error in one line; the traceback is in the run's ``run.log``.
+        None on success, else the error in one line; the traceback is in the run's ``run.log``, if
+        that can be written.
     """
     run_folder = folder / run.name
-    run_folder.mkdir(parents=True, exist_ok=True)
-    # A worker of a killed study may still be finishing this run.
-    with FileLock(run_folder / ".lock"):
-        if read_result(run, folder, metric) is not None:
-            return None
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        with (
-            (run_folder / "run.log").open("a", buffering=1) as log,
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("always", TeacherWarning)
-            warnings.simplefilter("always", DamagedRunWarning)
-            warnings.showwarning = _show_warning
-            try:
-                result = _train_and_evaluate(run, folder, metric)
-            except SIGTERMException:  # who ends a run by a signal ends the study, which can resume
-                raise
-            except (Exception, SystemExit):  # reported by the caller, beside the other runs
-                traceback.print_exc()
-                log_path = run_folder / "run.log"
-                return f"{run.name}: {cause_of_failure(log_path)} (see {log_path})"
-        # Read from the log, which also has the warnings of earlier starts.
-        text = (run_folder / "run.log").read_text()
-        result.warnings = list(dict.fromkeys(re.findall(SHOWN, text, re.M)))
-        with atomic_write(run_folder / "result.json", "w") as file:
-            json.dump(asdict(result), file, indent=1)
+    try:
+        with naming(run_folder):
+            run_folder.mkdir(parents=True, exist_ok=True)
+        # A worker of a killed study may still be finishing this run.
+        with FileLock(run_folder / ".lock"):
+            if read_result(run, folder, metric) is not None:
+                return None
+            return _run_with_log(run, folder, metric)
+    except OSError as error:  # of the run's own files: the others may go on
+        return f"{run.name}: {error}"
+
+
+def _run_with_log(run: Run, folder: Path, metric: str) -> str | None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    log_path = folder / run.name / "run.log"
+    with (
+        naming(log_path),
+        log_path.open("a", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("always", TeacherWarning)
+        warnings.simplefilter("always", DamagedRunWarning)
+        warnings.showwarning = _show_warning
+        try:
+            result = _train_and_evaluate(run, folder, metric)
+        except SIGTERMException:  # who ends a run by a signal ends the study, which can resume
+            raise
+        except (Exception, SystemExit):  # reported by the caller, beside the other runs
+            traceback.print_exc()
+            return f"{run.name}: {cause_of_failure(log_path)} (see {log_path})"
+    # Read from the log, which also has the warnings of earlier starts.
+    text = log_path.read_text()
+    result.warnings = list(dict.fromkeys(re.findall(SHOWN, text, re.M)))
+    with atomic_write(log_path.with_name("result.json"), "w") as file:
+        json.dump(asdict(result), file, indent=1)
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
+from fdkd_lightning.ops.atomic_write import naming
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import read_result, run_cell
 from fdkd_lightning.study.kept_checkpoints import forget_damaged
@@ -39,7 +40,8 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
         StudyError: If runs failed; raised after all others have finished.
     """
     folder = study.folder / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     teachers = list(dict.fromkeys(teacher_runs(study).values()))
     searched, judged = search_runs(study), judged_runs(study)
     _forget_damaged_teachers([*searched, *judged], study, folder)

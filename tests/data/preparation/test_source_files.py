@@ -75,3 +75,15 @@ def test_frames_are_compared_by_content(tmp_path: Path) -> None:
     os.utime(frame, ns=(1, 2))
     assert versions()[0] == later[0]
     assert versions()[1] != first[1]
+
+
+def test_a_check_finds_what_needs_no_decoder(tmp_path: Path) -> None:
+    (tmp_path / "whole.mp4").write_bytes(b"clip")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "torn.wav").write_bytes(b"RIFF" + (1000).to_bytes(4, "little") + bytes(500))
+    files = SourceFiles(tmp_path)
+    faults = {name: files.check(name) for name in ("whole.mp4", "empty.mp4", "frames", "torn.wav")}
+    assert faults.pop("whole.mp4") is None
+    assert [fault and fault.status for fault in faults.values()] == ["empty", "empty", "truncated"]
+    assert "the file has 508 of 1,008 bytes" in str(faults["torn.wav"])

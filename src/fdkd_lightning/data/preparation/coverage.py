@@ -24,7 +24,7 @@ class CoverageReport(NamedTuple):
     """Coverage of a prepared data set; as a string, a line for each split and the first faults.
 
     Args:
-        manifest: Path of the manifest.
+        manifest: Path of the manifest; of the prepared folder if it was a dry run.
         statuses: Split -> number of samples with each status. Status ``absent`` means that the data
             set itself has no such modality for the sample, and is not a fault.
         used: Split -> number of samples that are trained on or evaluated.

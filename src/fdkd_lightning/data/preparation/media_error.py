@@ -1,5 +1,6 @@
 """Error of a file that cannot become a sample, and a check that needs no decoder."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -8,6 +9,9 @@ COMPLETE = 0.8
 
 Published files end slightly before the duration that they declare.
 """
+
+READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+"""Flags to open a file with; Windows would else translate line ends."""
 
 LFS_STUB = b"version https://git-lfs"
 
@@ -36,7 +40,7 @@ class MediaError(ValueError):
         return f"{self.status}: {self.reason}"
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path | str) -> None:
     """Check a file without decoding it.
 
     Raises:
@@ -50,11 +54,14 @@ def check_file(path: Path) -> None:
     """
     try:
         # Opening a pipe would wait for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise MediaError("unreadable", "it is not a regular file: a folder, pipe or device")
-        with path.open("rb") as file:
-            head = file.read(64)
-            size = file.seek(0, 2)
+        descriptor = os.open(path, READ)  # half the time of a file object, which counts for many
+        try:
+            head = os.read(descriptor, 64)
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         raise MediaError("missing", "there is no such file") from None
     except OSError as error:
@@ -67,5 +74,5 @@ def check_file(path: Path) -> None:
         # FFmpeg ignores the declared length of a WAV file.
         declared = int.from_bytes(head[4:8], "little") + 8
         # Recorders that write to a pipe declare the largest number.
-        if size < COMPLETE * declared and declared < 0xFFFFFF00:
-            raise MediaError("truncated", f"the file has {size:,} of {declared:,} bytes")
+        if status.st_size < COMPLETE * declared and declared < 0xFFFFFF00:
+            raise MediaError("truncated", f"the file has {status.st_size:,} of {declared:,} bytes")

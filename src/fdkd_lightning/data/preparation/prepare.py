@@ -6,7 +6,6 @@ from typing import get_args
 
 import joblib
 from filelock import FileLock
-from tqdm import tqdm
 
 from fdkd_lightning.data.preparation.coverage import (
     CoverageReport,
@@ -14,14 +13,13 @@ from fdkd_lightning.data.preparation.coverage import (
     make_report,
 )
 from fdkd_lightning.data.preparation.decode import decode, make_folders
-from fdkd_lightning.data.preparation.frame_folder import list_frames
 from fdkd_lightning.data.preparation.manifest_file import (
     Row,
     manifest_name,
     read_manifest,
     write_manifest,
 )
-from fdkd_lightning.data.preparation.media_error import MediaError, check_file
+from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.paths import level_hint
 from fdkd_lightning.data.preparation.recipe import MediaRecipe, Recipe
 from fdkd_lightning.data.preparation.sample import Sample
@@ -81,14 +79,14 @@ def prepare(
         check_range("workers", workers, 0)
     check_choice("compare", compare, get_args(Compare))
     media = {name: recipe for name, recipe in recipes.items() if isinstance(recipe, MediaRecipe)}
+    # The files are not kept: what is known of them takes as much memory as the samples.
     files = SourceFiles(root, compare, follow_links)
-    survey = Survey(samples, folder, media, files, progress)
-    new_failures: dict[str, MediaError] = {}
+    survey = Survey(samples, folder, media, files, progress, check=dry_run)
+    del files
+    new_failures = survey.faults
     if survey.pending:
         require_folder(folder, "prepared", write=not dry_run)
-    if dry_run:
-        new_failures = _check(survey, progress)
-    elif survey.pending:
+    if survey.pending and not dry_run:
         # Another run may be preparing the same folder: make_folders removes partial files.
         with FileLock(folder / ".lock"):
             survey = Survey(samples, folder, media, SourceFiles(root, compare, follow_links))
@@ -99,8 +97,9 @@ def prepare(
             targets = {folder / form: form for form in survey.pending}
             new_failures = {targets[target]: error for target, error in faults.items()}
     rows = _rows(survey, recipes, survey.failures | new_failures)
-    manifest = folder / manifest_name(samples, recipes)
+    manifest = folder
     if not dry_run:
+        manifest /= manifest_name(samples, recipes)
         try:
             write_manifest(manifest, rows, list(recipes))
         except OSError:
@@ -153,31 +152,6 @@ def read_rows(
     if [row.id for row in rows] != [sample.id for sample in samples]:
         raise RuntimeError(f"{manifest} was modified: delete it, and call prepare_data()")
     return rows
-
-
-def _check(survey: Survey, progress: bool) -> dict[str, MediaError]:
-    """Return compact form -> fault of the files that can be found without decoding, each once."""
-    seen: dict[str, MediaError | None] = {}
-    faults = {}
-    pending = tqdm(survey.pending.items(), "Checking", unit="file", delay=1, disable=not progress)
-    for form, (modality, position) in pending:
-        source = survey.samples[position].sources[modality]
-        if source not in seen:
-            try:
-                _check_source(survey.root / source)
-                seen[source] = None
-            except MediaError as error:
-                seen[source] = error
-        if (fault := seen[source]) is not None:
-            faults[form] = fault
-    return faults
-
-
-def _check_source(source: Path) -> None:
-    if source.is_dir():
-        list_frames(source)
-    else:
-        check_file(source)
 
 
 def _rows(

@@ -9,7 +9,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fdkd_lightning.data.preparation.media_error import MediaError
+from fdkd_lightning.data.preparation.frame_folder import list_frames
+from fdkd_lightning.data.preparation.media_error import MediaError, check_file
 
 Compare = Literal["time", "content"]
 """Attribute that distinguishes versions of a file: size and modification time, or a hash.
@@ -48,37 +49,53 @@ class SourceFiles:
         self.compare = compare
         self.follow_links = follow_links
         self.found: dict[str, SourceFile] = {}
+        self.checked: dict[str, MediaError | None] = {}
         self.inside = os.path.realpath(root).rstrip("/") + "/"
-        self.real_folder = lru_cache(4096)(os.path.realpath)
+        self.real_folder = lru_cache(4096)(self._real_folder)
 
     def find(self, name: str) -> SourceFile:
         """Look at a file."""
-        if name not in self.found:
-            self.found[name] = self._look(f"{self.root}/{name}")
-        return self.found[name]
+        found = self.found.get(name)
+        if found is None:
+            found = self.found[name] = self._look(f"{self.root}/{name}")
+        return found
+
+    def check(self, name: str) -> MediaError | None:
+        """Return the fault of a file, as far as it can be found without decoding."""
+        if name not in self.checked:
+            self.checked[name] = _fault(f"{self.root}/{name}")
+        return self.checked[name]
 
     def _look(self, path: str) -> SourceFile:
+        # Data sets have hundreds of thousands of files: nearly all are regular, below the root.
         folder, _, name = path.rpartition("/")
-        real = f"{self.real_folder(folder)}/{name}"
+        real, is_inside = self.real_folder(folder)
+        outside = "" if is_inside else self._outside(f"{real}/{name}")
         try:
             status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                real = os.path.realpath(path)
+            mode = status.st_mode
+            if stat.S_ISLNK(mode):
+                outside = self._outside(os.path.realpath(path))
                 status = os.stat(path)
+                mode = status.st_mode
         except OSError as error:
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
             fault = ABSENT if missing else MediaError("unreadable", f"{error.strerror}")
-            return SourceFile("", fault, self._outside(real))
-        outside = self._outside(real)
+            return SourceFile("", fault, outside)
         version: object = ""
         try:
-            if stat.S_ISDIR(status.st_mode) and not outside:
+            if stat.S_ISDIR(mode) and not outside:
                 version, outside = self._frames(path)
             elif not outside:
                 version = self._version(path, status)
         except OSError as error:
             return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
         return SourceFile(hashlib.sha256(repr(version).encode()).hexdigest()[:12], None, outside)
+
+    def _real_folder(self, folder: str) -> tuple[str, bool]:
+        """Return where a folder really is, and whether its files count as below the root."""
+        real = os.path.realpath(folder)
+        return real, not self._outside(f"{real}/")
 
     def _version(self, path: str, status: os.stat_result) -> tuple[int | str, ...]:
         if self.compare == "content" and stat.S_ISREG(status.st_mode):
@@ -101,3 +118,14 @@ class SourceFiles:
         if self.follow_links:
             return ""
         return "" if real.startswith(self.inside) else real
+
+
+def _fault(path: str) -> MediaError | None:
+    try:
+        if os.path.isdir(path):
+            list_frames(Path(path))
+        else:
+            check_file(path)
+    except MediaError as error:
+        return error
+    return None

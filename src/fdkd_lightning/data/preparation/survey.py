@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, overload
+from typing import Any, overload
 
 from tqdm import tqdm
 
@@ -31,6 +31,7 @@ class Survey:
         media: Modality -> recipe, the modalities to decode.
         files: The source files.
         progress: Show a progress bar.
+        check: Check those that would be decoded, as far as this is possible without decoding.
 
     Raises:
         ValueError: If a source is a link to outside of the root.
@@ -43,6 +44,7 @@ class Survey:
         media: Mapping[str, MediaRecipe],
         files: SourceFiles,
         progress: bool = False,
+        check: bool = False,
     ) -> None:
         self.samples = samples
         self.folder = folder
@@ -59,10 +61,14 @@ class Survey:
         """Compact form -> modality and position of the first sample that needs it to be decoded."""
         self.superseded: dict[str, list[str]] = {}
         """Compact form -> names of earlier versions."""
-        total = len(samples) * len(media)
-        with tqdm(total=total, desc="Looking", unit="file", delay=1, disable=not progress) as bar:
-            for modality, recipe in media.items():
-                self._compare(modality, recipe, files, bar)
+        self.faults: dict[str, MediaError] = {}
+        """Compact form -> fault that the check has found, of the ones to be decoded."""
+        stores = [
+            Store(name, recipe, folder / recipe_folder(recipe)) for name, recipe in media.items()
+        ]
+        bar = tqdm(samples, "Looking", unit="sample", delay=1, disable=not progress)
+        for position, sample in enumerate(bar):
+            self._compare(position, sample, stores, files, check)
 
     @property
     def jobs(self) -> "Jobs":
@@ -71,52 +77,82 @@ class Survey:
 
     def part(self, modality: str, position: int) -> Part:
         """Return the part of a file that belongs to a sample."""
-        sample = self.samples[position]
-        if modality in sample.cut:
-            return Part(member=sample.members.get(modality, ""))
-        return Part(sample.start, sample.duration, sample.members.get(modality, ""))
+        return Part(*_part(self.samples[position], modality))
 
     def _compare(
-        self, modality: str, recipe: MediaRecipe, files: SourceFiles, bar: "tqdm[NoReturn]"
+        self,
+        position: int,
+        sample: Sample,
+        stores: Sequence["Store"],
+        files: SourceFiles,
+        check: bool,
     ) -> None:
-        name = recipe_folder(recipe)
-        existing = _existing(self.folder / name)
-        forms = self.forms[modality]
-        for position, sample in enumerate(self.samples):
-            if position % 1024 == 0:
-                bar.update(min(1024, len(self.samples) - position))
-            source = sample.sources.get(modality)
-            if source is None or sample.fault:
-                forms.append("")
+        previous: object = None
+        key = ""
+        for store in stores:
+            modality = store.modality
+            source = None if sample.fault else sample.sources.get(modality)
+            if source is None:
+                self.forms[modality].append("")
                 continue
             found = files.find(source)
-            if found.fault is not None and not existing and not found.outside:
+            if found.fault is not None and not store.existing and not found.outside:
                 # Hashing names is most of the work for a long list of absent files.
                 form = str(found.fault)
-                forms.append(form)
+                self.forms[modality].append(form)
                 self.failures[form] = found.fault
                 continue
-            key = _key(source, *self.part(modality, position))
-            others = existing.get(key, ())
-            stem = f"{key}-{found.version}" if found.version else _newest(others, recipe, key)
-            form = f"{name}/{key[:2]}/{stem}{recipe.suffix}"
-            forms.append(form)
-            if f"{stem}{recipe.suffix}" in others or form in self.failures or form in self.pending:
+            # Often all modalities are in one file.
+            source_and_part = source, *_part(sample, modality)
+            if source_and_part != previous:
+                previous, key = source_and_part, _key(source_and_part)
+            others = store.existing.get(key, ())
+            stem = f"{key}-{found.version}" if found.version else store.newest(key)
+            form = f"{store.name}/{key[:2]}/{stem}{store.suffix}"
+            self.forms[modality].append(form)
+            is_prepared = others and f"{stem}{store.suffix}" in others
+            if is_prepared or form in self.failures or form in self.pending:
                 continue
             if found.outside:
                 raise ValueError(
                     f"{sample.where}: {modality} {source!r} is a link to {found.outside}, outside "
                     f"of root={self.root}: set follow_links=true to allow it"
                 )
-            noted = f"{stem}.failed" in others
+            noted = others and f"{stem}.failed" in others
             failure = read_note(note_path(self.folder / form)) if noted else None
             failure = failure or found.fault
             if failure is not None:
                 self.failures[form] = failure
-            else:
-                self.pending[form] = modality, position
-                if others:
-                    self.superseded[form] = [other for other in others if stem not in other]
+                continue
+            self.pending[form] = modality, position
+            if others:
+                self.superseded[form] = [other for other in others if stem not in other]
+            if check and (fault := files.check(source)) is not None:
+                self.faults[form] = fault
+
+
+class Store:
+    """What a prepared folder holds of a modality.
+
+    Args:
+        modality: Name of the modality.
+        recipe: Its recipe.
+        folder: Folder of its compact forms.
+    """
+
+    def __init__(self, modality: str, recipe: MediaRecipe, folder: Path) -> None:
+        self.modality = modality
+        self.suffix = recipe.suffix
+        self.name = folder.name
+        self.existing = _existing(folder)
+        """Key -> names of compact forms and notes, the newest last."""
+
+    def newest(self, key: str) -> str:
+        """Return the stem of the newest compact form or note of a source that is gone."""
+        names = self.existing.get(key, ())
+        forms = [name for name in names if name.endswith(self.suffix)]
+        chosen = forms or [name for name in names if name.endswith(".failed")]
+        return chosen[-1].rpartition(".")[0] if chosen else f"{key}-absent"
 
 
 class Jobs(Sequence[Job]):
@@ -161,7 +197,15 @@ def recipe_folder(recipe: MediaRecipe) -> str:
     return f"{kind}-{recipe.fingerprint}"
 
 
-def _key(*source_and_part: str | float | None) -> str:
+def _part(sample: Sample, modality: str) -> tuple[float | None, float | None, str]:
+    """Return the elements of a :class:`Part`."""
+    member = sample.members.get(modality, "")
+    return (
+        (None, None, member) if modality in sample.cut else (sample.start, sample.duration, member)
+    )
+
+
+def _key(source_and_part: tuple[str | float | None, ...]) -> str:
     return hashlib.sha256(repr(source_and_part).encode()).hexdigest()[:KEY]
 
 
@@ -185,10 +229,3 @@ def _existing(folder: Path) -> dict[str, list[str]]:
 
 def _age(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def _newest(names: Sequence[str], recipe: MediaRecipe, key: str) -> str:
-    """Return the stem of the newest compact form or note of a source that is gone."""
-    forms = [name for name in names if name.endswith(recipe.suffix)]
-    chosen = forms or [name for name in names if name.endswith(".failed")]
-    return chosen[-1].rpartition(".")[0] if chosen else f"{key}-absent"

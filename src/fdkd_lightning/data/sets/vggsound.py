@@ -1,29 +1,21 @@
 """VGGSound: ten-second clips from YouTube with a visible source of the sound."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import nn
 from torchvision.transforms import v2
 
 from fdkd_lightning.data.paired import PairedDataModule
-from fdkd_lightning.data.preparation.recipe import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    AudioRecipe,
-    FramesRecipe,
-    Recipe,
+from fdkd_lightning.data.preparation.recipe import IMAGENET_MEAN, IMAGENET_STD
+from fdkd_lightning.data.sets.vggsound_samples import (
+    VGGSound50Files,
+    VGGSoundC2KDFiles,
+    VGGSoundFiles,
 )
-from fdkd_lightning.data.preparation.sample import Sample, with_own_ids
-from fdkd_lightning.data.sets.vggsound_clips import Clip, check_labels, faults_of, read_list
-from fdkd_lightning.data.sets.vggsound_files import find_files
 from fdkd_lightning.data.transforms.published_audio import OGMVGGSoundSpectrogram
 
-C2KD_LISTS = {"train": "train_tiny.csv", "test": "test_tiny.csv"}
-"""Split -> file name of C2KD's list in ``root``."""
 
-
-class VGGSound(PairedDataModule):
+class VGGSound(VGGSoundFiles, PairedDataModule):
     """VGGSound with the official splits: 309 classes, 183,730 training and 15,446 test clips.
 
     ``root`` holds the authors' list ``vggsound.csv`` (rows ``id,start,label,split``, no header) and
@@ -70,16 +62,6 @@ class VGGSound(PairedDataModule):
         ('audio', 'visual')
     """
 
-    available_modalities = ("audio", "visual")
-    own_val_fraction = 0.1
-
-    def default_recipes(self) -> dict[str, Recipe]:
-        """Return the recipes: ten seconds of sound, and three frames."""
-        return {
-            "audio": AudioRecipe(rate=16_000, seconds=10, fill="tile"),
-            "visual": FramesRecipe(fps=1, least=3, count=3, per_frame=True),
-        }
-
     def default_transforms(self) -> Mapping[str, nn.Module]:
         """Return the transforms: OGM-GE's spectrogram, and ImageNet's normalisation."""
         return {
@@ -87,39 +69,8 @@ class VGGSound(PairedDataModule):
             "visual": v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         }
 
-    def read_clips(self) -> list[Clip]:
-        """Read the rows of the list."""
-        path = self.find_list(
-            "vggsound.csv",
-            advice="put it into root, beside the folder video with the clips, or set lists; it is "
-            "in data/ of https://github.com/hche11/VGGSound",
-        )
-        return list(read_list(path))
 
-    def read_samples(self) -> list[Sample]:
-        """Return all clips; the excluded ones have the reason as their fault."""
-        clips = self.read_clips()
-        check_labels(self.lists, clips)
-        faults = faults_of(clips)
-        files = find_files(self.root)
-        return with_own_ids(
-            Sample(
-                clip.name,
-                clip.split,
-                clip.label,
-                {
-                    "audio": files.sound(clip.video, clip.start),
-                    "visual": files.video(clip.video, clip.start),
-                },
-                group=clip.video,
-                where=f"{self.lists / clip.place}",
-                fault=faults.get(clip.place, ""),
-            )
-            for clip in clips
-        )
-
-
-class VGGSoundC2KD(VGGSound):
+class VGGSoundC2KD(VGGSoundC2KDFiles, VGGSound):
     """The 50 classes of C2KD, probably also FD-CMKD's: 25,835 training and 2,500 test clips.
 
     Put ``train_tiny.csv`` and ``test_tiny.csv`` of C2KD's ``vggsound/datasplit.zip`` into ``root``,
@@ -138,21 +89,8 @@ class VGGSoundC2KD(VGGSound):
         0.1
     """
 
-    def read_clips(self) -> list[Clip]:
-        """Read the rows of the two lists."""
-        clips: list[Clip] = []
-        for split, name in C2KD_LISTS.items():
-            path = self.find_list(
-                name,
-                advice="put train_tiny.csv and test_tiny.csv of vggsound/datasplit.zip "
-                "(https://github.com/huofushuo/C2KD) into root, or set lists; or use VGGSound50, "
-                "fifty classes that need only vggsound.csv",
-            )
-            clips += read_list(path, split)
-        return clips
 
-
-class VGGSound50(VGGSound):
+class VGGSound50(VGGSound50Files, VGGSound):
     """Fifty classes of VGGSound, drawn by a hash of their names, with all their clips.
 
     A substitute for C2KD's lists; the results are not comparable with published ones. The draw
@@ -164,23 +102,3 @@ class VGGSound50(VGGSound):
         >>> VGGSound50.drawn(["people clapping", "dog barking", "owl hooting"], count=2)
         ['owl hooting', 'people clapping']
     """
-
-    def read_clips(self) -> list[Clip]:
-        """Read the rows of the drawn classes."""
-        clips = super().read_clips()
-        drawn = set(self.drawn({clip.label for clip in clips}))
-        return [clip for clip in clips if clip.label in drawn]
-
-    @staticmethod
-    def drawn(names: Iterable[str], count: int = 50) -> list[str]:
-        """Return the classes with the smallest hashes of their names, in alphabetical order.
-
-        Args:
-            names: Names of all classes.
-            count: Number of classes to draw.
-        """
-        return sorted(sorted(set(names), key=_hash)[:count])
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()

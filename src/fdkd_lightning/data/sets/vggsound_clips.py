@@ -1,5 +1,6 @@
 """The clips in the lists of VGGSound, and the reasons to exclude some."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -61,8 +62,9 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
         path: The list, rows ``id,start,label,split`` without a header.
         split: Split of all clips; the rows may then lack the column. None: read the column.
     """
+    file = path.name
     for line, cells in csv_rows(path):
-        place = f"{path.name}, line {line}"
+        place = f"{file}, line {line}"
         if len(cells) not in (3, 4) or (split is None and len(cells) == 3):
             raise ValueError(
                 f"{path.parent / place}: expected "
@@ -75,4 +77,6 @@ def read_list(path: Path, split: str | None = None) -> Iterator[Clip]:
                 f"{path.parent / place}: start {start[:80]!r} is not a whole number of seconds "
                 "(the list must have no header)"
             )
-        yield Clip(video, int(start), label, split or cells[3].strip(), place)
+        # 200,000 rows share some names.
+        label, part = sys.intern(label), sys.intern(split or cells[3].strip())
+        yield Clip(video, int(start), label, part, place)

@@ -34,6 +34,10 @@ MILLISECONDS = 1000
 """Length from which a clip of a name with two times is given in milliseconds, not in seconds."""
 
 
+CUT = re.compile(r"v(.+)_(\d+)_(\d+)_out(\.\w+)?", re.ASCII)
+PLAIN = re.compile(r"(.+)_(\d+)(\.\w+)?", re.ASCII)
+
+
 class ClipFiles(NamedTuple):
     """Paths of the files of clips, relative to the root.
 
@@ -76,13 +80,13 @@ def clip_of(name: str) -> tuple[str, int] | None:
         >>> clip_of("--0PQM4-hqg_000030.mp4"), clip_of("v--0PQM4-hqg_30000_40000_out.mkv")
         (('--0PQM4-hqg', 30), ('--0PQM4-hqg', 30))
     """
-    cut = re.fullmatch(r"v(.+)_(\d+)_(\d+)_out(\.\w+)?", name, re.ASCII)
+    cut = CUT.fullmatch(name)
     if cut is not None:
         start, end = int(cut[2]), int(cut[3])
         if end - start < MILLISECONDS:
             return cut[1], start
         return (cut[1], start // 1000) if start % 1000 == 0 else None
-    plain = re.fullmatch(r"(.+)_(\d+)(\.\w+)?", name, re.ASCII)
+    plain = PLAIN.fullmatch(name)
     return None if plain is None else (plain[1], int(plain[2]))
 
 
