@@ -9,7 +9,7 @@ import yaml
 
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.embedded.watch import TEST_SUBJECTS, Watch
-from fdkd_lightning.study.compare import leader, paired_difference
+from fdkd_lightning.study.compare import Difference, leader, paired_difference
 from fdkd_lightning.study.results import LOCAL, read_results, scores
 from fdkd_lightning.training.redaction import redact
 
@@ -46,6 +46,20 @@ def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> No
 def test_the_page_of_the_search_is_that_of_its_runs() -> None:
     path = ROOT / "examples/results/few_labels.md"
     assert script("few_labels").page() == path.read_text(), "run: examples/results/few_labels.py"
+
+
+def test_the_page_of_the_forecast_is_that_of_its_numbers_and_of_the_published_gains() -> None:
+    found = script("forecast")
+    rows = found.read_rows()
+    text = (ROOT / "examples/results/forecast/table.md").read_text()
+    assert found.page(rows) == text, "run: python examples/results/forecast.py"
+    for row in rows:
+        _, method, control = found.STUDIES[row["study"]]
+        published = scores(*read_results(ROOT / "examples/results" / row["study"]))
+        column = published[row["direction"], row["regime"]]
+        for reference, name in ("w/o KD", "gain_over_baseline"), (control, "gain_over_shuffled"):
+            gain = statistics.mean(column[method]) - statistics.mean(column[reference])
+            assert float(row[name]) == pytest.approx(gain, abs=5e-5)
 
 
 def test_what_was_judged_is_what_was_best_on_validation_data() -> None:
@@ -211,8 +225,51 @@ def test_watch_asks_about_the_method_that_the_search_found_best() -> None:
     assert max(total, key=lambda name: total[name]) == settings["question"] == "FD-CMKD"
 
 
-def test_search_and_judgement_of_watch_share_no_seed_and_no_test_person() -> None:
-    settings, rows = read_results(ROOT / "examples/results/watch")
+def test_the_words_on_watch_with_few_labels_are_true_of_it() -> None:
+    columns = scores(*read_results(ROOT / "examples/results/watch_labels"))
+    maps, both, shuffled = "FD-CMKD of maps", "KD + FD-CMKD of maps", "KD + shuffled pairs"
+    above = []
+    assert [direction for direction, _ in columns][1] == "gyroscope to accelerometer"
+    for column in columns.values():
+
+        def difference(method: str, reference: str, column: Any = column) -> Difference:
+            return paired_difference(column[method], column[reference])
+
+        for reference in ("w/o KD", "shuffled pairs"):
+            assert difference(maps, reference).sign == 1
+            assert 0.14 < difference(maps, reference).mean < 0.19
+        assert difference(maps, "KD").sign == difference(maps, "DIST").sign == -1
+        assert difference(maps, "PKD").sign == 0
+        assert difference(both, "KD").sign == 0
+        above.append((f"{difference(both, 'KD').mean:+.3f}", difference(both, shuffled).sign))
+    assert above == [("+0.002", 0), ("+0.018", 1)]
+
+
+def test_the_words_on_the_forecast_are_true_of_it() -> None:
+    found = script("forecast")
+    rows = found.read_rows()
+    assert len(rows) == 12
+    p = {
+        (name, gain): found.correlation(rows, name, gain)[1]
+        for name in found.FORECASTS
+        for gain in found.GAINS.values()
+    }
+    assert min(p.values()) > 0.05
+    assert sorted(p, key=lambda key: p[key])[:2] == [
+        ("probe", "gain_over_baseline"),
+        ("teacher", "gain_over_baseline"),
+    ]
+    r2 = {
+        is_watch: [float(r["r2"]) for r in rows if ("watch" in r["study"]) == is_watch]
+        for is_watch in (True, False)
+    }
+    assert min(r2[True]) > 0.5
+    assert max(r2[False]) < 0.015
+
+
+@pytest.mark.parametrize("study", ["watch", "watch_labels"])
+def test_search_and_judgement_of_watch_share_no_seed_and_no_test_person(study: str) -> None:
+    settings, rows = read_results(ROOT / f"examples/results/{study}")
     judged = {row.seed for row in rows if row.chosen}
     searched = {row.seed for row in rows if not row.chosen}
     assert judged == {*settings["seeds"]}

@@ -1,7 +1,8 @@
-"""Accuracy of each test person, from the students of configs/study/watch.yaml.
+"""Accuracy of each test person, from the students of a study of the watch.
 
-Usage: python examples/results/watch_subjects.py --folder=runs/study/watch
-Writes subjects.csv and subjects.md into the study's folder: mean over the seeds.
+Usage: python examples/results/watch_subjects.py watch --folder=runs/study/watch
+Also watch_labels and watch_all_labels. Writes subjects.csv and subjects.md into the study's folder:
+mean over the seeds.
 """
 
 import csv
@@ -17,23 +18,29 @@ from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.tuning import judged_runs
 
-STUDY = "configs/study/watch.yaml"
-CLASSES = ["external rotation", "trapezius extension", "upright row"]
+# Study -> the exercises of its students; None: all.
+STUDIES: dict[str, list[str] | None] = {
+    "watch": ["external rotation", "trapezius extension", "upright row"],
+    "watch_labels": None,
+    "watch_all_labels": None,
+}
 
 
 def main(args: list[str]) -> None:
-    study = read_study(STUDY, args)
+    if not args or args[0] not in STUDIES:
+        sys.exit(f"name a study first: {', '.join(STUDIES)}")
+    study, classes = read_study(f"configs/study/{args[0]}.yaml", args[1:]), STUDIES[args[0]]
     found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     data: dict[int, fdkd.Watch] = {}
     for run in judged_runs(study):
         if run.seed not in data:  # the training people give mean and scale
-            data[run.seed] = fdkd.Watch(seed=run.seed, classes=CLASSES)
+            data[run.seed] = fdkd.Watch(seed=run.seed, classes=classes)
             data[run.seed].setup("test")
         dataset = data[run.seed].datasets["test"]
         assert isinstance(dataset, WatchDataset)
         batch = torch.utils.data.default_collate([dataset[i] for i in range(len(dataset))])
         checkpoint = study.folder / "runs" / run.name / "checkpoints/last.ckpt"
-        student = fdkd.PretrainedModel(fdkd.ConvNet1d(len(CLASSES)), checkpoint)
+        student = fdkd.PretrainedModel(fdkd.ConvNet1d(len(data[run.seed].class_names)), checkpoint)
         student.load()
         with torch.no_grad():
             logits = student.eval()(batch[study.directions[run.direction].student]).logits
