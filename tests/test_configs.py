@@ -56,6 +56,7 @@ STUDIES = [
     ["teachers"],
     ["rooms"],
     ["rooms_demo"],
+    ["indian_pines"],
     ["watch"],
     ["watch_demo"],
     ["watch_labels"],
