@@ -91,6 +91,8 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning uses a name that torch deprecates.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # A sweep gives the arguments of its trials, in a process that has its own.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Lightning's advertisements and what is not there. The package that was imported last logs for
     # both.
     packages = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")

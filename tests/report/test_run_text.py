@@ -84,7 +84,8 @@ def test_a_run_that_has_not_finished_is_no_finished_run(tmp_path: Path) -> None:
     assert run_sentences(facts)[:3] == [
         "Training has not finished: it runs or was killed; the log ends at step 39. Started on "
         "cpu, precision 32-true, ranks: 1.",
-        "val/accuracy was 0.6250 at the last validation; no best checkpoint is recorded.",
+        "val/accuracy was 0.6250 at the last validation so far; checkpoints are recorded when the "
+        "training has finished.",
         "It has not been tested.",
     ]
 
@@ -125,6 +126,17 @@ def test_tests_of_other_weights_data_and_parts_are_marked(tmp_path: Path) -> Non
         "test/loss 1.5000.",
         "Test of weights in memory, on a part of the test split, on other data than it was "
         "trained on: test/accuracy 0.7500, test/loss 1.5000.",
+    ]
+
+
+def test_of_a_fit_that_a_signal_ended_no_checkpoint_is_denied(tmp_path: Path) -> None:
+    unfinished = record()["fit"] | {"finished": None}
+    assert run_sentences(changed(tmp_path, fit=unfinished, checkpoints={}))[:-1] == [
+        "Training has not finished: it runs or was killed; the log ends at step 39. Started on "
+        "cpu, precision 32-true, ranks: 1.",
+        "val/accuracy was 0.6250 at the last validation so far; checkpoints are recorded when the "
+        "training has finished.",
+        "Test of best.ckpt (epoch 1): test/accuracy 0.7500, test/loss 1.5000.",
     ]
 
 

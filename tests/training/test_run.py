@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -110,6 +111,24 @@ def test_fit_records_what_was_trained_and_where() -> None:
     assert record["evaluations"] == []
     assert "/home" not in (RUN / "run.json").read_text()
     assert [path.name for path in RUN.iterdir() if path.is_file()] == ["run.json"]
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SIGTERMException])
+def test_a_fit_that_a_signal_ends_says_how_it_goes_on(
+    signal: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+            if trainer.current_epoch == 1:
+                raise signal
+
+    with pytest.raises((SystemExit, SIGTERMException)):
+        run("fit", more=[Stop()])
+    assert (
+        "interrupted in step 4: the same command with --ckpt_path=last goes on from "
+        f"{Path.cwd() / 'run/checkpoints/last.ckpt'}"
+    ) in capsys.readouterr().out
+    assert run("fit", "run/checkpoints/last.ckpt")["fit"]["steps"] == 12
 
 
 def test_each_checkpoint_is_recorded_with_its_own_validation() -> None:

@@ -130,7 +130,9 @@ def latest_tests(facts: RunFiles) -> Iterator[tuple[str, Mapping[str, Any]]]:
         words = checkpoint.get("file", "a checkpoint")
         if checkpoint.get("epoch") is not None:
             words += f" (epoch {checkpoint['epoch']})"
-        yield words if sha256 in own else f"{words}, which this training did not write", entry
+        # A fit that a signal ended has recorded no checkpoints: the file may be its own.
+        is_other = sha256 not in own and (facts.fit or {}).get("finished") is not None
+        yield f"{words}, which this training did not write" if is_other else words, entry
 
 
 def _training(facts: RunFiles) -> str:
@@ -151,6 +153,11 @@ def _validation(facts: RunFiles) -> str:
     metrics = _validated(best)
     if best is None or monitor not in metrics:
         values = facts.series.get(monitor, [])
+        if facts.fit is not None and facts.fit["finished"] is None and values:
+            return (
+                f"{monitor} was {values[-1].value:.4f} at the last validation so far; checkpoints "
+                "are recorded when the training has finished."
+            )
         if values:
             return (
                 f"{monitor} was {values[-1].value:.4f} at the last validation; no best checkpoint "

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.ops.read_file import read_json
@@ -126,6 +127,18 @@ class RunRecord(Callback):
             for path in _checkpoint_files(trainer)
         }
         _write(trainer, record)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Say how a fit goes on that a signal ended."""
+        is_signal = isinstance(exception, SIGTERMException | KeyboardInterrupt)
+        if not is_signal or trainer.state.fn != TrainerFn.FITTING or not _writes(trainer):
+            return
+        for path in _checkpoint_files(trainer):
+            if path.stem == "last":
+                text = "the same command with --ckpt_path=last goes on from"
+                print(f"interrupted in step {trainer.global_step}: {text} {path}")
 
     @property
     def state_key(self) -> str:

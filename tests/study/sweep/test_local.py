@@ -22,6 +22,8 @@ def test_a_grid_runs_each_point_and_a_second_start_none(
     lines: list[str] = []
     store = run_locally(make_sweep(), tmp_path / "out", say=lines.append)
     assert rates(fits) == [0.1, 0.01]
+    start, *lines = lines
+    assert start.endswith(f"logs of the trials: {tmp_path / 'out/trials'}")
     assert [line.split(", ")[0] for line in lines] == ["1 of 2", "2 of 2"]
     # The last validation counts, as in W&B's summary.
     assert [trial.last for trial in collect(store).trials] == [0.1 + 0.03, 0.01 + 0.03]

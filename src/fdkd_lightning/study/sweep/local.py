@@ -32,7 +32,7 @@ def run_locally(
         folder: Folder for the store, the logs and the results.
         storage: Database URL; None: an SQLite file in the folder.
         count: Largest number of trials of this process; None: no limit.
-        say: Receives a line per trial.
+        say: Receives a line at the start and one per trial.
 
     Raises:
         ValueError: If the sweep has no end, or the stored one is another.
@@ -46,6 +46,7 @@ def run_locally(
     trial_arguments(sweep.content, {})
     store = TrialStore(sweep, folder, storage)
     store.retry_failed()
+    say(f"{sweep.name}: {sweep.method}, {sweep.metric}; logs of the trials: {folder / 'trials'}")
     done, failures = 0, 0
     while count is None or done < count:
         trial = store.take()
