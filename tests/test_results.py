@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from fdkd_lightning.benchmark.result_files import read_results as read_benchmark
 from fdkd_lightning.cli import main
 from fdkd_lightning.data.embedded.watch import TEST_SUBJECTS, Watch
+from fdkd_lightning.report.benchmark_table import table_lines
 from fdkd_lightning.study.compare import Difference, leader, paired_difference
 from fdkd_lightning.study.results import LOCAL, read_results, scores
 from fdkd_lightning.training.redaction import redact
@@ -46,6 +48,12 @@ def test_the_published_table_comes_from_the_published_runs(tmp_path: Path) -> No
 def test_the_page_of_the_search_is_that_of_its_runs() -> None:
     path = ROOT / "examples/results/few_labels.md"
     assert script("few_labels").page() == path.read_text(), "run: examples/results/few_labels.py"
+
+
+def test_the_table_of_the_benchmark_is_that_of_its_numbers() -> None:
+    folder = ROOT / "examples/results/benchmark"
+    text = "\n".join([*table_lines(read_benchmark(folder)), ""])
+    assert (folder / "table.md").read_text() == text, "run: fdkd report examples/results/benchmark"
 
 
 def test_the_page_of_the_forecast_is_that_of_its_numbers_and_of_the_published_gains() -> None:

@@ -35,7 +35,8 @@ def test_the_command_writes_files_table_and_figure(
 ) -> None:
     main(["benchmark", f"--folder={tmp_path}", "--repeats=3", "--seconds=0"])
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"benchmark.csv", "benchmark.json", "table.md", "figure.png", "figure.svg"}
+    data, drawn = {"benchmark.csv", "benchmark.json"}, {"figure.png", "figure.svg"}
+    assert names == data | drawn | {"table.md", "report.html"}
     table = (tmp_path / "table.md").read_text()
     assert table.splitlines()[2].startswith("    fdkd benchmark --folder=")
     assert "How many?" in table
