@@ -255,6 +255,18 @@ def test_the_words_on_watch_with_few_labels_are_true_of_it() -> None:
     assert gains == [[17, 19], [15, 17]]
 
 
+def test_the_words_on_indian_pines_are_true_of_it() -> None:
+    settings, rows = read_results(ROOT / "examples/results/indian_pines")
+    for column in scores(settings, rows).values():
+        for method in column:
+            assert paired_difference(column[method], column["w/o KD"]).sign < 1
+        assert paired_difference(column["FD-CMKD, channels"], column["shuffled blocks"]).sign == 0
+    teacher = [
+        r.values["test_best"] for r in rows if (r.method, r.direction) == ("teacher", "visible")
+    ]
+    assert statistics.mean(teacher) < statistics.mean(column["w/o KD"])
+
+
 def test_the_words_on_the_forecast_are_true_of_it() -> None:
     found = script("forecast")
     rows = found.read_rows()
