@@ -1,4 +1,4 @@
-"""How well `fdkd analyze`, before anything is distilled, orders the gains that studies measured.
+"""Rank correlation of `fdkd analyze`, before anything is distilled, with the gains of studies.
 
 Usage: python examples/results/forecast.py [study ...]
 Trains the teachers and students w/o KD of each study (below; all of them by default) that its
@@ -95,7 +95,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 
 def forecast(study: Study, run: Run, alone: Run) -> dict[str, str]:
-    """What `fdkd analyze` says of a run's teacher and the student w/o KD."""
+    """Analyze a run's teacher and the student w/o KD."""
     runs = study.folder / "runs"
     for needed in (*(teacher for _, teacher in run.teachers), alone):
         if failure := run_cell(needed, runs, study.metric):

@@ -38,7 +38,7 @@ class Timing(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How long functions are measured.
+    """Least number of calls, and least duration, of a measurement.
 
     Args:
         repeats: Timed calls of each function, at least.

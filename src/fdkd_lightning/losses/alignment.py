@@ -17,8 +17,7 @@ class SharedAlignmentHead(nn.Module):
     r"""One classifier :math:`\Phi` per band, the same for teacher and student.
 
     .. math::
-        \Phi_b(X_b) = W_b \, \mathrm{ReLU}(X_b) + c_b,
-        \quad b \in \{\mathrm{low}, \mathrm{high}\}
+        \Phi_b(X_b) = W_b \, \mathrm{ReLU}(X_b) + c_b, \quad b \in \{\mathrm{low}, \mathrm{high}\}
 
     Its inputs are the bands before standardisation, as in the published code.
 
@@ -79,12 +78,10 @@ def scores_at(scores: Tensor, size: torch.Size) -> Tensor:
     The features of a segmentation network have fewer positions than its labels: their scores are
     interpolated bilinearly. Where one label covers all positions of a map or tokens of a sequence,
     the scores are averaged, as in class activation maps. Every position counts, also padding, whose
-    score is the classifier's bias. Remove padding before, as
-    :class:`~fdkd_lightning.LayerwiseLoss` does.
+    score is the classifier's bias: remove it first, as :class:`~fdkd_lightning.LayerwiseLoss` does.
 
     Reference:
-        B. Zhou et al., "Learning deep features for discriminative localization" (arXiv
-        1512.04150), Eq. 1.
+        Zhou et al., class activation maps (arXiv 1512.04150), Eq. 1.
 
     Example:
         >>> scores_at(torch.zeros(2, 5, 3, 4), torch.Size([12, 16])).shape
@@ -195,8 +192,6 @@ def soft_alignment_loss(
 ) -> Tensor:
     r"""Divergence of the shared classifiers from the teacher's prediction, on unlabelled samples.
 
-    The counterpart of :func:`alignment_loss` for samples without a label.
-
     .. math::
         T^2 \sum_b \sum_{m \in \{s, t\}} \frac{1}{|U|} \sum_{i \in U}
         \mathrm{KL}\big(\mathrm{softmax}(z^t_i / T) \,\|\,
@@ -238,8 +233,7 @@ def soft_alignment_loss(
     for scores, labels in ((student, target), (teacher, teacher_target)):
         check_labels("target", labels, size, f"prediction {list(prediction.shape)}")
         unlabelled = labels == IGNORE_INDEX
-        for band in scores:
-            band = scores_at(band, labels.shape[1:])
+        for band in (scores_at(band, labels.shape[1:]) for band in scores):
             divergence = softened_kl(band, prediction, temperature, reduction="none")
             total = (divergence * unlabelled).sum()
             loss = loss + mean_over_ranks(total, unlabelled.sum().to(total.dtype))

@@ -23,7 +23,7 @@ GROUPS = {
     "loss": (LOSS,),
     "loop": (LOGGING, OTHER),
 }
-"""What may bound a step -> its parts; the teachers' parts begin with their name."""
+"""Possible bottleneck -> its parts of the step; the teachers' parts begin with their name."""
 
 REMEDIES = {
     "data": (

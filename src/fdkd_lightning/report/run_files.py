@@ -1,4 +1,4 @@
-"""What a run's folder holds, as far as its report uses it."""
+"""Files of a run's folder that its report uses."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ from fdkd_lightning.training.summary import following_command
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run has left.
+    """Files of a run.
 
     Args:
         folder: The run's folder.

@@ -28,7 +28,7 @@ class RunBenchmark(Trainer):
     rows: list[Row]
     """The measured numbers."""
     run: dict[str, Any]
-    """What was measured."""
+    """Batch, device and settings of the measured run."""
 
     def benchmark(
         self,

@@ -132,7 +132,7 @@ class Survey:
 
 
 class Store:
-    """What a prepared folder holds of a modality.
+    """Compact forms of a modality in a prepared folder.
 
     Args:
         modality: Name of the modality.
