@@ -59,9 +59,12 @@ class Limits(NamedTuple):
         return self
 
 
+LEAST = Limits()
+
+
 def measure(
     functions: Mapping[str, Callable[[], object]],
-    limits: Limits = Limits(),  # noqa: B008  # immutable
+    limits: Limits = LEAST,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time functions in turn, again and again, so that all meet the same state of the machine.
@@ -98,7 +101,7 @@ def measure(
 
 def interleave(
     functions: Mapping[str, Callable[[], float]],
-    limits: Limits = Limits(),  # noqa: B008  # immutable
+    limits: Limits = LEAST,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Call functions that return seconds in turn; see :func:`measure`.

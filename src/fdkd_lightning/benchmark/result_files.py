@@ -66,7 +66,16 @@ def _cell(value: Any) -> Any:
 
 
 def _row(line: dict[str, str]) -> Row:
-    numbers = {name: float(line[name]) for name in Row._fields[4:8]}
-    ratio = float(line["ratio"]) if line["ratio"] else None
-    texts = {name: line[name] for name in (*Row._fields[:4], "compared_with")}
-    return Row(**texts, **numbers, repeats=int(line["repeats"]), ratio=ratio)  # type: ignore[arg-type]  # the fields' types
+    return Row(
+        case=line["case"],
+        size=line["size"],
+        variant=line["variant"],
+        unit=line["unit"],
+        median=float(line["median"]),
+        minimum=float(line["minimum"]),
+        quartile_1=float(line["quartile_1"]),
+        quartile_3=float(line["quartile_3"]),
+        repeats=int(line["repeats"]),
+        compared_with=line["compared_with"],
+        ratio=float(line["ratio"]) if line["ratio"] else None,
+    )

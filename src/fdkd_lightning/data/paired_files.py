@@ -109,7 +109,7 @@ class PairedFiles(ABC):
         """Names of the classes, in the order of their indices."""
         return classes_of(self._read)
 
-    class_names: tuple[str, ...] = cached_property(_occurring)  # type: ignore[assignment]  # an attribute of data modules, read late
+    class_names: tuple[str, ...] = cached_property(_occurring)  # type: ignore[assignment]  # mypy sees the property; a subclass may set a tuple, else the samples are read at first use
 
     @cached_property
     def samples(self) -> list[Sample]:

@@ -181,7 +181,8 @@ def _maps(role: str, output: Output) -> tuple[Tensor, ...]:
 
 def _check_channels(role: str, maps: Sequence[Tensor], layers: nn.ModuleList) -> None:
     channels = [stage.shape[1] for stage in maps]
-    built = [layer[0].in_features for layer in layers]  # type: ignore[index]  # of _normed
+    parts = (part for layer in layers for part in layer.children())
+    built = [part.in_features for part in parts if isinstance(part, nn.Linear)]
     if channels != built:
         raise ValueError(
             f"the {role}'s maps have {channels} channels, but AFDLoss was built for {built}: give "

@@ -53,7 +53,7 @@ def parts_of(model: LightningModule, trainer: Trainer) -> RunParts:
         >>> parts_of(module, Trainer(logger=False, accelerator="cpu")).why_not_cached()
         'the run has no teacher'
     """
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # its connector sets it
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
     for callback in callbacks:
         if isinstance(callback, DistillationCallback):
             return RunParts(callback.teachers, callback.distiller, None, callback)

@@ -99,7 +99,7 @@ def cache(args: Sequence[str] | None = None) -> None:
 def _teachers_of(
     model: LightningModule, trainer: Trainer
 ) -> tuple[Mapping[str, nn.Module], Callable[[Any], Batch]]:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # its connector sets it
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
     for callback in callbacks:
         if isinstance(callback, DistillationCallback):
             return callback.teachers.given(), callback.inputs.read_ids
