@@ -1,6 +1,10 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from fdkd_lightning.data.preparation import source_files
+from fdkd_lightning.data.preparation.media_error import LFS_LIMIT
 from fdkd_lightning.data.preparation.source_files import SourceFiles
 
 
@@ -87,3 +91,26 @@ def test_a_check_finds_what_needs_no_decoder(tmp_path: Path) -> None:
     assert faults.pop("whole.mp4") is None
     assert [fault and fault.status for fault in faults.values()] == ["empty", "empty", "truncated"]
     assert "the file has 508 of 1,008 bytes" in str(faults["torn.wav"])
+
+
+def test_a_check_opens_no_large_file_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In any of these something may be wrong that only a look inside tells.
+    looked_into = ["pointer.mp4", "secret.mp4", "torn.WAV", "frames"]
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "pointer.mp4").write_bytes(bytes(LFS_LIMIT - 1))
+    for name in ("large.mp4", "secret.mp4", "torn.WAV"):
+        (tmp_path / name).write_bytes(bytes(LFS_LIMIT))
+    (tmp_path / "secret.mp4").chmod(0o600)
+    opened = []
+
+    def note(path: str | Path) -> None:
+        opened.append(Path(path).name)
+
+    monkeypatch.setattr(source_files, "check_file", note)
+    monkeypatch.setattr(source_files, "list_frames", note)
+    files = SourceFiles(tmp_path)
+    for name in (*looked_into, "large.mp4"):
+        assert files.check(name) is None
+    assert opened == looked_into

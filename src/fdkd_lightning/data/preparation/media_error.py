@@ -15,6 +15,12 @@ READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 LFS_STUB = b"version https://git-lfs"
 
+LFS_LIMIT = 1024
+"""Size below which a file may be a git-LFS pointer, bytes (git-lfs docs/spec.md)."""
+
+RIFF_SUFFIXES = (".wav", ".wave", ".avi", ".webp")
+"""Suffixes of files that begin with their length."""
+
 
 class MediaError(ValueError):
     """A file from which no sample can be made.
@@ -62,10 +68,8 @@ def check_file(path: Path | str) -> None:
             head = os.read(descriptor, 64)
         finally:
             os.close(descriptor)
-    except (FileNotFoundError, NotADirectoryError):
-        raise MediaError("missing", "there is no such file") from None
     except OSError as error:
-        raise MediaError("unreadable", f"{error.strerror}") from error
+        raise fault_of(error) from error
     if not head:
         raise MediaError("empty", "the file has no bytes")
     if head.startswith(LFS_STUB):
@@ -76,3 +80,15 @@ def check_file(path: Path | str) -> None:
         # Recorders that write to a pipe declare the largest number.
         if status.st_size < COMPLETE * declared and declared < 0xFFFFFF00:
             raise MediaError("truncated", f"the file has {status.st_size:,} of {declared:,} bytes")
+
+
+def fault_of(error: OSError) -> MediaError:
+    """Return the fault of a file that the system could not open.
+
+    Example:
+        >>> str(fault_of(FileNotFoundError()))
+        'missing: there is no such file'
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return MediaError("missing", "there is no such file")
+    return MediaError("unreadable", f"{error.strerror}")

@@ -1,6 +1,5 @@
 """The source files of a data set: where they lie, and which version of them lies there."""
 
-import errno
 import hashlib
 import os
 import stat
@@ -10,7 +9,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fdkd_lightning.data.preparation.frame_folder import list_frames
-from fdkd_lightning.data.preparation.media_error import MediaError, check_file
+from fdkd_lightning.data.preparation.media_error import (
+    LFS_LIMIT,
+    RIFF_SUFFIXES,
+    MediaError,
+    check_file,
+    fault_of,
+)
 
 Compare = Literal["time", "content"]
 """Attribute that distinguishes versions of a file: size and modification time, or a hash.
@@ -18,7 +23,8 @@ Compare = Literal["time", "content"]
 A folder of frames has those of all its files.
 """
 
-ABSENT = MediaError("missing", "there is no such file")
+READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+"""Mode bits of a file that everyone may read."""
 
 
 class SourceFile(NamedTuple):
@@ -28,11 +34,13 @@ class SourceFile(NamedTuple):
         version: Hash of what distinguishes the versions of the file; empty if it is not known.
         fault: Why the file cannot be read; None if it can.
         outside: Where the file really is, if that is outside of the root; else empty.
+        is_open: It is a file that everyone may read, too large for a git-LFS pointer.
     """
 
     version: str
     fault: MediaError | None = None
     outside: str = ""
+    is_open: bool = False
 
 
 class SourceFiles:
@@ -50,6 +58,7 @@ class SourceFiles:
         self.follow_links = follow_links
         self.found: dict[str, SourceFile] = {}
         self.checked: dict[str, MediaError | None] = {}
+        self.absent = fault_of(FileNotFoundError())  # one, for data sets that are mostly absent
         self.inside = os.path.realpath(root).rstrip("/") + "/"
         self.real_folder = lru_cache(4096)(self._real_folder)
 
@@ -63,7 +72,7 @@ class SourceFiles:
     def check(self, name: str) -> MediaError | None:
         """Return the fault of a file, as far as it can be found without decoding."""
         if name not in self.checked:
-            self.checked[name] = _fault(f"{self.root}/{name}")
+            self.checked[name] = self._check(name)
         return self.checked[name]
 
     def _look(self, path: str) -> SourceFile:
@@ -79,8 +88,8 @@ class SourceFiles:
                 status = os.stat(path)
                 mode = status.st_mode
         except OSError as error:
-            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-            fault = ABSENT if missing else MediaError("unreadable", f"{error.strerror}")
+            fault = fault_of(error)
+            fault = self.absent if fault.status == "missing" else fault
             return SourceFile("", fault, outside)
         version: object = ""
         try:
@@ -90,7 +99,23 @@ class SourceFiles:
                 version = self._version(path, status)
         except OSError as error:
             return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
-        return SourceFile(hashlib.sha256(repr(version).encode()).hexdigest()[:12], None, outside)
+        digest = hashlib.sha256(repr(version).encode()).hexdigest()[:12]
+        is_open = stat.S_ISREG(mode) and mode & READABLE == READABLE
+        is_open = is_open and status.st_size >= LFS_LIMIT
+        return SourceFile(digest, None, outside, is_open)
+
+    def _check(self, name: str) -> MediaError | None:
+        if self.find(name).is_open and not name.lower().endswith(RIFF_SUFFIXES):
+            return None  # opening it would tell no more, and takes longest of all
+        path = f"{self.root}/{name}"
+        try:
+            if os.path.isdir(path):
+                list_frames(Path(path))
+            else:
+                check_file(path)
+        except MediaError as error:
+            return error
+        return None
 
     def _real_folder(self, folder: str) -> tuple[str, bool]:
         """Return where a folder really is, and whether its files count as below the root."""
@@ -118,14 +143,3 @@ class SourceFiles:
         if self.follow_links:
             return ""
         return "" if real.startswith(self.inside) else real
-
-
-def _fault(path: str) -> MediaError | None:
-    try:
-        if os.path.isdir(path):
-            list_frames(Path(path))
-        else:
-            check_file(path)
-    except MediaError as error:
-        return error
-    return None

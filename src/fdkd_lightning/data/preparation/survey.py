@@ -88,24 +88,23 @@ class Survey:
         check: bool,
     ) -> None:
         previous: object = None
-        key = ""
         for store in stores:
             modality = store.modality
             source = None if sample.fault else sample.sources.get(modality)
             if source is None:
                 self.forms[modality].append("")
                 continue
-            found = files.find(source)
+            # Often all modalities are in one file.
+            source_and_part = source, *_part(sample, modality)
+            if source_and_part != previous:
+                previous, found, key = source_and_part, files.find(source), ""
             if found.fault is not None and not store.existing and not found.outside:
                 # Hashing names is most of the work for a long list of absent files.
                 form = str(found.fault)
                 self.forms[modality].append(form)
                 self.failures[form] = found.fault
                 continue
-            # Often all modalities are in one file.
-            source_and_part = source, *_part(sample, modality)
-            if source_and_part != previous:
-                previous, key = source_and_part, _key(source_and_part)
+            key = key or _key(source_and_part)
             others = store.existing.get(key, ())
             stem = f"{key}-{found.version}" if found.version else store.newest(key)
             form = f"{store.name}/{key[:2]}/{stem}{store.suffix}"
