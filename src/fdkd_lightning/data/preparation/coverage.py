@@ -96,9 +96,9 @@ def make_report(
     A dry run writes no manifest, which is then not named.
     """
     names = [name for name in modalities if name != LABEL_MAP]
-    statuses = {
-        split: Counter(row.status for row in rows if row.split == split) for split in SPLITS
-    }
+    statuses: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for (split, status), count in Counter((row.split, row.status) for row in rows).items():
+        statuses[split][status] = count
     occurring = {split: counts for split, counts in statuses.items() if counts}
     used = dict.fromkeys(occurring, 0)
     lacking: dict[str, Counter[str]] = {split: Counter() for split in occurring}

@@ -53,16 +53,15 @@ class ClipFiles(NamedTuple):
 
     def video(self, video: str, start: int) -> str:
         """Return the path of the video of a clip; that of the authors if it is missing."""
-        return self.videos.get((video, start), f"video/{video}_{start:06d}.mp4")
+        return self.videos.get((video, start)) or f"video/{video}_{start:06d}.mp4"
 
     def sound(self, video: str, start: int) -> str:
         """Return the path of the sound of a clip."""
-        default = f"audio/{video}_{start:06d}.wav"
-        if self.has_sounds:
-            return self.sounds.get((video, start), default)
-        path = self.video(video, start)
-        # Frames have no sound.
-        return default if path.startswith(FRAME_PATHS) else path
+        if not self.has_sounds:
+            path = self.video(video, start)
+            if not path.startswith(FRAME_PATHS):  # frames have no sound
+                return path
+        return self.sounds.get((video, start)) or f"audio/{video}_{start:06d}.wav"
 
 
 def find_files(root: Path) -> ClipFiles:
