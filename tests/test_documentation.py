@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from fdkd_lightning import ResNet, export_student
+from fdkd_lightning import ImageRecipe, ResNet, export_student
 from fdkd_lightning.cli import main
 from fdkd_lightning.training.command import FDKDCLI
 
@@ -90,27 +90,27 @@ def test_python_runs_as_shown(page: str, clone: Path) -> None:
             exec(compile(code, f"{page}.md", "exec"), namespace)
 
 
-def test_an_exported_student_is_loaded_as_shown(tmp_path: Path) -> None:
+def test_an_exported_student_is_loaded_as_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("onnxruntime")
-    network = ResNet(10, 1, (1, 1, 1, 1), (8, 8, 8, 8)).eval()
-    x = torch.randn(2, 1, 32, 32)
-    spec = {
-        "class_path": "fdkd_lightning.ResNet",
-        "init_args": {
-            "num_classes": 10,
-            "in_chans": 1,
-            "layers": [1, 1, 1, 1],
-            "channels": [8, 8, 8, 8],
-        },
-    }
-    export_student(network, tmp_path, x, modality="visual", network=spec)
+    network = ResNet(2, 3, (1, 1, 1, 1), (8, 8, 8, 8)).eval()
+    arguments = {"num_classes": 2, "in_chans": 3, "layers": [1] * 4, "channels": [8] * 4}
+    spec = {"class_path": "fdkd_lightning.ResNet", "init_args": arguments}
+    photo = tmp_path.with_suffix(".png")
+    Image.new("RGB", (160, 140), (250, 90, 0)).save(photo)
+    x = ImageRecipe(size=128).read(photo).expand(2, -1, -1, -1)
+    birds = ("owl", "wren")
+    export_student(network, tmp_path, x, modality="visual", network=spec, class_names=birds)
     snippets = [block.text for block in blocks("export") if block.language == "python"]
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for snippet in snippets:
-        found: dict[str, Any] = {"folder": tmp_path, "x": x}
+        found: dict[str, Any] = {"folder": tmp_path, "photo": photo, "x": x}
         exec(snippet, found)
         logits = torch.as_tensor(found["logits"])
-        torch.testing.assert_close(logits, network(x).logits, rtol=1e-5, atol=1e-5)
+        expected = network(x[: len(logits)]).logits
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    assert capsys.readouterr().out == f"{birds[expected.argmax()]}\n"
     files = {path.name for path in tmp_path.iterdir()}
     named = re.findall(r"`([\w.]+\.(?:safetensors|json|pt2|onnx|md))`", PAGES["export"])
     assert files == set(named) - {"run.json", "results.json"}

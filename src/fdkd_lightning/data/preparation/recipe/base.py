@@ -4,6 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -96,6 +97,8 @@ class MediaRecipe(Recipe):
         ...         return torch.zeros(1, dtype=torch.uint8)
         >>> Bytes().fingerprint == Bytes().fingerprint
         True
+        >>> Bytes().read(__file__)[:3].dtype
+        torch.uint8
     """
 
     suffix: ClassVar[str]
@@ -124,6 +127,21 @@ class MediaRecipe(Recipe):
             source: Path of the compact form.
             rng: Generator of the training view; None in evaluation.
         """
+
+    def read(self, path: str | Path, part: Part = WHOLE) -> "Tensor":
+        """Decode a file and load it as in evaluation: a new sample for a trained network.
+
+        Args:
+            path: Source file.
+            part: Part of the file to decode.
+
+        Raises:
+            MediaError: If the file cannot be decoded.
+        """
+        with TemporaryDirectory() as folder:
+            compact = Path(folder, f"sample{self.suffix}")
+            compact.write_bytes(self.encode(Path(path), part))
+            return self.load(compact, rng=None)
 
     @property
     def fingerprint(self) -> str:
