@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer, seed_everything
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import fdkd_lightning as fdkd
@@ -20,7 +21,7 @@ VIT |= {"intermediate_size": 4096, "image_size": 224, "patch_size": 16}
 LLAMA = {"model_type": "llama", "hidden_size": 2048, "num_attention_heads": 32}
 LLAMA |= {"num_key_value_heads": 4, "intermediate_size": 5632, "vocab_size": 32000}
 DEPTHS = {"vit": 24, "llama": 22}
-NAMES = ["vit", "checkpointed", "llama"]
+NAMES = ["vit", "checkpointed", "trunk", "alone", "llama"]
 
 
 class StepTimes(Callback):
@@ -60,17 +61,22 @@ def measure(name: str, full: bool) -> str:
     student = network(VIT, full, "cls")
     if name == "llama":
         # Weights in half the memory; the loss is computed in float32.
-        teacher = network(LLAMA, full, "last").bfloat16()
+        teachers = {"teacher": network(LLAMA, full, "last").bfloat16()}
     else:
-        teacher = network(VIT, full, "cls")
+        teachers = {} if name == "alone" else {"teacher": network(VIT, full, "cls")}
     if name == "checkpointed":
         student.net.gradient_checkpointing_enable()
+    if name == "trunk":
+        # Layers below the last quarter stay as they are: no gradients, no momentum, no graph.
+        layers = student.net.layers
+        for part in (student.net.embeddings, *layers[: len(layers) * 3 // 4]):
+            part.requires_grad_(False)
     tokens = torch.randint(1, 32000, (128,))
     text = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     pairs = Pairs(text if name == "llama" else torch.randn(3, 224, 224))
     module = fdkd.DistillationModule(
         student=student,
-        teachers={"teacher": teacher},
+        teachers=teachers,
         criterion=fdkd.FDKDLoss(fdkd.FrequencyDecoupler(), fdkd.SharedAlignmentHead()),
         student_modality="visual",
         projector=fdkd.Projector() if name == "llama" else None,
@@ -82,11 +88,15 @@ def measure(name: str, full: bool) -> str:
     trainer = Trainer(max_steps=2, callbacks=[times], **quiet)
     trainer.fit(module, DataLoader(pairs, batch_size=2))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    millions = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (student, teacher)]
+    sizes = [f"student {size(student)}", *(f"teacher {size(net)}" for net in teachers.values())]
     return (
-        f"{name}: student {millions[0]:.0f} M, teacher {millions[1]:.0f} M weights, batch 2: "
+        f"{name}: {', '.join(sizes)} weights, batch 2: "
         f"{times.seconds[1]:.1f} s a step, {peak:.1f} GiB at most"
     )
+
+
+def size(net: nn.Module) -> str:
+    return f"{sum(p.numel() for p in net.parameters()) / 1e6:.0f} M"
 
 
 if __name__ == "__main__":
