@@ -30,8 +30,8 @@ def sgd(parameters: Iterable[Any]) -> torch.optim.Optimizer:
 
 
 def digits(labelled: int, *modalities: str) -> fdkd.AVDigits:
-    noise: dict[str, Any] = {"image_noise": 0.25, "audio_snr": 10}
-    return fdkd.AVDigits(modalities=modalities, train_size=600, labelled=labelled, **noise)
+    options: dict[str, Any] = {"image_noise": 0.25, "audio_snr": 10, "eval_batch_size": 500}
+    return fdkd.AVDigits(modalities=modalities, train_size=600, labelled=labelled, **options)
 
 
 def train_and_test(module: fdkd.UnimodalModule, data: fdkd.AVDigits) -> float:
