@@ -57,6 +57,8 @@ STUDIES = [
     ["rooms"],
     ["rooms_demo"],
     ["indian_pines"],
+    ["indian_pines_transfer"],
+    ["digits_other_classes"],
     ["watch"],
     ["watch_demo"],
     ["watch_labels"],

@@ -36,8 +36,8 @@ def count(student: str, teacher: str | None) -> float:
         if teacher:
             with torch.no_grad():
                 networks[teacher](views[teacher])
-        cross_entropy(networks[student](views[student]).logits, target).backward()
-    return counter.get_total_flops() / 1e12
+        torch.autograd.backward(cross_entropy(networks[student](views[student]).logits, target))
+    return float(counter.get_total_flops()) / 1e12
 
 
 def main() -> None:

@@ -100,6 +100,18 @@ def test_each_fold_is_tested_once_and_other_seeds_split_otherwise() -> None:
     assert tests[0] == set(IndianPines(seed=5).blocks_of("test"))
 
 
+def test_other_classes_are_void_and_the_blocks_stay_where_they_are() -> None:
+    data, chosen = IndianPines(), IndianPines(classes=["wheat", "corn"])
+    assert (chosen.class_names, chosen.num_classes) == (("wheat", "corn"), 2)
+    for split in ("train", "val", "test"):
+        assert list(data.blocks_of(split)) == list(chosen.blocks_of(split))
+        every, two = data.read_split(split).label, chosen.read_split(split).label
+        expected = np.full_like(every, 255)
+        expected[every == 9], expected[every == 2] = 0, 1
+        assert np.array_equal(two, expected)
+        assert {*two.flat} == {0, 1, 255}
+
+
 def test_classes_are_those_of_at_least_200_pixels() -> None:
     label = np.load(IndianPines().folder / "Indian_pines_gt.npy", allow_pickle=False)
     counts = np.bincount(label.ravel())

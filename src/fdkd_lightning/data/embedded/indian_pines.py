@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from fdkd_lightning.data.classes import chosen_classes
 from fdkd_lightning.data.embedded.dense import DenseDataModule, DenseDataset, Maps
 from fdkd_lightning.data.embedded.spatial_blocks import assign_folds, cut_blocks
 from fdkd_lightning.data.preparation.recipe.label_map import VOID
@@ -36,6 +37,8 @@ CLASSES = {
     15: "buildings, grass, trees",
 }
 """Value in the label map -> name, of the 12 classes with at least 200 pixels."""
+
+NAMES = tuple(CLASSES.values())
 
 
 class IndianPines(DenseDataModule):
@@ -78,6 +81,8 @@ class IndianPines(DenseDataModule):
             which is their mean. Default: Landsat's blue, green and red.
         infrared: The first band, and the one after the last, of ``infrared``, each band a channel.
             Default: from 0.98 to 2.5 micrometres.
+        classes: Names of the classes to keep, which become the classes 0, 1, ... in this order;
+            pixels of others are void. None: all. The folds are those of all classes.
 
     Shape:
         - batch["visible"]: [N, 3, S, S], S = block - 2 margin
@@ -101,8 +106,9 @@ class IndianPines(DenseDataModule):
         (12, 'wheat')
     """
 
-    class_names: tuple[str, ...] = tuple(CLASSES.values())
+    class_names: tuple[str, ...] = NAMES
     available_modalities: tuple[str, ...] = ("visible", "infrared")
+    choice_arguments = (*DenseDataModule.choice_arguments, "classes")
 
     def __init__(
         self,
@@ -124,6 +130,7 @@ class IndianPines(DenseDataModule):
         split_seed: int = 0,
         visible: tuple[tuple[int, int], ...] = VISIBLE,
         infrared: tuple[int, int] = (62, BANDS),
+        classes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             *(root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms),
@@ -141,6 +148,8 @@ class IndianPines(DenseDataModule):
                 raise ValueError(f"{name}: {bands!r} must be two bands, such as [6, 13]")
             check_count(f"{name}[0]", bands[0], 0, BANDS - 1)
             check_count(f"{name}[1]", bands[1], bands[0] + 1, BANDS)
+        self.class_numbers = chosen_classes(NAMES, classes)
+        self.class_names = tuple(NAMES[number] for number in self.class_numbers)
         self.given_root = root
         self.fold, self.folds, self.split_seed = fold, folds, split_seed
         self.block, self.margin = block, margin
@@ -176,7 +185,7 @@ class IndianPines(DenseDataModule):
             lacking = {*range(len(CLASSES))} - {*label[fold == number].flat}
             if lacking:
                 raise ValueError(
-                    f"fold {number} has no pixel of {self.class_names[min(lacking)]!r}: decrease "
+                    f"fold {number} has no pixel of {NAMES[min(lacking)]!r}: decrease "
                     f"block={self.block}, margin={self.margin} or folds={self.folds}"
                 )
         return cut_blocks(scene, self.block, self.margin), label, fold
@@ -201,7 +210,9 @@ class IndianPines(DenseDataModule):
             standard = ((values[numbers] - mean) / std).astype(np.float32)
             maps[name] = Maps(standard)
         views = self.views((label.shape[1], label.shape[2]))
-        return DenseDataset(maps, label[numbers], numbers, views, self.seed)
+        chosen = np.full(256, VOID, np.uint8)
+        chosen[[*self.class_numbers]] = np.arange(self.num_classes)
+        return DenseDataset(maps, chosen[label[numbers]], numbers, views, self.seed)
 
     def _channels(self, scene: NDArray[Any], name: str) -> NDArray[np.float32]:
         if name == "infrared":
