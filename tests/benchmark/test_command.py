@@ -73,7 +73,7 @@ def test_wrong_arguments_are_refused(
 
 def test_all_cases_are_chosen_by_default() -> None:
     assert [case.name for case in chosen(None)] == [
-        *("loss", "methods", "step", "loader", "memory", "checkpoint", "curves")
+        *("loss", "methods", "step", "torchdistill", "loader", "memory", "checkpoint", "curves")
     ]
     assert [case.name for case in chosen("[memory, loss]")] == ["loss", "memory"]
 

@@ -8,6 +8,7 @@ from fdkd_lightning.benchmark.cases import (
     memory,
     methods,
     step,
+    torchdistill,
 )
 from fdkd_lightning.benchmark.cases.case import Case
 
@@ -15,6 +16,7 @@ CASES: tuple[Case, ...] = (
     loss.CASE,
     methods.CASE,
     step.CASE,
+    torchdistill.CASE,
     loader.CASE,
     memory.CASE,
     checkpoint.CASE,
