@@ -10,8 +10,6 @@ from fdkd_lightning.losses.alignment import (
     alignment_loss,
     scores_at,
     soft_alignment_loss,
-    stacked_alignment_loss,
-    unstack,
 )
 from fdkd_lightning.types import Bands
 
@@ -119,37 +117,6 @@ def soft_case(*shape: int) -> tuple[Bands, Bands, Tensor, Tensor]:
     target = torch.randint(shape[1], (shape[0], *shape[2:]))
     target.view(-1)[::2] = -100
     return bands(*shape), bands(*shape), torch.randn(shape, dtype=torch.float64), target
-
-
-@pytest.mark.parametrize("size", [(), (3, 2)])
-@pytest.mark.parametrize("labelled", [6, 2, 0])
-def test_stacked_scores_have_the_loss_of_both_networks(
-    size: tuple[int, ...], labelled: int
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    low, high = torch.randn(2, 12, 5, *size, generator=generator, dtype=torch.float64)
-    target = torch.arange(6) % 5
-    target[labelled:] = -100
-    target = target.view(-1, *[1] * len(size)).expand(-1, *size)
-    scores = Bands(low.requires_grad_(), high.requires_grad_())
-    found = stacked_alignment_loss(scores, target)
-    expected = alignment_loss(*unstack(scores), target)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
-    gradients = [torch.autograd.grad(loss, [*scores]) for loss in (found, expected)]
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-15)
-
-
-def test_stacked_scores_may_have_labels_of_each_network() -> None:
-    scores = Bands(*torch.randn(2, 4, 3))
-    labels = torch.tensor([0, 1]), torch.tensor([2, -100])
-    expected = alignment_loss(*unstack(scores), *labels)
-    assert torch.equal(stacked_alignment_loss(scores, *labels), expected)
-
-
-@pytest.mark.parametrize("target", [None, torch.tensor(1), torch.tensor([0, 1, 2, 0])])
-def test_stacked_scores_refuse_labels_of_other_samples(target: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="target"):
-        stacked_alignment_loss(Bands(*torch.randn(2, 4, 3)), target)
 
 
 def test_a_soft_value_worked_out_by_hand() -> None:

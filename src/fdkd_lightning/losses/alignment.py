@@ -161,27 +161,6 @@ def alignment_loss(
     return loss
 
 
-def stacked_alignment_loss(
-    scores: Bands, target: Tensor, teacher_target: Tensor | None = None, task: Task | None = None
-) -> Tensor:
-    """Return :func:`alignment_loss` of scores of the student, followed by those of the teacher.
-
-    Shape:
-        - scores: [2N, K, ...] each
-    """
-    size = (len(scores.low) // 2,)
-    if teacher_target is None and isinstance(target, Tensor) and target.shape[:1] == size:
-        # With the same labels, twice the mean over both networks is the sum of their means.
-        return 2 * alignment_loss(scores, None, torch.cat([target, target]), task=task)
-    return alignment_loss(*unstack(scores), target, teacher_target, task)
-
-
-def unstack(scores: Bands) -> tuple[Bands, Bands]:
-    """Return the first half of the samples, and the second."""
-    size = len(scores.low) // 2
-    return Bands(*(x[:size] for x in scores)), Bands(*(x[size:] for x in scores))
-
-
 def soft_alignment_loss(
     student: Bands,
     teacher: Bands,

@@ -11,8 +11,6 @@ from fdkd_lightning.losses.alignment import (
     alignment_loss,
     scores_at,
     soft_alignment_loss,
-    stacked_alignment_loss,
-    unstack,
 )
 from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
@@ -21,6 +19,7 @@ from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.pixels import Void
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
+from fdkd_lightning.losses.stacked_alignment import stacked_alignment_loss, unstack
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
@@ -227,16 +226,18 @@ class FDKDLoss(DistillationLoss):
         target: Tensor,
     ) -> dict[str, Tensor]:
         """Terms of the shared classifiers; the student's bands come first, the teacher's follow."""
-        scores = classifiers(Bands(*bands))
         if teacher is None:
+            scores = classifiers(Bands(*bands))
             return {"align": alignment_loss(scores, None, target, task=self.task)}
-        terms = {"align": stacked_alignment_loss(scores, target, teacher.label, self.task)}
-        if self.lambda_soft is not None:
-            own, its = unstack(scores)
-            terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                own, its, teacher.logits, target, teacher.label, self.soft_temperature
-            )
-        return terms
+        label = teacher.label
+        if self.lambda_soft is None:
+            return {"align": stacked_alignment_loss(classifiers, bands, target, label, self.task)}
+        scores, teacher_scores = unstack(classifiers(Bands(*bands)))
+        align = alignment_loss(scores, teacher_scores, target, label, self.task)
+        soft = soft_alignment_loss(
+            scores, teacher_scores, teacher.logits, target, label, self.soft_temperature
+        )
+        return {"align": align, "soft": self.lambda_soft * soft}
 
     def _add_decoupler_terms(self, terms: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
         # At the scale of the distances, which these terms regularise.
