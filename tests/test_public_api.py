@@ -46,6 +46,7 @@ PUBLIC = [
     "FreeKDLoss",
     "FrequencyDecoupler",
     "FrozenTeachers",
+    "GlobalBatch",
     "HaarDecoupler",
     "HintLoss",
     "IGNORE_INDEX",

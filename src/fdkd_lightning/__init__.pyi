@@ -54,6 +54,7 @@ from .losses import (
     FDKDLoss as FDKDLoss,
     FeatureLoss as FeatureLoss,
     FreeKDLoss as FreeKDLoss,
+    GlobalBatch as GlobalBatch,
     HintLoss as HintLoss,
     InfoNCELoss as InfoNCELoss,
     KDLoss as KDLoss,

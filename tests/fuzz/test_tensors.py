@@ -275,6 +275,7 @@ SPECS: dict[str, Spec] = {
     ),
     "FreeKDLoss": loss(fdkd.FreeKDLoss, stage=0, levels=2, weight=1.0),
     "FrequencyDecoupler": on(fdkd.FrequencyDecoupler, features, **split),
+    "GlobalBatch": loss(wrapped(fdkd.GlobalBatch)),
     "HaarDecoupler": on(fdkd.HaarDecoupler, features, levels=1, dim=1, keep_dc=False),
     "HintLoss": loss(fdkd.HintLoss, stage=0, weight=1.0),
     "InfoNCELoss": loss(fdkd.InfoNCELoss, temperature=0.07, weight=1.0),

@@ -14,7 +14,9 @@ from fits import equal, trainer, values
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from sharded import FSDPOnCPU
 from torch import Tensor, nn
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from torch.utils.data import Dataset
 
 from fdkd_lightning.data.base import MultimodalDataModule
@@ -791,17 +793,63 @@ def fit_on(ranks: int, folder: Path) -> None:
         torch.save(results, folder / f"{ranks}.pt")
 
 
+def fit_sharded_on_two(rank: int, folder: Path) -> None:
+    # Each layer's parameters on both ranks, or all in one piece: the teacher's on the second rank.
+    units = ModuleWrapPolicy({nn.Linear})
+    fit_resumed(folder / "fdkd2", 2, lambda: FSDPOnCPU(auto_wrap_policy=units))
+    fit_resumed(folder / "mutual2", 2, FSDPOnCPU)
+
+
+def fit_resumed(folder: Path, ranks: int, strategy: Callable[[], Any]) -> None:
+    """An epoch, and another from its checkpoint."""
+    path: Path | None = None
+    for epoch in range(2):
+        torch.manual_seed(0)
+        module = distillation(
+            student=Net("visual", width=6),
+            projector=Projector(),
+            criterion=FDKDLoss(LearnableFrequencyDecoupler(), SharedAlignmentHead()),
+        )
+        if folder.name.startswith("mutual"):
+            criterion = MutualLoss(KDLoss())
+            student = Net("visual", width=64)
+            module = distillation(criterion, student=student, train_teachers=True)
+        data = partial_pairs(8 // ranks)
+        data.train_labels = lambda i: i % 5 < 2
+        save = ModelCheckpoint(folder, filename=str(epoch))
+        fit = trainer(folder, save, epochs=epoch + 1, devices=ranks, strategy=strategy())
+        fit.fit(module, datamodule=data, ckpt_path=path)
+        path = folder / f"{epoch}.ckpt"
+
+
+@pytest.fixture(scope="module")
+def two_ranks(on_two_ranks: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all fits on two ranks wrote what they found: to start the ranks takes longest."""
+    folder = tmp_path_factory.mktemp("two_ranks")
+    on_two_ranks(folder, fit_on_two, fit_sharded_on_two)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fdkd_lightning.training.teacher_check.TeacherWarning")
-def test_two_ranks_learn_what_one_learns_from_the_whole_batch(
-    on_two_ranks: Callable[..., None], tmp_path: Path
-) -> None:
-    on_two_ranks(tmp_path, fit_on_two)
-    fit_on(1, tmp_path)
-    both = zip(*(torch.load(tmp_path / f"{n}.pt") for n in (1, 2)), strict=True)
+def test_two_ranks_learn_what_one_learns_from_the_whole_batch(two_ranks: Path) -> None:
+    fit_on(1, two_ranks)
+    both = zip(*(torch.load(two_ranks / f"{n}.pt") for n in (1, 2)), strict=True)
     for (one, alone), (two, together) in both:
         torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
         torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fdkd", "mutual"])
+def test_two_ranks_of_fsdp_learn_and_save_what_one_process_does(two_ranks: Path, name: str) -> None:
+    fit_resumed(two_ranks / f"{name}1", 1, lambda: "auto")
+    for file in ("0.ckpt", "1.ckpt"):
+        one, two = (
+            torch.load(two_ranks / f"{name}{ranks}" / file, weights_only=True)["state_dict"]
+            for ranks in (1, 2)
+        )
+        torch.testing.assert_close(two, one, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["task", "loss"])

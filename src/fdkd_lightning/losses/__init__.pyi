@@ -15,6 +15,7 @@ from .fdkd import FDKDLoss as FDKDLoss
 from .feature import FeatureLoss as FeatureLoss, feature_loss as feature_loss
 from .freekd import FreeKDLoss as FreeKDLoss
 from .freekd_prompts import freekd_prompts as freekd_prompts
+from .global_batch import GlobalBatch as GlobalBatch
 from .hint import HintLoss as HintLoss
 from .infonce import InfoNCELoss as InfoNCELoss, info_nce_loss as info_nce_loss
 from .kd import KDLoss as KDLoss, kd_loss as kd_loss

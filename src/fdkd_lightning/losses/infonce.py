@@ -8,7 +8,7 @@ from fdkd_lightning.decoupler import Decoupler
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.ops.checks import check_range, check_weights
-from fdkd_lightning.ops.distributed import gather_rows, row_counts
+from fdkd_lightning.ops.distributed import gather_distinct_rows
 from fdkd_lightning.ops.normalize import l2_normalize, standardize
 from fdkd_lightning.types import Output
 
@@ -121,12 +121,7 @@ class InfoNCELoss(DistillationLoss):
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Return the weighted term, and the decoupler's terms."""
         teacher = require_teacher(self, teacher)
-        pair = student.features, teacher.features.detach()
-        counts = row_counts(pair[0])
-        if len(counts) > 1:
-            gathered = gather_rows(pair[0]), gather_rows(pair[1])
-            if not all(_same_on_all_ranks(rows, counts) for rows in gathered):
-                pair = gathered
+        pair = gather_distinct_rows(student.features, teacher.features.detach())
         student_rows, teacher_rows = (self._band(rows) for rows in pair)
         loss = info_nce_loss(student_rows, teacher_rows, self.temperature)
         terms = {"infonce": self.weight * loss}
@@ -141,10 +136,3 @@ class InfoNCELoss(DistillationLoss):
             return features
         dim = self.decoupler.dim
         return standardize(self.decoupler(features).low, dim, source=features)
-
-
-def _same_on_all_ranks(rows: Tensor, counts: list[int]) -> bool:
-    if len({*counts}) > 1:
-        return False
-    each = rows.detach().reshape(len(counts), -1)
-    return bool((each == each[0]).all())

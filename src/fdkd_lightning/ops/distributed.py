@@ -77,10 +77,18 @@ def gather_rows(x: Tensor) -> Tensor:
     Shape:
         - x: [N, ...], N may differ between ranks
         - output: [sum of N over ranks, ...]
+
+    Raises:
+        ValueError: If the rows have different shapes on the ranks.
     """
     if world_size() == 1:
         return x
     parts = gather_all_tensors(x.detach().contiguous())
+    if len({part.shape[1:] for part in parts}) > 1:
+        shapes = ", ".join(str(list(part.shape)) for part in parts)
+        raise ValueError(
+            f"the ranks have rows of shapes {shapes}: let the data give all samples one size"
+        )
     if x.requires_grad:
         # Averaging over ranks would otherwise count each row's gradient 1/R times: the other ranks
         # hold this row without gradient.
@@ -89,6 +97,41 @@ def gather_rows(x: Tensor) -> Tensor:
         rows.register_hook(lambda gradient: scale * gradient)  # type: ignore[no-untyped-call]  # torch does not annotate it
         parts[dist.get_rank()] = rows
     return torch.cat(parts)
+
+
+def gather_distinct_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Gather rows of several tensors across ranks, unless all ranks hold the same rows already.
+
+    Where samples lack a modality, a pair is gathered before the criterion sees it: gathered again,
+    each sample would count once a rank. Whether rows are the same is read on the host.
+
+    Args:
+        tensors: Of the same samples.
+
+    Shape:
+        - tensors: [N, ...] each, N may differ between ranks
+        - output: [sum of N over ranks, ...] each, or as they are
+
+    Raises:
+        ValueError: If the rows have different shapes on the ranks.
+
+    Example:
+        >>> gather_distinct_rows(torch.ones(2), torch.zeros(2, 1))
+        (tensor([1., 1.]), tensor([[0.],
+                [0.]]))
+    """
+    if world_size() == 1:
+        return tensors
+    gathered = tuple(gather_rows(x) for x in tensors)
+    counts = {*row_counts(tensors[0])}
+    if len(counts) == 1 and all(_repeats(rows, world_size()) for rows in gathered):
+        return tensors
+    return gathered
+
+
+def _repeats(rows: Tensor, times: int) -> bool:
+    parts = rows.detach().reshape(times, -1)
+    return bool((parts == parts[0]).all())
 
 
 def from_first_rank(x: Tensor) -> Tensor:

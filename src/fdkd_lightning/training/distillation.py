@@ -20,6 +20,7 @@ from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.probe import example_batch, modality_input, probe
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.published_optimizer import published_sgd
+from fdkd_lightning.training.strategy_check import check_module_strategy
 from fdkd_lightning.training.teacher_check import check_teachers
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers, check_apart
@@ -86,8 +87,9 @@ class DistillationModule(UnimodalModule):
             ``DistillationLoss``.
         ValueError: If a teacher shares weights with the student, the criterion or the teacher
             weights do not allow these teachers or this task, features do not fit and there is no
-            projector, ``train_teachers`` is set and no gradient reaches a teacher, or on the first
-            batch as in :class:`UnimodalModule`.
+            projector, ``train_teachers`` is set and no gradient reaches a teacher, the trainer's
+            strategy is DeepSpeed's or ``ModelParallelStrategy``, or on the first batch as in
+            :class:`UnimodalModule`.
 
     Reference:
         FD-CMKD (arXiv 2511.19887).
@@ -199,7 +201,8 @@ class DistillationModule(UnimodalModule):
             return
         if not self._is_first("teachers"):
             return
-        gradients = [p.grad for p in self.teachers.parameters()]
+        # Of some parameters FSDP gives this rank no element, and no gradient.
+        gradients = [p.grad for p in self.teachers.parameters() if p.numel()]
         if gradients and all(gradient is None for gradient in gradients):
             raise ValueError(
                 f"train_teachers=True, but no gradient of {type(self.criterion).__name__} reaches "
@@ -239,5 +242,7 @@ class DistillationModule(UnimodalModule):
     def _size_parts(self) -> None:
         self._distillation_step.restart()
         batch = example_batch(self.trainer)
+        trained = self.teachers if isinstance(self.teachers, TrainedTeachers) else ()
+        check_module_strategy(self.trainer, batch, {self.modality, *trained})
         student = probe(self.model, modality_input(batch, self.modality))
         self._distillation_step.build(student, batch)

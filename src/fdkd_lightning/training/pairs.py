@@ -1,12 +1,13 @@
 """Pair the outputs of student and teacher on the samples that have both modalities."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fdkd_lightning.ops.distributed import gather_objects, gather_rows
+from fdkd_lightning.ops.nested import map_tensors
 from fdkd_lightning.training.missing_modality import MIN_SAMPLES, present_mask, select
 from fdkd_lightning.types import Batch, Output
 
@@ -90,7 +91,7 @@ def _share(pair: Pair | None, size: int) -> _Share:
     if pair is None:
         return _Share(0, False, None)
     count = len(pair.target)
-    empty: Pair = _map_tensors(pair, _without_samples)
+    empty: Pair = map_tensors(pair, _without_samples)
     return _Share(count, count == size, empty)
 
 
@@ -102,23 +103,13 @@ def _without_samples(x: Tensor) -> Tensor:
 def _gather(pair: Pair | None, shares: Sequence[_Share], device: torch.device) -> Pair:
     """Gather the samples of all ranks, in the order of the ranks."""
     known = [share.empty for share in shares if share.empty is not None]
-    shapes = [_map_tensors(empty, lambda x: (list(x.shape[1:]), x.dtype)) for empty in known]
+    shapes = [map_tensors(empty, lambda x: (list(x.shape[1:]), x.dtype)) for empty in known]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError(
             f"the outputs on the ranks are of different shapes or dtypes, {shapes}: samples that "
             "may lack a modality are gathered, so let the data give all samples one size"
         )
     if pair is None:
-        pair = _map_tensors(known[0], lambda x: x.to(device))
-    gathered: Pair = _map_tensors(pair, gather_rows)
+        pair = map_tensors(known[0], lambda x: x.to(device))
+    gathered: Pair = map_tensors(pair, gather_rows)
     return gathered
-
-
-def _map_tensors(x: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply a function to each tensor of nested tuples."""
-    if x is None:
-        return None
-    if isinstance(x, Tensor):
-        return function(x)
-    parts = [_map_tensors(part, function) for part in x]
-    return x._make(parts) if hasattr(x, "_make") else tuple(parts)

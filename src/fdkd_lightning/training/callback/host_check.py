@@ -12,6 +12,7 @@ from fdkd_lightning.losses.tasks.of_loss import TASKS
 from fdkd_lightning.losses.wrapper import flattened
 from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.ops.checks import check_optional_weights
+from fdkd_lightning.training.strategy_check import strategy_names
 
 
 def check_arguments(teachers: Any, student: Any, task_weight: float | None) -> None:
@@ -49,14 +50,13 @@ def check_target_key(
 
 def check_strategy(trainer: Trainer) -> None:
     """Raise unless each rank has the whole module and DDP averages its gradients."""
-    strategy = type(trainer.strategy)
-    # By name: the packages lightning and pytorch_lightning have classes of the same names.
-    kinds = {kind.__name__ for kind in strategy.__mro__}
+    kinds = strategy_names(trainer)
     whole = kinds & {"SingleDeviceStrategy", "DDPStrategy"} and "DeepSpeedStrategy" not in kinds
     if not whole:
+        own = type(trainer.strategy).__name__
         raise ValueError(
-            f"{strategy.__name__} splits the module, and would leave out the parts that "
-            "DistillationCallback adds to it: use Trainer(strategy='ddp'), or one device"
+            f"{own} splits the module, and would leave out the parts that DistillationCallback "
+            "adds to it: use Trainer(strategy='ddp'), or one device"
         )
 
 
