@@ -1,5 +1,6 @@
 """Properties of every loss."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -61,6 +62,7 @@ from fdkd_lightning.losses.alignment import SharedAlignmentHead
 from fdkd_lightning.losses.base import label_or_prediction
 from fdkd_lightning.losses.composite import CompositeLoss
 from fdkd_lightning.losses.mfh import MFHLoss
+from fdkd_lightning.ops.nested import map_tensors
 from fdkd_lightning.types import Output
 
 
@@ -283,6 +285,14 @@ LOSSES = [*METHODS, Row("shuffled", lambda: ShuffledPairs(fdkd(alignment=True, h
 
 def each(rows: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", rows, ids=lambda row: row.name)
+
+
+# Compare samples with each other, normalise by a batch's statistics, or remember samples: the guide
+# to the global batch names them.
+OF_THE_BATCH = {
+    *("afd", "c2kd", "c2kd dense", "cirkd", "cirkd v2", "crd", "dist", "hint", "infonce"),
+    *("infonce low", "pkd", "rkd", "shuffled", "sp"),
+}
 
 
 # One case per loss and property: the shapes are looped over inside, which costs a tenth of a case.
@@ -591,3 +601,32 @@ def test_a_weight_is_finite_and_not_negative(cls: Any, names: list[str], value: 
     for name in names:
         with pytest.raises(ValueError, match=f"{name}={value} must be at least 0"):
             cls(**{name: value})
+
+
+@every_loss
+def test_gradients_of_equal_parts_average_to_the_batchs_unless_samples_are_compared(
+    row: Row, pair: Callable[..., Any]
+) -> None:
+    student, teacher, target = pair(8, size=(4, 4) if row.maps_only else (), dtype=torch.float64)
+    target = torch.arange(target.numel()).view_as(target) % 3  # as many labels in each part
+    loss = built(row, student, teacher).double()
+
+    def gradients(*parts: slice) -> list[Tensor]:
+        own = copy.deepcopy(loss)
+        inputs = [x.detach().clone().requires_grad_() for x in leaves(student)]
+        features, logits, *maps = inputs
+        learner = Output(features, logits, tuple(maps), student.index)
+        for part in parts:
+            outputs = [
+                map_tensors(output, lambda x, part=part: x[part]) for output in (learner, teacher)
+            ]
+            (sum(terms_of(own, *outputs, target[part]).values()) / len(parts)).backward()
+        return [x.grad for x in (*inputs, *own.parameters()) if x.grad is not None]
+
+    whole, halves = gradients(slice(8)), gradients(slice(4), slice(4, 8))
+    errors = [
+        (a - b).abs().max() / a.abs().max() for a, b in zip(whole, halves, strict=True) if a.any()
+    ]
+    assert errors
+    assert (max(errors) > 1e-3) == (row.name in OF_THE_BATCH)
+    assert max(errors) < 1e-9 or row.name in OF_THE_BATCH
