@@ -399,6 +399,15 @@ def test_the_trainer_overlays_set_precision_and_strategy() -> None:
     assert build(FULL[0], "trainer/bf16.yaml").trainer.precision == "bf16-mixed"
     strategy = type(build(FULL[0], "trainer/ddp.yaml").trainer.strategy).__name__
     assert strategy == "DDPStrategy"
+    nodes = build(FULL[0], "trainer/nodes.yaml").trainer
+    assert (nodes.num_nodes, type(nodes.strategy).__name__) == (2, "DDPStrategy")
+
+
+def test_lightning_wants_a_gpu_for_fsdp_and_for_fp16() -> None:
+    with pytest.raises(ValueError, match="`fsdp` requires a GPU accelerator"):
+        Trainer(**CONTENT["trainer/fsdp.yaml"]["trainer"], accelerator="cpu")
+    with pytest.warns(UserWarning, match="fp16 is not supported on CPU. Using .*bf16-mixed"):
+        Trainer(**CONTENT["trainer/fp16.yaml"]["trainer"], accelerator="cpu", logger=False)
 
 
 @pytest.mark.parametrize("config", sorted({c.split("/")[0]: c for c in DISTILLATION}.values()))

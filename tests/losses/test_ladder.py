@@ -435,6 +435,37 @@ def test_bf16_costs_at_most_a_hundredth(pair: Callable[..., Any], row: Row) -> N
         assert values(terms) == pytest.approx(expected, rel=row.bf16)
 
 
+@every_loss
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_fp16_under_autocast_overflows_nowhere(
+    pair: Callable[..., Any], row: Row, scale: float
+) -> None:
+    if row.name == "c2kd dense" and scale > 1:
+        pytest.skip("its trained layers run in float16, and their sums exceed 65504")
+
+    def half(x: Tensor) -> Tensor:
+        return (scale * x.detach()).half() if x.is_floating_point() else x
+
+    student, teacher, target = pair(size=(4, 4) if row.maps_only else ())
+    student, teacher = (map_tensors(output, half) for output in (student, teacher))
+    for x in leaves(student) + (leaves(teacher) if row.mutual else []):
+        x.requires_grad_()
+    wide = [
+        map_tensors(output, lambda x: x.detach().float() if x.is_floating_point() else x)
+        for output in (student, teacher)
+    ]
+    for x in leaves(wide[1]) if row.mutual else []:
+        x.requires_grad_()
+    loss = fixed(built(row, *wide), *wide, target)
+    with torch.autocast("cpu", torch.float16):
+        terms = terms_of(loss, student, teacher, target)
+    assert values(terms) == pytest.approx(values(terms_of(loss, *wide, target)), rel=1e-2, abs=1e-6)
+    sum(terms.values()).backward()  # type: ignore[union-attr]  # there are terms
+    gradients = [x.grad for x in leaves(student) if x.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 @each([row for row in LOSSES if row.function])
 def test_the_module_is_the_function(pair: Callable[..., Any], row: Row) -> None:
     assert row.function is not None
