@@ -56,6 +56,20 @@ def test_the_table_of_the_benchmark_is_that_of_its_numbers() -> None:
     assert (folder / "table.md").read_text() == text, "run: fdkd report examples/results/benchmark"
 
 
+def test_the_costs_are_those_of_the_benchmarks_numbers() -> None:
+    found, text = script("cost"), (ROOT / "examples/results/cost.md").read_text()
+    assert found.page() == text, "run: python examples/results/cost.py"
+    # 199,176 rows of 512 + 309 numbers in fp16, with 29 bytes each beside them.
+    assert f"| cache, float16 | {199_176 * (2 * 821 + 29) / 2**20:.0f} MiB |" in text
+    # The guide's share of the loss.
+    rows = read_benchmark(ROOT / "examples/results/benchmark").rows
+    (share,) = (
+        row.ratio for row in rows if (row.size, row.variant) == ("ResNet-18, 64x3x96x96", "FD-CMKD")
+    )
+    guide = (ROOT / "examples/guides/cost.md").read_text()
+    assert f"takes {100 * share:.1f} % of a student's step" in guide
+
+
 def test_the_page_of_the_forecast_is_that_of_its_numbers_and_of_the_published_gains() -> None:
     found = script("forecast")
     rows = found.read_rows()
