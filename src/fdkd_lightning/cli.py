@@ -109,9 +109,14 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     # Imported here: torch and Lightning take seconds.
     if command == "study":
         from fdkd_lightning.report.study_report import print_study
+        from fdkd_lightning.report.wandb_study import log_study
         from fdkd_lightning.study.command import study
 
-        print_study(study(rest))
+        finished = study(rest)
+        try:
+            print_study(finished)
+        finally:  # runs may have failed
+            log_study(finished)
     elif command == "sweep":
         from fdkd_lightning.report.sweep_report import print_sweep
         from fdkd_lightning.study.sweep.command import sweep

@@ -6,6 +6,7 @@ from lightning.pytorch import Callback
 
 from fdkd_lightning.training.live_progress import LiveProgress
 from fdkd_lightning.training.network_summary import NetworkSummary
+from fdkd_lightning.training.wandb_confusion import WandbConfusion
 
 
 def run_callbacks(chosen: Callback | Iterable[Callback] | None) -> list[Callback]:
@@ -13,10 +14,10 @@ def run_callbacks(chosen: Callback | Iterable[Callback] | None) -> list[Callback
 
     Example:
         >>> [type(callback).__name__ for callback in run_callbacks(None)]
-        ['NetworkSummary', 'LiveProgress']
+        ['NetworkSummary', 'WandbConfusion', 'LiveProgress']
     """
     chosen = [] if chosen is None else chosen
     callbacks = [chosen] if isinstance(chosen, Callback) else [*chosen]
     if not any(isinstance(callback, LiveProgress) for callback in callbacks):
         callbacks.insert(0, LiveProgress())
-    return [NetworkSummary(), *callbacks]
+    return [NetworkSummary(), WandbConfusion(), *callbacks]
