@@ -158,9 +158,12 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
 
         folder = FDKDCLI(args).reported_folder
         if folder is not None:
+            from fdkd_lightning.export.wandb_card import log_card
+            from fdkd_lightning.report.render import PAGE
             from fdkd_lightning.report.run_report import report_after
 
             report_after(folder)
+            log_card(folder, folder / PAGE)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

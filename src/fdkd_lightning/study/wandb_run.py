@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.sweep.online import has_login
+from fdkd_lightning.training.run_loggers import without_warning
 
 
 def cell_logger(run: Run, study: Path, project: str) -> WandbLogger:
@@ -25,7 +26,7 @@ def cell_logger(run: Run, study: Path, project: str) -> WandbLogger:
         project: The W&B project.
     """
     words = [run.method, run.direction, run.regime, run.tuned]
-    return WandbLogger(
+    logger = WandbLogger(
         name=run.name,
         save_dir=study / "runs" / run.name,
         project=project,
@@ -35,6 +36,7 @@ def cell_logger(run: Run, study: Path, project: str) -> WandbLogger:
         job_type=job_type(run),
         tags=[study.resolve().name[:64]],
     )
+    return without_warning(logger)
 
 
 @contextmanager
