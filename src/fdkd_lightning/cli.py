@@ -15,8 +15,7 @@ DEBUG = "JSONARGPARSE_DEBUG"
 """Name of the environment variable that asks for tracebacks."""
 
 NO_NEWS = (
-    *("Tip:", "TPU available: False", "GPU available: False", "Seed set to"),
-    *("Restoring states from", "`max_epochs=", "Starting with v2.2.0"),
+    *("Tip:", "TPU available: False", "Seed set to", "Restoring states from", "`max_epochs="),
 )
 """Parts of Lightning's messages that a person does not need."""
 
