@@ -128,10 +128,14 @@ from .training.cache.cached_teacher import CachedTeacher as CachedTeacher
 from .training.cache.settings import TeacherCache as TeacherCache
 from .training.callback.callback import DistillationCallback as DistillationCallback
 from .training.distillation import DistillationModule as DistillationModule
+from .training.live_progress import LiveProgress as LiveProgress
 from .training.lr_scheduler import PolyLR as PolyLR
+from .training.online_knn import OnlineKNN as OnlineKNN
+from .training.online_linear_probe import OnlineLinearProbe as OnlineLinearProbe
 from .training.predictions import PredictionTable as PredictionTable
 from .training.projector import Projector as Projector
 from .training.retrieval import RecallAtK as RecallAtK, recall_at_k as recall_at_k
+from .training.sample_predictions import SamplePredictions as SamplePredictions
 from .training.segmentation_images import SegmentationImages as SegmentationImages
 from .training.teacher_check import TeacherWarning as TeacherWarning
 from .training.teacher_weights import (

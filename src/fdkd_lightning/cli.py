@@ -1,5 +1,6 @@
 """The command line ``fdkd``: choose the command, and import only what it needs."""
 
+import itertools
 import logging
 import os
 import sys
@@ -12,6 +13,11 @@ from fdkd_lightning.training.help_text import COMMANDS, run_help
 
 DEBUG = "JSONARGPARSE_DEBUG"
 """Name of the environment variable that asks for tracebacks."""
+
+NO_NEWS = (
+    *("Tip:", "TPU available: False", "Seed set to", "Restoring states from", "`max_epochs="),
+)
+"""Parts of Lightning's messages that a person does not need."""
 
 OTHERS = {
     "prepare": "decode a data set's files once, or list what there is to decode",
@@ -91,19 +97,25 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning uses a name that torch deprecates.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # What the folder may hold has been checked.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A sweep gives the arguments of its trials, in a process that has its own.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    # Lightning's advertisements and what is not there. The package that was imported last logs for
-    # both.
+    # The package that was imported last logs for both.
     packages = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")
-    for package in packages:
-        logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_news)
+    for package, module in itertools.product(packages, ("rank_zero", "seed")):
+        logging.getLogger(f"{package}.utilities.{module}").addFilter(_is_news)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
         from fdkd_lightning.report.study_report import print_study
+        from fdkd_lightning.report.wandb_study import log_study
         from fdkd_lightning.study.command import study
 
-        print_study(study(rest))
+        finished = study(rest)
+        try:
+            print_study(finished)
+        finally:  # runs may have failed
+            log_study(finished)
     elif command == "sweep":
         from fdkd_lightning.report.sweep_report import print_sweep
         from fdkd_lightning.study.sweep.command import sweep
@@ -145,11 +157,15 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
 
         folder = FDKDCLI(args).reported_folder
         if folder is not None:
+            from fdkd_lightning.export.wandb_card import log_card
+            from fdkd_lightning.report.render import PAGE
             from fdkd_lightning.report.run_report import report_after
 
             report_after(folder)
+            log_card(folder, folder / PAGE)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out advertisements, what is not there, and what the configuration says already."""
     message = record.getMessage()
-    return not any(part in message for part in ("Tip:", "TPU available: False", "Seed set to"))
+    return not any(part in message for part in NO_NEWS)

@@ -444,7 +444,8 @@ EXEMPT = {
     "media and tables": "AVDigits AudioRecipe Watch Emoji FramesRecipe ImageRecipe PairedManifest "
     "TextRecipe",
     "configurations": "DistillationCallback DistillationModule UnimodalModule FrozenTeachers "
-    "TrainedTeachers PredictionTable SegmentationImages DenseEvaluation Layers",
+    "TrainedTeachers PredictionTable SegmentationImages DenseEvaluation Layers LiveProgress "
+    "OnlineKNN OnlineLinearProbe SamplePredictions",
     "checkpoints, exported folders and networks of other libraries": "AtomicCheckpointIO "
     "ExportedStudent FeatureModel "
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",

@@ -12,14 +12,13 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock
-from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -33,7 +32,8 @@ from fdkd_lightning.study.kept_checkpoints import (
     forget_damaged,
 )
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.study.study_cli import StudyCLI
+from fdkd_lightning.study.wandb_run import wandb_loggers
 from fdkd_lightning.training.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
 
@@ -73,37 +73,14 @@ SHOWN = rf"^(?:{TeacherWarning.__name__}|{DamagedRunWarning.__name__}): (.*)"
 """The warnings of a run's log that the study reports."""
 
 
-class StudyCLI(FDKDCLI):
-    """``fdkd fit`` with the checkpoints of the study's teachers and a CSV logger."""
-
-    def __init__(self, args: list[str], teachers: Mapping[str, Path]) -> None:
-        self._teachers = teachers
-        super().__init__(args)
-
-    def before_instantiate_classes(self) -> None:
-        """Set the teachers' checkpoints, and the seed of the data module if it has one."""
-        config = self.config.fit
-        arguments = config.model.get("init_args") or {}
-        for modality, teacher in (arguments.get("teachers") or {}).items():
-            if modality not in self._teachers or "checkpoint" not in teacher.get("init_args", {}):
-                raise ValueError(
-                    f"model.teachers.{modality} ({teacher.class_path}) cannot load a teacher of "
-                    f"this study, which trains {', '.join(self._teachers) or 'none'}: list "
-                    f"{modality!r} in the direction's teachers and use PretrainedModel"
-                )
-            teacher.init_args.checkpoint = str(self._teachers[modality])
-        if "seed" in (config.data.get("init_args") or {}):
-            config.data.init_args.seed = config.seed_everything
-        super().before_instantiate_classes()
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Log to CSV, and flush it seldom."""
-        kwargs["logger"] = CSVLogger(self._root, name="logs", flush_logs_every_n_steps=1000)
-        return super().instantiate_trainer(**kwargs)
-
-
-def run_cell(run: Run, folder: Path, metric: str) -> str | None:
+def run_cell(run: Run, folder: Path, metric: str, project: str | None = None) -> str | None:
     """Train and evaluate a run that has no result yet; resume one that was interrupted.
+
+    Args:
+        run: The run.
+        folder: Folder of all runs.
+        metric: Name of the metric.
+        project: W&B project to log to; None: none.
 
     Returns:
         None on success, else the error in one line; the traceback is in the run's ``run.log``, if
@@ -117,12 +94,12 @@ def run_cell(run: Run, folder: Path, metric: str) -> str | None:
         with FileLock(run_folder / ".lock"):
             if read_result(run, folder, metric) is not None:
                 return None
-            return _run_with_log(run, folder, metric)
+            return _run_with_log(run, folder, metric, project)
     except OSError as error:  # of the run's own files: the others may go on
         return f"{run.name}: {error}"
 
 
-def _run_with_log(run: Run, folder: Path, metric: str) -> str | None:
+def _run_with_log(run: Run, folder: Path, metric: str, project: str | None) -> str | None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     log_path = folder / run.name / "run.log"
@@ -137,7 +114,8 @@ def _run_with_log(run: Run, folder: Path, metric: str) -> str | None:
         warnings.simplefilter("always", DamagedRunWarning)
         warnings.showwarning = _show_warning
         try:
-            result = _train_and_evaluate(run, folder, metric)
+            with wandb_loggers(run, folder.parent, project) as loggers:
+                result = _train_and_evaluate(run, folder, metric, loggers)
         except SIGTERMException:  # who ends a run by a signal ends the study, which can resume
             raise
         except (Exception, SystemExit):  # reported by the caller, beside the other runs
@@ -169,7 +147,7 @@ def read_result(run: Run, folder: Path, metric: str) -> Result | None:
     return result if result.metric == metric else None
 
 
-def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
+def _train_and_evaluate(run: Run, folder: Path, metric: str, loggers: Sequence[Logger]) -> Result:
     start = time.perf_counter()
     run_folder = folder / run.name
     args = [
@@ -185,7 +163,8 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
         warnings.warn(f"{run.name}: {damage}", DamagedRunWarning, stacklevel=2)
     if (checkpoints / "last.ckpt").exists():
         args.append("--ckpt_path=last")
-    cli = StudyCLI(args, {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers})
+    teachers = {m: folder / t.name / "checkpoints/best.ckpt" for m, t in run.teachers}
+    cli = StudyCLI(args, teachers, loggers)
     last, best = (
         load_checkpoint(checkpoints / f"{name}.ckpt", f"{run.name}: {name}.ckpt")
         for name in ("last", "best")
@@ -217,6 +196,8 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str) -> Result:
             found[f"{split}_{which}"] = values[f"{split}/{metric}"]
         found["heads"] |= {f"{which}/{name}": value for name, value in heads.values().items()}
     check_finite(run.name, found | found["heads"])
+    for logger in loggers:
+        logger.log_metrics({f"result/{split}": found[split] for split in found if "_" in split})
     return Result(
         **found,
         best_epoch=int(best["epoch"]),

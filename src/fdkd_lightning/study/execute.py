@@ -97,17 +97,20 @@ def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path)
 def _results(
     runs: Sequence[Run], study: Study, parent: int | None
 ) -> Iterator[tuple[str, str | None]]:
-    jobs = (delayed(_run_cell)(run, study.folder / "runs", study.metric, parent) for run in runs)
+    arguments = study.folder / "runs", study.metric, study.wandb, parent
+    jobs = (delayed(_run_cell)(run, *arguments) for run in runs)
     parallel = Parallel(return_as="generator_unordered", pre_dispatch="all")
     results: Iterator[tuple[str, str | None]] = parallel(jobs)
     return results
 
 
-def _run_cell(run: Run, folder: Path, metric: str, parent: int | None) -> tuple[str, str | None]:
+def _run_cell(
+    run: Run, folder: Path, metric: str, project: str | None, parent: int | None
+) -> tuple[str, str | None]:
     if parent not in (None, os.getpid(), os.getppid()):
         # The study was killed, and this worker would go on with its queue.
         raise SystemExit
-    return run.name, run_cell(run, folder, metric)
+    return run.name, run_cell(run, folder, metric, project)
 
 
 @contextmanager

@@ -80,6 +80,8 @@ class Study:
         metric: Name of the compared metric among the module's metrics; higher is better.
         epoch: Whether the weights of the last epoch or of the best validation epoch are reported.
         workers: Number of parallel runs; they share the CPU cores.
+        wandb: W&B project in which each run, and the study's table and figures, are logged; None:
+            none.
 
     Raises:
         ValueError: If a part is empty, a seed is repeated or serves search and judgement,
@@ -100,6 +102,7 @@ class Study:
     metric: str = "accuracy"
     epoch: Literal["last", "best"] = "last"
     workers: int = 1
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("directions", "regimes", "methods", "seeds"):

@@ -29,7 +29,7 @@ RUN = ("method", "direction", "regime", "seed", "tuned")
 KEYS = (*RUN, "chosen")
 PROVENANCE = ("configs", "versions", "commits", "warnings", "failures")
 """Keys that :func:`read_results` adds to a study's settings."""
-LOCAL = ("folder", "workers")
+LOCAL = ("folder", "workers", "wandb")
 """Settings of a study that state nothing about its results."""
 VALUES = tuple(f.name for f in fields(Result) if f.name.startswith(("val", "best", "test")))
 
@@ -208,6 +208,7 @@ def _provenance(study: Study) -> dict[str, Any]:
         "configs": _configs(paths),
         "warnings": redact([*dict.fromkeys(w for result in results for w in result.warnings)]),
         "versions": package_versions(),
+        **({} if study.wandb is None else {"wandb": study.wandb}),
         # Several if the code changed between runs.
         "commits": sorted({result.commit or "unknown" for result in results}),
     }

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from fdkd_lightning.ops.atomic_write import atomic_write
@@ -84,3 +85,15 @@ def _local_path(path: str | Path) -> Path | None:
     """Return the path of a local file, None for another file system."""
     system, inner = url_to_fs(str(path))
     return Path(inner) if isinstance(system, LocalFileSystem) else None
+
+
+def with_atomic_io(chosen: Any) -> list[Any]:
+    """Return the trainer's chosen plugins, with atomic checkpoints unless they have others.
+
+    Example:
+        >>> [type(plugin).__name__ for plugin in with_atomic_io(None)]
+        ['AtomicCheckpointIO']
+    """
+    plugins = chosen if isinstance(chosen, list) else [chosen] if chosen else []
+    has_own = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
+    return plugins if has_own else [*plugins, AtomicCheckpointIO()]

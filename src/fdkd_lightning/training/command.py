@@ -6,23 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
-from fdkd_lightning.training.atomic_checkpoint_io import AtomicCheckpointIO
+from fdkd_lightning.training.atomic_checkpoint_io import with_atomic_io
 from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.help_text import USAGE
 from fdkd_lightning.training.predictions import PredictionTable
 from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
 from fdkd_lightning.training.run import RunRecord
+from fdkd_lightning.training.run_callbacks import run_callbacks
 from fdkd_lightning.training.run_folder import find_checkpoint, run_folder
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
 from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
-from fdkd_lightning.training.run_parser import RunParser, import_public_classes
+from fdkd_lightning.training.run_parser import (
+    TRAINER_DEFAULTS,
+    RunParser,
+    import_public_classes,
+)
 from fdkd_lightning.training.save_run_config import SaveRunConfig
 from fdkd_lightning.training.summary import summary_lines
 
@@ -72,8 +76,7 @@ class FDKDCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
-            # The default of 50 steps warns in epochs that are shorter.
-            trainer_defaults={"default_root_dir": "runs", "log_every_n_steps": 1},
+            trainer_defaults=TRAINER_DEFAULTS,
             parser_class=RunParser,
             parser_kwargs={
                 "prog": "fdkd",
@@ -177,14 +180,10 @@ class FDKDCLI(LightningCLI):
         if "logger" not in kwargs and not isinstance(chosen, bool):
             kwargs["logger"] = run_loggers(chosen, self._root)
         # Before the checkpoints' callbacks: each checkpoint carries its validation.
-        callbacks = self._get(self.config_init, "trainer").callbacks or []
+        callbacks = run_callbacks(self._get(self.config_init, "trainer").callbacks)
         record = RunRecord(self._parser(self.subcommand), given, self._command)
-        given_callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        kwargs["callbacks"] = [*self._replaces, record, *given_callbacks]
-        plugins = self._get(self.config_init, "trainer").plugins or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        kwargs["callbacks"] = [*self._replaces, record, *callbacks]
+        kwargs["plugins"] = with_atomic_io(self._get(self.config_init, "trainer").plugins)
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:

@@ -21,7 +21,7 @@ from fdkd_lightning.training.probe import example_batch, modality_input, probe
 from fdkd_lightning.training.projector import Projector
 from fdkd_lightning.training.published_optimizer import published_sgd
 from fdkd_lightning.training.strategy_check import check_module_strategy
-from fdkd_lightning.training.teacher_check import check_teachers
+from fdkd_lightning.training.teacher_check import check_teachers, live_scores
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers, check_apart
 from fdkd_lightning.training.unimodal import UnimodalModule
@@ -190,9 +190,10 @@ class DistillationModule(UnimodalModule):
         """Measure the teachers, then restore the random generators and epoch of a resumed run."""
         self.distiller.start(self.current_epoch, self.trainer.max_epochs)
         batches = self.teacher_check_batches
-        check_teachers(
+        scores = check_teachers(
             self.teachers, self.trainer, self.device, batches, lambda batch: batch, self.task
         )
+        self.live_values |= live_scores(scores)
         super().on_train_start()
 
     def on_after_backward(self) -> None:

@@ -113,7 +113,7 @@ class PredictionTable(BasePredictionWriter):
         path = self._table(trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
         outputs = len(next(iter(rows.values()))[0])
-        columns = columns_of(task, _names(trainer, outputs, task))
+        columns = columns_of(task, output_names(trainer, outputs, task))
         ids = _ids(trainer)
         labelled = any(columns.knows(label) for _, label in rows.values())
         with atomic_write(path, "w", newline="") as file:
@@ -139,7 +139,7 @@ class PredictionTable(BasePredictionWriter):
         return Path(self.path or Path(trainer.default_root_dir) / "predictions.csv")
 
 
-def _names(trainer: Trainer, outputs: int, task: Task) -> list[str]:
+def output_names(trainer: Trainer, outputs: int, task: Task) -> list[str]:
     """Return the data module's class names if their number fits, else the outputs' numbers."""
     names = class_names_of(getattr(trainer, "datamodule", None))
     if outputs == 1 and not task.has_classes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from jsonargparse import Namespace
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 
 def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Logger]:
@@ -17,8 +17,18 @@ def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Log
     if chosen is None:
         return [csv, TensorBoardLogger(root, name="logs", version=csv.version)]
     loggers = [chosen] if isinstance(chosen, Logger) else [*chosen]
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            without_warning(logger)
     has_csv = any(isinstance(logger, CSVLogger) for logger in loggers)
     return loggers if has_csv else [*loggers, csv]
+
+
+def without_warning(logger: WandbLogger) -> WandbLogger:
+    """Leave out an argument that Lightning always gives, and of which W&B warns if it is given."""
+    if logger._wandb_init.get("anonymous") is None:
+        logger._wandb_init.pop("anonymous", None)
+    return logger
 
 
 def redirect_loggers(config: Namespace) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from torch import nn
+from torch import Tensor, nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.models.weight_checks import (
@@ -16,6 +16,7 @@ from fdkd_lightning.training.averaging import follow_module, save_followed
 from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
 from fdkd_lightning.training.probe import class_names_of
 from fdkd_lightning.training.rng import restore_rng_states, rng_states
+from fdkd_lightning.types import Batch
 
 
 class RunModule(LightningModule):
@@ -35,6 +36,8 @@ class RunModule(LightningModule):
         super().__init__()
         self.model = model
         self.watch = FiniteWatch()
+        self.live_values: dict[str, Tensor | float] = {}
+        """The latest terms of the loss, and the teachers' scores, for the progress bar."""
         self._is_read = False
         self._rng_states: list[dict[str, Any]] | None = None
 
@@ -44,6 +47,7 @@ class RunModule(LightningModule):
         self._rng_states = None
         self._is_read = False
         self.watch.restart()
+        self.live_values = {}
         if not self.reads_late():
             self.read_weights()
 
@@ -123,6 +127,12 @@ class RunModule(LightningModule):
         if self._trainer is not None and self._trainer.state.fn == "fit":
             check_optimizer_states(f"ckpt_path={str(self._trainer.ckpt_path)!r}", checkpoint)
         self._rng_states = checkpoint.get("rng_states")
+
+    def _log_terms(self, terms: dict[str, Tensor], batch: Batch) -> None:
+        self.live_values |= {name: term.detach() for name, term in terms.items()}
+        values = {f"train/{name}": term.detach() for name, term in terms.items()}
+        size = batch["label"].shape[0]
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
 
     def _check_divergence(self) -> None:
         self.watch.check(self, recovers(self.trainer))

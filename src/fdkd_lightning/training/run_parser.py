@@ -8,6 +8,15 @@ from fdkd_lightning.training.clear_parser import ClearParser
 
 ROOMS = ("", ".data", ".losses", ".models", ".decoupler")
 
+TRAINER_DEFAULTS = {
+    "default_root_dir": "runs",
+    # The default of 50 steps warns in epochs that are shorter.
+    "log_every_n_steps": 1,
+    # NetworkSummary reports the sizes in a line.
+    "enable_model_summary": False,
+}
+"""Defaults of the trainer that differ from Lightning's."""
+
 
 class RunParser(ClearParser, LightningArgumentParser):
     """LightningCLI's parser with the help and the errors of :class:`ClearParser`."""

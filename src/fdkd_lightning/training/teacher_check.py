@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,6 +94,16 @@ def check_teachers(
             found[modality] = correct / labelled
             _report(trainer, modality, correct / labelled, most_frequent / labelled, labelled)
     return found
+
+
+def live_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Name the teachers' scores as the progress bar shows them.
+
+    Example:
+        >>> live_scores({"audio": 0.5})
+        {'audio teacher': 0.5}
+    """
+    return {f"{modality} teacher": value for modality, value in scores.items()}
 
 
 def _scores(task: Task, device: torch.device) -> "LabelCounts | TeacherScores":

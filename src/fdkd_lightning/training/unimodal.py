@@ -227,11 +227,6 @@ class UnimodalModule(RunModule):
             self.log_dict(metrics, batch_size=size, prog_bar=stage == "val")
         return output
 
-    def _log_terms(self, terms: dict[str, Tensor], batch: Batch) -> None:
-        values = {f"train/{name}": term.detach() for name, term in terms.items()}
-        size = batch["label"].shape[0]
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
-
     def _check_first_batch(self, batch: Batch, output: Output) -> None:
         """Check the network's first output, which need not be in the first batch."""
         if self._is_first("train"):

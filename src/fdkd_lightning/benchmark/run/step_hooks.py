@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.benchmark.run.run_parts import RunParts
 from fdkd_lightning.benchmark.run.step_clock import StepClock
+from fdkd_lightning.training.loader_wait import is_loading
 
 DATA, TRANSFER, STUDENT, LOSS, OPTIMIZER = "data", "transfer", "student", "loss", "optimizer"
 LOGGING = "task loss and logging"
@@ -41,7 +42,7 @@ class StepProfiler(Profiler):
 
     def part_of(self, action: str) -> str | None:
         """Return the part of one of Lightning's actions; None: it is none."""
-        if action.endswith(".train_dataloader_next"):
+        if is_loading(action):
             return DATA
         if action.startswith("[Strategy]") and action.endswith(".batch_to_device"):
             return TRANSFER

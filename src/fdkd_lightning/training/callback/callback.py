@@ -30,7 +30,7 @@ from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.probe import example_batch
 from fdkd_lightning.training.projector import Projector
-from fdkd_lightning.training.teacher_check import check_teachers, is_readable
+from fdkd_lightning.training.teacher_check import check_teachers, is_readable, live_scores
 from fdkd_lightning.training.teacher_weights import TeacherWeights
 from fdkd_lightning.training.teachers import FrozenTeachers, check_apart
 
@@ -123,7 +123,7 @@ class DistillationCallback(RunCallback):
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights, task)
         self.student = student or Layers()
         self.student_input = student_input
-        self._loss_options = backward, task_weight
+        self._loss_options = backward, task_weight, self.live_values
         self.teacher_check_batches = teacher_check_batches
         self.inputs = BatchInputs(teachers, teacher_inputs or {}, target, index, task)
         self._step = DistillationStep(self.teachers, self.distiller, self.watch)
@@ -171,7 +171,8 @@ class DistillationCallback(RunCallback):
         if batches is None:
             has_labels = self.inputs.target is not None
             batches = 50 if has_labels and is_readable(trainer, *args) else 0
-        check_teachers(self.teachers, trainer, pl_module.device, batches, *args)
+        scores = check_teachers(self.teachers, trainer, pl_module.device, batches, *args)
+        self.live_values |= live_scores(scores)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch."""

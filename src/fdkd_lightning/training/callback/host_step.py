@@ -24,6 +24,7 @@ class HostStep:
         backward: Which call of ``manual_backward`` in a step gets the terms, counted from 0; None:
             the first whose loss comes from the student.
         task_weight: Weight of the module's own loss; None leaves it out.
+        live_values: Gets the terms of each step, by name.
 
     Raises:
         KeyError: If the batch lacks an entry.
@@ -40,12 +41,14 @@ class HostStep:
         inputs: BatchInputs,
         backward: int | None,
         task_weight: float | None = 1.0,
+        live_values: dict[str, Tensor | float] | None = None,
     ) -> None:
         self.host = host
         self.step = step
         self.inputs = inputs
         self.backward = backward
         self.task_weight = task_weight
+        self.live_values = {} if live_values is None else live_values
         self._has_added = False
         self._is_checked = False
         self._running: _Running | None = None
@@ -134,8 +137,10 @@ class HostStep:
         size = len(student.features)
         task = None if self.task_weight is None else self.task_weight * loss
         result = self.step(self.host.module, task, student, samples, size)
+        logged = {name: x.detach() for name, x in result.logged.items()}
+        self.live_values |= {"loss": result.loss.detach(), **logged}
         self.host.module.log_dict(
-            {f"distillation/{name}": x.detach() for name, x in result.logged.items()},
+            {f"distillation/{name}": x for name, x in logged.items()},
             on_step=False,
             on_epoch=True,
             sync_dist=True,

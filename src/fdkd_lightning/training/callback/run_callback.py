@@ -3,6 +3,7 @@
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.training.averaging import follow_module, save_followed
@@ -23,9 +24,12 @@ class RunCallback(Callback):
 
     def __init__(self) -> None:
         self.watch = FiniteWatch()
+        self.live_values: dict[str, Tensor | float] = {}
+        """The latest terms of the loss, and the teachers' scores, for the progress bar."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the weights of the module's networks."""
+        self.live_values.clear()
         load_pretrained(pl_module)
         follow_module(trainer, pl_module)
 
