@@ -55,6 +55,7 @@ STUDIES = [
     ["emoji"],
     ["teachers"],
     ["rooms"],
+    ["rooms", "rooms_all_labels"],
     ["rooms_demo"],
     ["indian_pines"],
     ["indian_pines_transfer"],

@@ -66,7 +66,8 @@ def run_help(command: str) -> str:
     """Return the most used arguments of a command, and where the others are listed."""
     # Names load on first use: this lists them without importing torch.
     names = import_module("fdkd_lightning.losses").__all__
-    criteria = [name for name in names if name.endswith(("Loss", "Pairs", "Batch")) and name not in BASES]
+    ends = ("Loss", "Pairs", "Batch")
+    criteria = [name for name in names if name.endswith(ends) and name not in BASES]
     sections = {
         "configuration": [
             ("-c, --config=FILE", "a run's configuration, YAML; a later one overrides"),
