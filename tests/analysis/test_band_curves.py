@@ -21,13 +21,12 @@ def test_each_threshold_gives_the_similarity_of_the_split_bands(size: int) -> No
     x, y = features(size)
     points = band_curves(x, y)
     low = curve(points, "without DC", "low")
-    assert [*low] == pytest.approx([k / 6 for k in range(1, 6)])
+    assert [*low] == [k / 6 for k in range(1, 6)]
     for threshold, point in low.items():
-        # Above the rounding of k / 6.
-        expected = band_similarity(x, y, threshold + 1e-9)
+        expected = band_similarity(x, y, threshold)
         assert point.cosine == pytest.approx(expected.low)
         assert curve(points, "without DC", "high")[threshold].cosine == pytest.approx(expected.high)
-        with_dc = band_similarity(x, y, threshold + 1e-9, keep_dc=True)
+        with_dc = band_similarity(x, y, threshold, keep_dc=True)
         assert curve(points, "with DC", "low")[threshold].cosine == pytest.approx(with_dc.low)
         # The mean is in the low band.
         assert with_dc.high == pytest.approx(expected.high)

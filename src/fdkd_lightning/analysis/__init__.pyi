@@ -1,5 +1,4 @@
 from .band_curves import BandPoint as BandPoint, band_curves as band_curves
-from .bootstrap import bootstrap_interval as bootstrap_interval
 from .cka import linear_cka as linear_cka
 from .folds import make_folds as make_folds
 from .gradients import TermGradient as TermGradient, term_gradients as term_gradients

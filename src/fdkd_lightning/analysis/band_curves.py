@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fdkd_lightning.analysis.bootstrap import bootstrap_interval
-from fdkd_lightning.analysis.row_checks import check_paired
+from fdkd_lightning.analysis.row_checks import check_groups, check_paired
 
 PERMUTATIONS = 19
 MOST_THRESHOLDS = 64
@@ -65,7 +65,7 @@ def band_curves(
     Raises:
         TypeError: If an argument is no tensor.
         ValueError: If the features are not finite floating-point [N, D], differ in shape, or D is
-            below 4.
+            below 4, or the groups are not one per row.
 
     Example:
         >>> x = torch.randn(16, 8)
@@ -78,6 +78,8 @@ def band_curves(
             f"x has shape {list(x.shape)}, y {list(y.shape)}: give features of one width, at least "
             "4"
         )
+    if groups is not None:
+        groups = check_groups("groups", groups, len(x), f"x of shape {list(x.shape)}")
     highest = x.shape[1] // 2
     step = -(-(highest - 1) // MOST_THRESHOLDS)
     cutoffs = torch.arange(1, highest, step)
@@ -88,8 +90,8 @@ def band_curves(
     for order in orders:
         for name, values in _cosines(x[:, order], y[:, order], cutoffs).items():
             mixed[name] = mixed.get(name, 0) + values / len(orders)
-    thresholds = (cutoffs / highest).tolist()
-    frequencies = (torch.arange(1, highest + 1) / highest).tolist()
+    thresholds = [cutoff / highest for cutoff in cutoffs.tolist()]
+    frequencies = [k / highest for k in range(1, highest + 1)]
     curves = [
         (WITHOUT_DC, "low", thresholds, plain["low"]),
         (WITH_DC, "low", thresholds, plain["low with DC"]),
