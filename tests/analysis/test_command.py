@@ -128,6 +128,7 @@ class Maps(Net):
         (module(), {"ckpt_path": "best"}, "ckpt_path='best'.*--student_checkpoint"),
         (module(), {"threshold": 1.5}, "threshold=1.5"),
         (module(), {"max_pairs": 0}, "max_pairs=0"),
+        (module(), {"figures": ["tnse"]}, "figures='tnse'"),
         (module(), {"embedded_pairs": 0}, "embedded_pairs=0"),
         (module(), {"gradient_batches": 0}, "gradient_batches=0"),
         (module(), {"students": {" ": "a.ckpt"}}, "students names ' ', which is empty"),

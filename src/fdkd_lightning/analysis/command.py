@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
@@ -12,7 +12,7 @@ from fdkd_lightning.analysis.loading.students import load_students
 from fdkd_lightning.analysis.loading.teacher_row import class_row, pair_row, student_row
 from fdkd_lightning.analysis.table import write_table
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
-from fdkd_lightning.ops.checks import check_count, check_range
+from fdkd_lightning.ops.checks import check_choice, check_count, check_range
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
@@ -170,7 +170,9 @@ def analyze(args: Sequence[str] | None = None) -> Path:
 
 
 def _check_figures(figures: Sequence[str]) -> None:
-    """Raise before anything runs if a package is missing that a figure needs."""
+    """Raise before anything runs if a figure is unknown or needs a package that is missing."""
+    for name in figures:
+        check_choice("figures", name, get_args(Figure))
     if "tsne" in figures:
         require("sklearn.manifold", extra="tsne", purpose="t-SNE")
     if "umap" in figures:

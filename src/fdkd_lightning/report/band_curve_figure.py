@@ -7,7 +7,7 @@ from typing import Any
 from fdkd_lightning.analysis.band_curves import PERMUTED, WITH_DC, WITHOUT_DC
 from fdkd_lightning.analysis.figure_rows import BandRow
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 PANELS = {
     "low": ("low band", "threshold"),
@@ -31,7 +31,7 @@ def plot_band_curves(folder: Path) -> list[Path]:
         chosen = [row for row in rows if (row.teacher, row.student) == (teacher, student)]
         for panel, (band, (title, below)) in zip(line, PANELS.items(), strict=True):
             _draw(panel, [row for row in chosen if row.band == band])
-            panel.set_title(f"{student}: {title}", fontsize=10)
+            panel.set_title(f"{plain(student)}: {title}", fontsize=10)
             panel.set_xlabel(below, fontsize=9)
         line[0].set_ylabel(f"{teacher} teacher\ncosine of pairs, 95 %", fontsize=9)
     handles, labels = panels[0, 0].get_legend_handles_labels()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fdkd_lightning.analysis.figure_rows import CalibrationRow
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 SMALLEST, LARGEST = 8, 400
 """Area of the dot of a bin in square points: of an empty one, and what all predictions add."""
@@ -34,7 +34,7 @@ def plot_calibration(folder: Path) -> list[Path]:
         panel.set_ylim(-0.05, 1.05)
         panel.set_box_aspect(1)
         error = 100 * expected_error(chosen)
-        panel.set_title(f"{student}\ncalibration error {error:.1f} %", fontsize=9)
+        panel.set_title(f"{plain(student)}\ncalibration error {error:.1f} %", fontsize=9)
         panel.set_xlabel("confidence\n(area: share of predictions)", fontsize=9)
     panels[0].set_ylabel("accuracy, validation split", fontsize=9)
     return save_figure(figure, folder, "calibration")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fdkd_lightning.analysis.figure_rows import ConfusionRow
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 MOST_NUMBERS = 12
 """Cells of more classes are too small for their count."""
@@ -35,12 +35,12 @@ def plot_confusion(folder: Path) -> list[Path]:
                     if count:
                         panel.text(j, i, count, ha="center", va="center", color=color, fontsize=7)
         small = 8 if len(names) <= MOST_NUMBERS else 6
-        places, shown = range(0, len(names), step), names[::step]
+        places, shown = range(0, len(names), step), [plain(name) for name in names[::step]]
         panel.set_xticks(places, shown, rotation=90, fontsize=small)
         panel.set_yticks(places, shown, fontsize=small)
         total = sum(map(sum, counts))
         right = sum(counts[i][i] for i in range(len(names)))
-        panel.set_title(f"{student}: {right} of {total} right", fontsize=9)
+        panel.set_title(f"{plain(student)}: {right} of {total} right", fontsize=9)
         panel.set_xlabel("predicted", fontsize=9)
     panels[0].set_ylabel("true class, validation split", fontsize=9)
     figure.colorbar(image, ax=panels, label="share of the true class", shrink=0.8)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fdkd_lightning.analysis.row_file import read_rows, write_rows
-from fdkd_lightning.report.figure_files import MARKERS, STYLES, new_figure, save_figure
+from fdkd_lightning.report.figure_files import MARKERS, STYLES, new_figure, plain, save_figure
 from fdkd_lightning.report.run_log import read_series
 
 
@@ -64,7 +64,7 @@ def plot_cutoffs(folder: Path, points: list[CutoffPoint]) -> list[Path]:
             color=f"C{k}",
             marker=MARKERS[k % len(MARKERS)],
             markersize=4,
-            label=f"{student}, {name}" if several else student,
+            label=plain(f"{student}, {name}" if several else student),
         )
     panel.set_xlabel("epoch, counted from 0", fontsize=9)
     panel.set_ylabel("learned cut-off frequency,\nof the non-zero frequencies", fontsize=9)

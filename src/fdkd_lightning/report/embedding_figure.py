@@ -6,7 +6,7 @@ from typing import Any
 
 from fdkd_lightning.analysis.figure_rows import EmbeddedPoint
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
 MOST_NUMBERS = 10
@@ -32,7 +32,7 @@ def plot_embedding(folder: Path, name: str) -> list[Path]:
             upper, lower = panels[2 * row : 2 * row + 2, column]
             _by_role(upper, chosen)
             _by_class(lower, chosen, classes)
-            upper.set_title(student, fontsize=10)
+            upper.set_title(plain(student), fontsize=10)
             for panel in (upper, lower):
                 panel.set_xticks([])
                 panel.set_yticks([])
@@ -68,5 +68,5 @@ def _by_class(panel: Any, points: Sequence[EmbeddedPoint], classes: Sequence[str
             # A number is read without colour.
             marker=f"${number}$" if numbered else "o",
             linewidths=0.3 if numbered else 0,
-            label=label,
+            label=plain(label),
         )

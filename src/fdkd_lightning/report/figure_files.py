@@ -27,6 +27,16 @@ def new_figure(width: float, height: float, name: str) -> Any:
     return matplotlib.Figure(figsize=(width, height), layout="constrained")
 
 
+def plain(text: str) -> str:
+    r"""Return text that matplotlib draws as it is: dollar signs would enclose a formula.
+
+    Example:
+        >>> print(plain("5 $ and 10 $"))
+        5 \$ and 10 \$
+    """
+    return text.replace("$", r"\$")
+
+
 def save_figure(figure: Any, folder: Path, name: str) -> list[Path]:
     """Write ``NAME.png`` and ``NAME.svg``; return the files."""
     files = [folder / f"{name}.{kind}" for kind in KINDS]

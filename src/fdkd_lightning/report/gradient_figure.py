@@ -6,7 +6,7 @@ from statistics import mean
 
 from fdkd_lightning.analysis.figure_rows import GradientRow
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 PANELS = {
     "cosine": ("cosine with the task loss's gradient", (-1.05, 1.05)),
@@ -36,7 +36,7 @@ def plot_gradients(folder: Path) -> list[Path]:
             panel.set_xlim(*limits)
             panel.grid(axis="x", alpha=0.3)
             panel.set_title(
-                student + ("; criterion's own weights untrained" if is_untrained else ""),
+                plain(student) + ("; criterion's own weights untrained" if is_untrained else ""),
                 fontsize=9,
             )
         line[0].axvline(0, color="0.4", linewidth=0.8, linestyle="--")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fdkd_lightning.analysis.figure_rows import LayerRow
 from fdkd_lightning.analysis.row_file import read_rows
-from fdkd_lightning.report.figure_files import new_figure, save_figure
+from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 MOST_NUMBERS = 12
 """Cells of more layers are too small for their value."""
@@ -41,7 +41,7 @@ def plot_layers(folder: Path) -> list[Path]:
             panel.set_yticks(range(len(down)), down, fontsize=7)
             shuffled = [row.shuffled for row in chosen if not math.isnan(row.shuffled)]
             at_most = f"\nshuffled: at most {max(shuffled):.2f}" if shuffled else ""
-            panel.set_title(f"{student}{at_most}", fontsize=9)
+            panel.set_title(f"{plain(student)}{at_most}", fontsize=9)
             panel.set_xlabel(f"{teacher} teacher", fontsize=9)
         line[0].set_ylabel("student", fontsize=9)
     figure.colorbar(image, ax=panels, label="linear CKA", shrink=0.8)

@@ -15,7 +15,7 @@ def test_each_student_has_its_own_weights(checkpoint: str, tmp_path: str) -> Non
         ("w/o KD", "student", checkpoint),
         ("Feat", "student Feat", other),
     ]
-    assert [float(s.network.get_parameter("scale")) for s in shown] == [0.5, 0.25]
+    assert [s.network.get_parameter("scale").item() for s in shown] == [0.5, 0.25]
 
 
 def test_an_untrained_student_is_shown_where_there_is_no_other(checkpoint: str) -> None:

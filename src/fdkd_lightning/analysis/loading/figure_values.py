@@ -13,7 +13,7 @@ from fdkd_lightning.analysis.band_curves import band_curves
 from fdkd_lightning.analysis.calibration import calibration_bins
 from fdkd_lightning.analysis.collected import Split
 from fdkd_lightning.analysis.confusion import confused_pairs, confusion_matrix
-from fdkd_lightning.analysis.embedding import tsne, umap
+from fdkd_lightning.analysis.embedding import MIN_ROWS, tsne, umap
 from fdkd_lightning.analysis.figure_rows import (
     BandRow,
     CalibrationRow,
@@ -104,6 +104,10 @@ def _embedded(material: Material, embed: Callable[[Tensor], Tensor]) -> list[Any
         for student in material.students:
             pairs = _pairs(material, teacher, student, ["val"], material.embedded_pairs)
             _check_widths(pairs.first, pairs.second)
+            if 2 * len(pairs.label) < MIN_ROWS:
+                raise LeftOutError(
+                    f"{len(pairs.label)} validation pairs of {teacher} and student have a label"
+                )
             places = embed(torch.cat([pairs.first, pairs.second])).tolist()
             names = material.names(int(pairs.label.max()) + 1)
             label = [names[number] for number in pairs.label.tolist()] * 2

@@ -1,7 +1,7 @@
 """Gradients of the terms of a configuration's loss, over batches of training."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,18 +14,25 @@ from fdkd_lightning.analysis.loading.students import Student
 from fdkd_lightning.models.pretrained import below
 from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.training.cache.cached_teacher import teacher_input
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.distillation_step import DistillationStep
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.missing_modality import MIN_SAMPLES, samples_with
-from fdkd_lightning.training.probe import as_output, batch_target, modality_input, probe
+from fdkd_lightning.training.probe import (
+    as_output,
+    batch_target,
+    modality_input,
+    output_shapes,
+    probe,
+)
 from fdkd_lightning.training.run_network import run_network
 
 TASK = "task"
 
 
 def training_gradients(
-    module: DistillationModule, students: Iterable[Student], batches: Iterable[Any]
+    module: DistillationModule, students: Sequence[Student], batches: Iterable[Any]
 ) -> list[GradientRow]:
     """Compute the gradients of all terms for each student, in train mode; nothing is updated.
 
@@ -39,6 +46,9 @@ def training_gradients(
     """
     if module.task_weight is None:
         raise ValueError("task_weight=None leaves no task loss to compare gradients with")
+    for student in students:
+        # Weights of classes, say.
+        module.task.to(next(student.network.parameters()).device)
     ready: list[_Ready] = []
     found: list[GradientRow] = []
     for number, batch in enumerate(batches):
@@ -69,9 +79,18 @@ def _prepare(module: DistillationModule, student: Student, samples: Any) -> _Rea
     student = student._replace(network=copy.deepcopy(student.network))
     distiller = copy.deepcopy(module.distiller)
     step = DistillationStep(module.teachers, distiller)
-    x = modality_input(samples, module.modality)
-    # On the CPU, as before fit: new parts follow the student's device below.
-    step.build(probe(student.network, x), samples)
+    # By shapes, on the CPU, as before fit: the parts follow the student's device below.
+    distiller.build_from_shapes(
+        {
+            "student": output_shapes(
+                probe(student.network, modality_input(samples, module.modality))
+            ),
+            "teachers": {
+                name: output_shapes(probe(teacher, teacher_input(teacher, samples, name)))
+                for name, teacher in module.teachers.items()
+            },
+        }
+    )
     epoch, is_trained = 0, not distiller.state_dict()
     if student.checkpoint is not None:
         content = load_checkpoint(Path(student.checkpoint), f"checkpoint={student.checkpoint!r}")
