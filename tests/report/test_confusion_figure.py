@@ -22,7 +22,7 @@ def test_cells_are_shares_of_the_true_class(tmp_path: Path, kept: Callable[..., 
     first, second = figures[0].axes[:2]
     assert first.images[0].get_array().tolist() == [[0.75, 0.25], [0, 1]]
     assert [text.get_text() for text in first.texts] == ["3", "1", "5"]
-    # Numbers are in their order.
+    # In the table's order.
     assert [x.get_text() for x in first.get_yticklabels()] == ["2", "10"]
     assert first.get_title() == "KD: 8 of 9 right"
     assert second.images[0].get_array().tolist() == [[0, 1], [0, 0]]

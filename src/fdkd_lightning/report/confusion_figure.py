@@ -16,7 +16,9 @@ def plot_confusion(folder: Path) -> list[Path]:
     """Draw ``confusion.csv``, shaded by the share of the true class; return the figure's files."""
     rows = read_rows(folder / "confusion.csv", ConfusionRow)
     students = list(dict.fromkeys(row.student for row in rows))
-    names = sorted({row.label for row in rows} | {row.predicted for row in rows}, key=_by_number)
+    # A class's row comes first in the data's order; classes without samples are last.
+    labels = [row.label for row in rows]
+    names = list(dict.fromkeys([*labels, *(row.predicted for row in rows)]))
     size = 1.6 + 0.28 * min(len(names), 16)
     figure = new_figure(1.2 + size * len(students), 0.4 + size, "confusion")
     panels = figure.subplots(1, len(students), squeeze=False)[0]
@@ -45,7 +47,3 @@ def plot_confusion(folder: Path) -> list[Path]:
     panels[0].set_ylabel("true class, validation split", fontsize=9)
     figure.colorbar(image, ax=panels, label="share of the true class", shrink=0.8)
     return save_figure(figure, folder, "confusion")
-
-
-def _by_number(name: str) -> tuple[bool, int, str]:
-    return (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)

@@ -9,7 +9,7 @@ from fdkd_lightning.analysis.row_file import read_rows
 from fdkd_lightning.report.figure_files import new_figure, plain, save_figure
 
 TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
-MOST_NUMBERS = 10
+MOST_LETTERS = 10
 """Of more classes the points of the second row are dots, without a legend."""
 
 
@@ -41,7 +41,7 @@ def plot_embedding(folder: Path, name: str) -> list[Path]:
         upper.set_ylabel(f"{TITLES[name]}: {teacher} teacher,\n{modality} student", fontsize=9)
         lower.set_ylabel("the same points by class", fontsize=9)
         panels[2 * row, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-        if len(classes) <= MOST_NUMBERS:
+        if len(classes) <= MOST_LETTERS:
             panels[2 * row + 1, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return save_figure(figure, folder, name)
 
@@ -59,14 +59,14 @@ def _by_role(panel: Any, points: Sequence[EmbeddedPoint]) -> None:
 def _by_class(panel: Any, points: Sequence[EmbeddedPoint], classes: Sequence[str]) -> None:
     for number, label in enumerate(classes):
         chosen = [point for point in points if point.label == label]
-        numbered = len(classes) <= MOST_NUMBERS
+        lettered = len(classes) <= MOST_LETTERS
         panel.scatter(
             [p.x for p in chosen],
             [p.y for p in chosen],
-            30 if numbered else 8,
+            30 if lettered else 8,
             color=f"C{number % 10}",
-            # A number is read without colour.
-            marker=f"${number}$" if numbered else "o",
-            linewidths=0.3 if numbered else 0,
+            # A letter is read without colour.
+            marker=f"${chr(ord('A') + number)}$" if lettered else "o",
+            linewidths=0.3 if lettered else 0,
             label=plain(label),
         )

@@ -31,7 +31,7 @@ EXTRA = {
         ("--folder=FOLDER", "where to write; default: analysis in the run's folder"),
         ("--max_pairs=N", "most pairs to compare; default: 2000"),
         ("--threshold=FRACTION", "cut-off frequency of the bands; default: 0.5"),
-        ("--students.NAME=FILE", "another trained student, for the figures; may be repeated"),
+        ("--students={NAME: FILE}", "trained students, for the figures; or --students.NAME=FILE"),
         ("--figures=[NAME,...]", "tsne, umap, bands, layers, gradients, confusion,"),
         ("", "calibration, cutoff; default: bands, confusion, calibration"),
     ],
