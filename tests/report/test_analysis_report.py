@@ -21,13 +21,24 @@ def test_three_sentences_a_teacher_and_the_files_are_printed(
         return [folder / "figure.png"]
 
     monkeypatch.setattr(analysis_report, "plot_analysis", plot)
-    write_table(tmp_path, [analysis_row, {**analysis_row, "teacher": "text"}], {})
+
+    def bands(folder: Path) -> list[Path]:
+        return [folder / "bands.png"]
+
+    monkeypatch.setitem(analysis_report.FIGURES, "bands", bands)
+    settings = {
+        "figures": {"bands": None, "tsne": "why", "cutoff": None, "umap": "why"},
+        "students": {"as configured": None},
+    }
+    write_table(tmp_path, [analysis_row, {**analysis_row, "teacher": "text"}], settings)
     print_analysis(tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 9
     assert lines[3].startswith("The text teacher's features predict 24 % ")
-    named = [Path(name).name for name in lines[-1].removeprefix("written: ").split(", ")]
-    assert named == ["analysis.csv", "analysis.json", "figure.png"]
+    names = "analysis.csv, analysis.json, figure.png, bands.csv, bands.png"
+    assert lines[6] == f"written to {tmp_path}: {names}"
+    assert lines[7] == "left out: tsne, umap: why"
+    assert lines[8].startswith("left out: cutoff: no student's run logs train/threshold: train")
     assert drawn == [2]
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from made_up_run import checkpoint, log_rows, record, write_log, write_run
 
-from fdkd_lightning.report.class_scores import class_rows, confusion_matrix, confusions
+from fdkd_lightning.analysis.confusion import confusion_matrix
+from fdkd_lightning.report.class_scores import class_rows, confusions
 from fdkd_lightning.report.prediction_file import Predictions
 from fdkd_lightning.report.run_files import RunFiles, read_run_files
 from fdkd_lightning.report.run_page import write_run_page
@@ -150,7 +151,7 @@ def test_sentences_on_classes(tmp_path: Path) -> None:
     facts = read_run_files(write_run(tmp_path))
     predictions = facts.predictions
     assert isinstance(predictions, Predictions)
-    matrix = confusion_matrix(predictions)
+    matrix = confusion_matrix(predictions.predicted, predictions.label, len(predictions.names))
     rows = class_rows(predictions.names, matrix)
     assert class_sentences(predictions, rows, confusions(predictions.names, matrix)) == [
         "3 of 4 labelled predictions are right (75.0 %).",

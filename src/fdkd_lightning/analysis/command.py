@@ -1,43 +1,28 @@
-"""``fdkd analyze``: before anything is distilled, whether a teacher has something to teach."""
+"""``fdkd analyze``: whether a teacher has something to teach, and what distillation changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
-import torch
-from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from torch import nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from fdkd_lightning.analysis.collected import Collector, Split
-from fdkd_lightning.analysis.labelled_pairs import labelled_pairs
-from fdkd_lightning.analysis.linear_classifier import probe_accuracy
-from fdkd_lightning.analysis.pair_statistics import compare_pairs
+from fdkd_lightning.analysis.loading.batches import collect
+from fdkd_lightning.analysis.loading.figure_values import Material, write_figure_values
+from fdkd_lightning.analysis.loading.students import load_students
+from fdkd_lightning.analysis.loading.teacher_row import class_row, pair_row, student_row
 from fdkd_lightning.analysis.table import write_table
-from fdkd_lightning.data.base import MultimodalDataModule
-from fdkd_lightning.data.collate import collate
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
-from fdkd_lightning.models.pretrained import PretrainedModel, load_pretrained
-from fdkd_lightning.ops.checks import check_count, check_range
-from fdkd_lightning.ops.precision import cast_to_model_dtype
-from fdkd_lightning.training.checkpoint_description import describe_checkpoint
+from fdkd_lightning.ops.checks import check_choice, check_count, check_range
+from fdkd_lightning.ops.optional import require
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
-from fdkd_lightning.training.missing_modality import present_mask, select
-from fdkd_lightning.training.probe import (
-    as_output,
-    batch_target,
-    check_target,
-    class_names_of,
-    modality_input,
-)
-from fdkd_lightning.training.run_network import run_network
-from fdkd_lightning.types import IGNORE_INDEX
+from fdkd_lightning.training.probe import class_names_of
 
+Figure = Literal[
+    "tsne", "umap", "bands", "layers", "gradients", "confusion", "calibration", "cutoff"
+]
+DEFAULT_FIGURES: tuple[Figure, ...] = ("bands", "confusion", "calibration")
+"""These need no further run of a network."""
 SPLITS = ("train", "val")
 """The test split is for the judgement of what was decided without it."""
 
@@ -56,6 +41,11 @@ class Analyzer(Trainer):
         folder: str | None = None,
         threshold: float = 0.5,
         max_pairs: int = 2000,
+        students: dict[str, str] | None = None,
+        figures: Sequence[Figure] = DEFAULT_FIGURES,
+        embedded_pairs: int = 300,
+        layers: dict[str, list[str]] | None = None,
+        gradient_batches: int = 8,
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> None:
@@ -74,11 +64,22 @@ class Analyzer(Trainer):
             folder: Folder to write; None: ``analysis`` in the run's folder.
             threshold: Cut-off frequency of the bands.
             max_pairs: Most pairs to compare; of more, so many are drawn.
+            students: Name -> checkpoint of a student, such as a distilled one, for the figures;
+                they have the architecture of the configuration's student.
+            figures: The figures to make beside the table's: ``tsne``, ``umap``, ``bands``,
+                ``layers``, ``gradients``, ``confusion``, ``calibration``, ``cutoff``.
+            embedded_pairs: Most validation pairs of t-SNE and UMAP.
+            layers: Modality -> layers whose CKA is computed, as ``Layers`` names them; of others
+                the outermost layers.
+            gradient_batches: Number of training batches for ``gradients``.
             ckpt_path: Accepted because saved configurations contain it; it must be empty.
             weights_only: Accepted likewise. Only weights are read in any case.
         """
         check_range("threshold", threshold, above=0, below=1, example=0.5)
         check_count("max_pairs", max_pairs, example=2000)
+        check_count("embedded_pairs", embedded_pairs, example=300)
+        check_count("gradient_batches", gradient_batches, example=8)
+        _check_figures(figures)
         if ckpt_path is not None:
             raise ValueError(
                 f"ckpt_path={ckpt_path!r}: fdkd analyze reads no distilled student; give the one "
@@ -96,37 +97,50 @@ class Analyzer(Trainer):
                 f"task_loss {model.task.title()}: fdkd analyze compares pairs beyond their class, "
                 "and needs one class per sample"
             )
-        if student_checkpoint is not None:
-            PretrainedModel(model.model, Path(student_checkpoint)).load()
-        else:
-            load_pretrained(model.model)
+        student, shown = load_students(model.model, student_checkpoint, students or {})
         model.teachers.load()
-        networks = {"student": (model.modality, model.model)}
+        networks = {"student": (model.modality, student)}
         networks |= {f"{name} teacher": (name, model.teachers[name]) for name in model.teachers}
+        networks |= {each.name: (model.modality, each.network) for each in shown}
         datamodule.prepare_data()
         datamodule.setup("fit")
         for _, network in networks.values():
             network.to(self.strategy.root_device).eval()
-        is_quiet = self.progress_bar_callback is None
-        splits = {
-            split: _collect(datamodule, split, networks, self.strategy.root_device, is_quiet)
-            for split in SPLITS
-        }
+        splits = {split: collect(datamodule, split, networks, self) for split in SPLITS}
         names = [str(name) for name in class_names_of(datamodule)]
         rows = []
         for teacher in model.teachers:
-            if not is_quiet:
+            if self.progress_bar_callback is not None:
                 print(f"comparing {teacher} and {model.modality} ...", flush=True)
             rows.append(
                 {"teacher": teacher, "student": model.modality}
-                | _pair_row(splits, f"{teacher} teacher", threshold, max_pairs)
-                | _class_row(splits, f"{teacher} teacher", model.teachers[teacher], names)
-                | _student_row(splits["val"], student_checkpoint)
+                | pair_row(splits, f"{teacher} teacher", threshold, max_pairs)
+                | class_row(splits, f"{teacher} teacher", model.teachers[teacher], names)
+                | student_row(splits["val"], student_checkpoint)
             )
         self.folder = Path(self.default_root_dir) / "analysis" if folder is None else Path(folder)
-        write_table(
-            self.folder, rows, {"splits": [*SPLITS], "threshold": threshold, "classes": names}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        material = Material(
+            module=model,
+            data=datamodule,
+            trainer=self,
+            students=shown,
+            splits=splits,
+            class_names=names,
+            max_pairs=max_pairs,
+            embedded_pairs=embedded_pairs,
+            layers=layers or {},
+            gradient_batches=gradient_batches,
         )
+        made = write_figure_values(self.folder, figures, material)
+        settings = {
+            "splits": [*SPLITS],
+            "threshold": threshold,
+            "classes": names,
+            "students": {each.label: each.checkpoint for each in shown},
+            "figures": made,
+        }
+        write_table(self.folder, rows, settings)
 
 
 class AnalyzeCLI(FDKDCLI):
@@ -155,92 +169,11 @@ def analyze(args: Sequence[str] | None = None) -> Path:
     return trainer.folder
 
 
-def _loaders(data: LightningDataModule, split: str) -> list[Any]:
-    """Loaders of a split; those of our data modules give each sample once, in its first view."""
-    if isinstance(data, MultimodalDataModule):
-        dataset, size = data.datasets[split], data.eval_batch_size
-        return [DataLoader(dataset, size, num_workers=data.num_workers, collate_fn=collate)]
-    loaders = data.train_dataloader() if split == "train" else data.val_dataloader()
-    return CombinedLoader(loaders, "sequential").flattened
-
-
-def _batches(
-    data: LightningDataModule, split: str, device: torch.device, is_quiet: bool
-) -> Iterator[Any]:
-    for loader in _loaders(data, split):
-        for batch in tqdm(loader, f"features of {split}", disable=is_quiet, unit="batch"):
-            moved = move_data_to_device(data.on_before_batch_transfer(batch, 0), device)
-            yield data.on_after_batch_transfer(moved, 0)
-
-
-@torch.no_grad()
-def _collect(
-    data: LightningDataModule,
-    split: str,
-    networks: Mapping[str, tuple[str, nn.Module]],
-    device: torch.device,
-    is_quiet: bool,
-) -> Split:
-    """Run all networks over a split."""
-    collector = Collector(networks)
-    for batch in _batches(data, split, device, is_quiet):
-        label = batch_target(batch)
-        for name, (modality, network) in networks.items():
-            x, present = modality_input(batch, modality), present_mask(batch, modality)
-            if present is None:
-                present = torch.ones(len(label), dtype=torch.bool)
-            elif present.any():
-                x = select(x, present, modality)
-            else:
-                continue
-            output = as_output(run_network(network, cast_to_model_dtype(network, x)))
-            collector.add(name, output, present)
-            if name == "student":
-                check_target(OneClassTask(), label[present], output.logits)
-        collector.end_batch(label)
-    return collector.join(data.groups(split) if isinstance(data, MultimodalDataModule) else None)
-
-
-def _pair_row(
-    splits: Mapping[str, Split], teacher: str, threshold: float, max_pairs: int
-) -> dict[str, Any]:
-    first, second, label, groups = labelled_pairs([*splits.values()], teacher, "student", max_pairs)
-    return asdict(compare_pairs(first, second, label, groups, threshold))
-
-
-def _class_row(
-    splits: Mapping[str, Split], name: str, teacher: nn.Module, names: list[str]
-) -> dict[str, Any]:
-    """The teacher's accuracy, that of a probe on its features, and that of the largest class."""
-    train, val = splits["train"], splits["val"]
-    label = val.label[val.label != IGNORE_INDEX]
-    classes = len(names) or val.outputs["student"].logits.shape[1]
-    known = [*getattr(teacher, "class_names", ())]
-    knows = known == names if known and names else val.outputs[name].logits.shape[1] == classes
-    stored = None
-    if not knows and isinstance(teacher, PretrainedModel):
-        validation = describe_checkpoint(teacher.checkpoint)["validation"] or {}
-        stored = validation.get("metrics", {}).get("val/accuracy")
-    return {
-        "teacher_knows_classes": knows,
-        # Of other classes: the validation accuracy that its checkpoint states.
-        "teacher_accuracy": val.accuracy(name) if knows else stored,
-        "probe_accuracy": probe_accuracy(
-            train.outputs[name].features,
-            train.labels_of(name),
-            val.outputs[name].features,
-            val.labels_of(name),
-            classes,
-        ),
-        "probe_labels": int((train.labels_of(name) != IGNORE_INDEX).sum()),
-        "chance": float(label.bincount().max() / len(label)),
-    }
-
-
-def _student_row(val: Split, checkpoint: str | None) -> dict[str, Any]:
-    accuracy = None if checkpoint is None else val.accuracy("student")
-    return {
-        "student_checkpoint": checkpoint,
-        "student_accuracy": accuracy,
-        "headroom": None if accuracy is None else 1 - accuracy,
-    }
+def _check_figures(figures: Sequence[str]) -> None:
+    """Raise before anything runs if a figure is unknown or needs a package that is missing."""
+    for name in figures:
+        check_choice("figures", name, get_args(Figure))
+    if "tsne" in figures:
+        require("sklearn.manifold", extra="tsne", purpose="t-SNE")
+    if "umap" in figures:
+        require("umap", extra="umap", purpose="UMAP")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fdkd_lightning.analysis.similarity import Similarity
 from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.optional import require
+from fdkd_lightning.report.figure_files import new_figure, save_figure
 
 PANELS = {
     "agreement": "R² beyond the class; CKA",
@@ -95,19 +95,14 @@ def plot_analysis(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]
         writer.writerows(
             [" ".join(x.split()) if isinstance(x, str) else x for x in bar] for bar in bars
         )
-    matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing figure.png")
-    figure = matplotlib.Figure(figsize=(12, 0.4 + 3 * len(rows)), layout="constrained")
+    figure = new_figure(12, 0.4 + 3 * len(rows), "figure")
     panels = figure.subplots(len(rows), len(PANELS), squeeze=False)
     for line, row in zip(panels, rows, strict=True):
         for panel, (name, title) in zip(line, PANELS.items(), strict=True):
             _draw(panel, [b for b in bars if (b.teacher, b.panel) == (row["teacher"], name)])
             panel.set_title(title, fontsize=10)
         line[0].set_ylabel(f"{row['teacher']} teaches {row['student']}")
-    files = [folder / f"figure.{kind}" for kind in ("png", "svg")]
-    for path in files:
-        with atomic_write(path) as file:
-            figure.savefig(file, format=path.suffix[1:], dpi=150)
-    return [*files, folder / "figure.csv"]
+    return [*save_figure(figure, folder, "figure"), folder / "figure.csv"]
 
 
 def _draw(panel: Any, bars: Sequence[Bar]) -> None:

@@ -7,11 +7,9 @@ from typing import Any
 from fdkd_lightning.benchmark.result_files import Results
 from fdkd_lightning.benchmark.row import Row
 from fdkd_lightning.benchmark.run.measure_run import CACHED, CONFIGURED
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.optional import require
 from fdkd_lightning.report.benchmark_text import parts_of
+from fdkd_lightning.report.figure_files import new_figure, save_figure
 
-KINDS = ("png", "svg")
 WIDE = 30
 """Ratios that differ by more are drawn on a logarithmic axis."""
 
@@ -26,12 +24,10 @@ def plot_benchmark(folder: Path, results: Results) -> list[Path]:
     Raises:
         ImportError: If matplotlib is not installed: the extra ``plots``.
     """
-    matplotlib = require("matplotlib.figure", extra="plots", purpose="drawing figure.png")
     cases = list(dict.fromkeys(row.case for row in results.rows))
     panels = {case: [row for row in results.rows if row.case == case] for case in cases}
     heights = [_height(rows) for rows in panels.values()]
-    size = 9, 0.6 + sum(heights)
-    figure = matplotlib.Figure(figsize=size, layout="constrained")
+    figure = new_figure(9, 0.6 + sum(heights), "figure")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (case, rows) in zip(axes, panels.items(), strict=True):
         axis.set_title(case, fontsize=10)
@@ -41,11 +37,7 @@ def plot_benchmark(folder: Path, results: Results) -> list[Path]:
             _draw_curves(axis, rows)
         else:
             _draw_ratios(axis, compared(rows))
-    files = [folder / f"figure.{kind}" for kind in KINDS]
-    for path in files:
-        with atomic_write(path) as file:
-            figure.savefig(file, format=path.suffix[1:], dpi=150)
-    return files
+    return save_figure(figure, folder, "figure")
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:

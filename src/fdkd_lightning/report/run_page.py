@@ -8,15 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from fdkd_lightning.analysis.calibration import Bin, calibration_bins, calibration_error
-from fdkd_lightning.report.class_scores import (
-    MOST_CLASSES,
-    ClassRow,
-    Confusion,
-    class_rows,
-    confused_pairs,
-    confusion_matrix,
-    confusions,
-)
+from fdkd_lightning.analysis.confusion import Confusion, confused_pairs, confusion_matrix
+from fdkd_lightning.report.class_scores import MOST_CLASSES, ClassRow, class_rows, confusions
 from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.curve_figure import curve_figure
 from fdkd_lightning.report.render import render, save_page, yaml_text
@@ -96,7 +89,7 @@ def _classes(facts: RunFiles, data: Path) -> dict[str, Any] | None:
     predictions = facts.predictions
     if isinstance(predictions, str):
         return None
-    matrix = confusion_matrix(predictions)
+    matrix = confusion_matrix(predictions.predicted, predictions.label, len(predictions.names))
     rows, mistaken = class_rows(predictions.names, matrix), confusions(predictions.names, matrix)
     bins = calibration_bins(predictions.probabilities, predictions.label)
     error = calibration_error(predictions.probabilities, predictions.label)

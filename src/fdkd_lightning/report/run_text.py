@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fdkd_lightning.report.class_scores import ClassRow, Confusion
+from fdkd_lightning.analysis.confusion import Confusion
+from fdkd_lightning.report.class_scores import ClassRow
 from fdkd_lightning.report.prediction_file import Predictions
 from fdkd_lightning.report.run_files import RunFiles
 from fdkd_lightning.report.run_log import not_finite

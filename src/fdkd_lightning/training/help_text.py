@@ -8,7 +8,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on the validation set",
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's predictions on the test set as a CSV table",
-    "analyze": "before distilling: do the pairs carry information, what can the teacher give",
+    "analyze": "what can a teacher give, and what did distillation change: numbers, figures",
     "cache": "run the teachers once, and store their outputs for fits to read",
     "export": "write a trained student alone: weights, torch.export, ONNX, Hugging Face hub",
 }
@@ -31,6 +31,9 @@ EXTRA = {
         ("--folder=FOLDER", "where to write; default: analysis in the run's folder"),
         ("--max_pairs=N", "most pairs to compare; default: 2000"),
         ("--threshold=FRACTION", "cut-off frequency of the bands; default: 0.5"),
+        ("--students={NAME: FILE}", "trained students, for the figures; or --students.NAME=FILE"),
+        ("--figures=[NAME,...]", "tsne, umap, bands, layers, gradients, confusion,"),
+        ("", "calibration, cutoff; default: bands, confusion, calibration"),
     ],
     "cache": [
         ("--folder=FOLDER", "where to store; default: teacher_cache in the run's folder"),

@@ -1,0 +1,1 @@
+"""Run the networks of a configuration over its data: features, layers and gradients as tensors."""
