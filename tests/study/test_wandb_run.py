@@ -10,7 +10,7 @@ from wandb_files import read_offline
 
 from fdkd_lightning.study.cell import run_cell
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.study.wandb_run import is_offline, job_type
+from fdkd_lightning.study.wandb_run import cell_logger, is_offline, job_type
 
 RUNS = Path("out/runs")
 TEACHER = Run("teacher", "audio", "full", 1, "", ("unimodal_audio.yaml",))
@@ -22,24 +22,22 @@ def distilled(seed: int) -> Run:
 
 
 @pytest.mark.usefixtures("home")
-def test_the_runs_of_a_cell_are_a_group_with_configuration_terms_and_results(
+def test_a_run_has_its_cell_as_group_and_configuration_terms_and_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    runs = [TEACHER, distilled(1), distilled(2)]
+    runs = [TEACHER, distilled(1)]
     for run in runs:
         assert run_cell(run, RUNS, "accuracy", project="mine") is None
         assert wandb.run is None
-    teacher, first, second = (read_offline(RUNS / run.name) for run in runs)
+    teacher, first = (read_offline(RUNS / run.name) for run in runs)
     assert first["run"].project == "mine"
-    assert [x["run"].job_type for x in (teacher, first, second)] == ["teacher", "method", "method"]
-    # Mean and interval over the seeds are those of a group.
-    assert first["run"].run_group == second["run"].run_group == "fdkd | to visual | full"
-    assert first["run"].run_id != second["run"].run_id
+    assert [x["run"].job_type for x in (teacher, first)] == ["teacher", "method"]
+    assert first["run"].run_group == "fdkd | to visual | full"
     assert first["run"].display_name == distilled(1).name
     assert [*first["run"].tags] == ["out"]
     assert first["configs"] == 1
-    assert [first["config"]["seed_everything"], second["config"]["seed_everything"]] == [1, 2]
+    assert first["config"]["seed_everything"] == 1
     keys = {key for row in first["history"] for key in row}
     terms = {"train/loss", "train/task", "train/low", "train/high", "train/align"}
     assert {*terms, "val/accuracy", "test/accuracy", "result/test_last"} <= keys
@@ -54,6 +52,14 @@ def test_the_runs_of_a_cell_are_a_group_with_configuration_terms_and_results(
 def test_a_study_without_a_project_leaves_wandb_out() -> None:
     assert run_cell(TEACHER, RUNS, "accuracy") is None
     assert not [*RUNS.rglob("wandb")]
+
+
+@pytest.mark.usefixtures("home")
+def test_seeds_of_a_cell_share_a_group_and_have_ids_of_their_own() -> None:
+    # Mean and interval over the seeds are those of a group.
+    first, second = (cell_logger(distilled(seed), Path("out"), "mine") for seed in (1, 2))
+    assert first._wandb_init["group"] == second._wandb_init["group"]
+    assert first._wandb_init["id"] != second._wandb_init["id"]
 
 
 def test_a_search_is_a_job_of_its_own() -> None:
