@@ -33,7 +33,7 @@ def write_wav() -> Callable[..., Path]:
 
     def write(path: Path, seconds: float = 1.0, rate: int = 44_100, channels: int = 1) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sound = np.stack([tone(seconds, rate) / 2**i for i in range(channels)], 1)
+        sound = np.stack([tone(seconds, rate) / 2.0**i for i in range(channels)], 1)
         with wave.open(str(path), "wb") as file:
             file.setnchannels(channels)
             file.setsampwidth(2)

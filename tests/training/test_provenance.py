@@ -27,8 +27,10 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def test_the_commit_is_that_of_the_folder_and_dirty_when_a_tracked_file_changed(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Temporary folders may lie in a checkout.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit(tmp_path) is None
     git(tmp_path, "init", "-q")
     assert git_commit(tmp_path) is None

@@ -118,3 +118,9 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
         require_folder(tmp_path / "file" / "below", "prepared", write=False)
     require_folder(tmp_path / "new" / "below", "prepared", write=False)
     assert not (tmp_path / "new").exists()
+
+
+def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="'a' is of dtype object"):
+        write_arrays(tmp_path / "x.npz", {"a": np.array([{}])})
+    assert not [*tmp_path.iterdir()]

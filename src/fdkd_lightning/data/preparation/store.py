@@ -54,10 +54,18 @@ whole_file = partial(atomic_write, is_one_of_many=True)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to one file, atomically; equal arrays give equal bytes."""
+    """Write arrays to one file, atomically; equal arrays give equal bytes.
+
+    Raises:
+        TypeError: If an array holds Python objects, which would be pickled.
+    """
+    # NumPy below 2.2 takes allow_pickle=False for the name of an array.
+    for name, values in arrays.items():
+        if values.dtype.hasobject:
+            raise TypeError(f"array {name!r} is of dtype {values.dtype}: give numbers or strings")
     with whole_file(path) as file:
         # NumPy dates all members 1980: the bytes do not depend on the time.
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
