@@ -66,8 +66,8 @@ def seeded(make: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Modu
 
 def cnn() -> nn.Sequential:
     """1: a map, 3: a vector."""
-    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(16, 6)]
     torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(16, 6)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Linear(6, 3))
 
 
