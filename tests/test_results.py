@@ -269,6 +269,14 @@ def test_the_words_on_watch_with_few_labels_are_true_of_it() -> None:
     assert gains == [[17, 19], [15, 17]]
 
 
+def test_the_words_on_rooms_with_all_labels_are_true_of_them() -> None:
+    ((_, column),) = scores(*read_results(ROOT / "examples/results/rooms_all_labels")).items()
+    signs = {method: paired_difference(column[method], column["w/o KD"]).sign for method in column}
+    assert max(signs.values()) == 0
+    lower = {"KD", "DIST", "DKD", "C2KD", "CIRKD", "CIRKDv2", "CIRKDv2 + FD-CMKD"}
+    assert {method for method, sign in signs.items() if sign < 0} == {*lower, "shuffled scenes"}
+
+
 def test_the_words_on_indian_pines_are_true_of_it() -> None:
     settings, rows = read_results(ROOT / "examples/results/indian_pines")
     for column in scores(settings, rows).values():
