@@ -73,7 +73,7 @@ def page(folder: Path = HERE / "benchmark") -> str:
 
 
 def bound(step: float, prepared: float, files: float, teacher: float) -> str:
-    """What bounds a live epoch, and when that changes."""
+    """Describe what bounds a live epoch, and when that changes."""
     slower = "the step" if step > prepared else "loading"
     return (
         f"Live, {slower} bounds an epoch: a sample's step takes {duration(step)}, of them "

@@ -45,9 +45,18 @@ class RunFiles:
     @property
     def monitor(self) -> str | None:
         """Name of the metric that chooses the best epoch; None: not known."""
-        checkpoint = (self.config or {}).get("checkpoint") or {}
-        name: str | None = checkpoint.get("monitor")
+        name: str | None = self._choice.get("monitor")
         return name
+
+    @property
+    def mode(self) -> str:
+        """Whether the least value of the monitored metric is the best, ``min``; else ``max``."""
+        return "min" if self._choice.get("mode") == "min" else "max"
+
+    @property
+    def _choice(self) -> Mapping[str, Any]:
+        """Arguments of the checkpoints."""
+        return (self.config or {}).get("checkpoint") or {}
 
     @property
     def chosen_step(self) -> int | None:

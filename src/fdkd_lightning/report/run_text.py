@@ -167,7 +167,7 @@ def _validation(facts: RunFiles) -> str:
         if any(name.startswith("val") for name in facts.series):
             return "It was validated, but no best checkpoint is recorded: no epoch was chosen."
         return "No validation is recorded: no epoch was chosen, and overfitting is not shown."
-    mode = "lowest" if facts.config["checkpoint"].get("mode") == "min" else "highest"  # type: ignore[index]  # it names the monitor
+    mode = "lowest" if facts.mode == "min" else "highest"
     epoch, value = best["epoch"], metrics[monitor]
     text = f"Epoch {epoch} (counted from 0) has the {mode} {monitor}, {value:.4f}"
     if not best["validation"]["whole_split"]:
@@ -175,8 +175,8 @@ def _validation(facts: RunFiles) -> str:
     last = facts.checkpoints.get("last")
     if last is not None and last["step"] == best["step"]:
         text += "; it is the last: that longer training would not help is not shown"
-    elif monitor in (after := _validated(last)):
-        text += f"; the last epoch, {last['epoch']}, has {after[monitor]:.4f}"  # type: ignore[index]  # it has metrics
+    elif last is not None and monitor in (after := _validated(last)):
+        text += f"; the last epoch, {last['epoch']}, has {after[monitor]:.4f}"
     return f"{text}. Chosen by this value, it is optimistic; test data judge."
 
 

@@ -36,6 +36,7 @@ from fdkd_lightning.study.study_cli import StudyCLI
 from fdkd_lightning.study.wandb_run import wandb_loggers
 from fdkd_lightning.training.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
 
 @dataclass
@@ -171,7 +172,7 @@ def _train_and_evaluate(run: Run, folder: Path, metric: str, loggers: Sequence[L
     )
     check_finite(run.name, last["state_dict"])
     heads = HeadMetrics(metric)
-    cli.trainer.callbacks.append(heads)  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
+    trainer_callbacks(cli.trainer).append(heads)
     found: dict[str, Any] = {"metric": metric, "heads": {}}
     splits = {"val": cli.trainer.validate}
     if not run.searches:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fdkd_lightning.training.distillation import DistillationModule
+from fdkd_lightning.training.probe import output_target
 from fdkd_lightning.types import Batch
 
 
@@ -36,8 +37,7 @@ class HeadMetrics(Callback):
         if not isinstance(pl_module, DistillationModule) or not isinstance(outputs, Mapping):
             return
         output = outputs["output"]
-        # The output has its own labels where samples without the student's modality were dropped.
-        label = batch["label"] if output.label is None else output.label
+        label = output_target(batch, output)
         if not len(label):
             return
         for name, logits in pl_module.heads(output).items():

@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
+
 COPYING = {"WeightAveraging", "StochasticWeightAveraging"}
 """Callbacks that copy the module in their ``setup``, which precedes the module's."""
 
@@ -53,7 +55,7 @@ def _state(module: nn.Module) -> Iterator[Tensor]:
 
 def _averaging(trainer: Trainer) -> Iterator[tuple[Any, Any]]:
     """Yield the callbacks that have copied the module, each with its copy."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
+    for callback in trainer_callbacks(trainer):
         average = getattr(callback, "_average_model", None)
         if _kinds(callback) & COPYING and average is not None:
             yield callback, average

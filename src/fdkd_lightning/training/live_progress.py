@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fdkd_lightning.ops.checks import check_range
 from fdkd_lightning.training.loader_wait import LoaderWait
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
 
 class LiveProgress(Callback):
@@ -117,8 +118,7 @@ class LiveProgress(Callback):
             seconds = (now - self._start) / self._batches * left
             shown["left"] = str(timedelta(seconds=round(seconds)))
         shown["data"] = f"{self.wait.share():.0%}"
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
-        for owner in (pl_module, *callbacks):
+        for owner in (pl_module, *trainer_callbacks(trainer)):
             values: dict[str, float | Tensor] = getattr(owner, "live_values", {})
             shown |= {name: f"{float(value):.3g}" for name, value in values.items()}
         return shown

@@ -16,7 +16,7 @@ from fdkd_lightning.training.cache.cached_teacher import (
     with_presence,
 )
 from fdkd_lightning.training.missing_modality import samples_with
-from fdkd_lightning.training.probe import as_output
+from fdkd_lightning.training.probe import as_output, output_target
 from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
@@ -133,7 +133,7 @@ class OnlineProbe(Callback, ABC):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         output: Output = outputs["output"]
-        self._count(STUDENT, output, batch["label"] if output.label is None else output.label)
+        self._count(STUDENT, output, output_target(batch, output))
         teachers = _teachers(pl_module)
         for teacher in teachers.values():
             if isinstance(teacher, CachedTeacher) and "val" not in teacher.store.manifest.splits:

@@ -118,6 +118,11 @@ def batch_target(batch: Batch) -> Tensor:
     return target
 
 
+def output_target(batch: Batch, output: Output) -> Tensor:
+    """Return the labels of an output's samples: its own where it leaves some of the batch out."""
+    return batch_target(batch) if output.label is None else output.label
+
+
 def as_output(value: Any) -> Output:
     """Return the value if it is an ``Output``."""
     if not isinstance(value, Output):

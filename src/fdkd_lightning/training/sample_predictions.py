@@ -14,6 +14,7 @@ from fdkd_lightning.training.logged_samples import Sample, Samples, log_samples
 from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.prediction_columns import columns_of
 from fdkd_lightning.training.predictions import output_names
+from fdkd_lightning.training.probe import output_target
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 
@@ -63,7 +64,7 @@ class SamplePredictions(Callback):
         if room <= 0 or trainer.sanity_checking or dataloader_idx:
             return
         output: Output = outputs["output"]
-        target = batch["label"] if output.label is None else output.label
+        target = output_target(batch, output)
         inputs = samples_with(batch, pl_module.modality)[pl_module.modality]
         numbers = [*range(self._seen, self._seen + len(target))]
         self._seen += len(target)

@@ -14,6 +14,7 @@ from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.ops.segmentation_image import class_palette, panels
 from fdkd_lightning.training.missing_modality import samples_with
+from fdkd_lightning.training.probe import output_target
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 
@@ -84,7 +85,7 @@ class SegmentationImages(Callback):
                 f"SegmentationImages: the logits have shape {list(logits.shape)}, no class per "
                 "pixel: leave the callback out"
             )
-        target = batch["label"] if output.label is None else output.label
+        target = output_target(batch, output)
         indices = output.index
         if indices is None:
             indices = torch.arange(self._seen, self._seen + len(target))

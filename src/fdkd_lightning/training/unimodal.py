@@ -28,6 +28,7 @@ from fdkd_lightning.training.probe import (
     check_output,
     example_batch,
     modality_input,
+    output_target,
     probe,
 )
 from fdkd_lightning.training.published_optimizer import published_sgd
@@ -212,7 +213,7 @@ class UnimodalModule(RunModule):
         self, stage: str, loss: MeanLoss, metrics: MetricCollection | None, batch: Batch
     ) -> Output:
         output = self._infer(batch)
-        target = batch_target(batch) if output.label is None else output.label
+        target = output_target(batch, output)
         if len(target):
             if self._is_first(stage):
                 check_labels(self.trainer, self.task, target, output.logits)

@@ -10,6 +10,7 @@ from torch import Tensor
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.distributed import gather_rows
 from fdkd_lightning.training.predictions import output_names
+from fdkd_lightning.training.probe import output_target
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 MOST_CLASSES = 100
@@ -50,7 +51,7 @@ class WandbConfusion(Callback):
         output: Output = outputs["output"]
         if output.logits.ndim == 2:
             self._classes = output.logits.shape[1]
-            target = batch["label"] if output.label is None else output.label
+            target = output_target(batch, output)
             self._pairs.append(torch.stack([target, output.logits.argmax(1)], 1))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -1,7 +1,7 @@
 """The parts of a configured run whose time is taken: student, teachers, criterion."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
@@ -11,6 +11,7 @@ from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.distiller import Distiller
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 
@@ -53,8 +54,7 @@ def parts_of(model: LightningModule, trainer: Trainer) -> RunParts:
         >>> parts_of(module, Trainer(logger=False, accelerator="cpu")).why_not_cached()
         'the run has no teacher'
     """
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
-    for callback in callbacks:
+    for callback in trainer_callbacks(trainer):
         if isinstance(callback, DistillationCallback):
             return RunParts(callback.teachers, callback.distiller, None, callback)
     if isinstance(model, DistillationModule):

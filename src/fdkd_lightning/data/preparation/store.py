@@ -65,7 +65,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             raise TypeError(f"array {name!r} is of dtype {values.dtype}: give numbers or strings")
     with whole_file(path) as file:
         # NumPy dates all members 1980: the bytes do not depend on the time.
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
+        members: dict[str, Any] = {**arrays}
+        np.savez_compressed(file, **members)
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Arrays:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from fdkd_lightning.study.cell import cause_of_failure
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.run_folder import run_folder
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
 
 class Watch(Callback):
@@ -76,7 +77,7 @@ class TrialCLI(FDKDCLI):
                 f"the trial would run on {ranks} devices: add --trainer.devices=1 to the command, "
                 "and start fdkd sweep once per device (CUDA_VISIBLE_DEVICES)"
             )
-        trainer.callbacks.append(self._watch)  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
+        trainer_callbacks(trainer).append(self._watch)
         return trainer
 
 

@@ -19,6 +19,7 @@ from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
 from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.teachers import TrainedTeachers
+from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 from fdkd_lightning.types import Batch
 
 
@@ -99,8 +100,7 @@ def cache(args: Sequence[str] | None = None) -> None:
 def _teachers_of(
     model: LightningModule, trainer: Trainer
 ) -> tuple[Mapping[str, nn.Module], Callable[[Any], Batch]]:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Trainer does not declare it: its callback connector sets it
-    for callback in callbacks:
+    for callback in trainer_callbacks(trainer):
         if isinstance(callback, DistillationCallback):
             return callback.teachers.given(), callback.inputs.read_ids
     if not isinstance(model, DistillationModule) or not model.teachers:
