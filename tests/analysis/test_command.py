@@ -153,7 +153,7 @@ def test_a_missing_package_is_named_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(ImportError, match=r'pip install "fdkd_lightning\[umap\]"'):
+    with pytest.raises(ImportError, match='pip install "umap-learn'):
         analyzed(module(), Data(), tmp_path, figures=["umap"], student_checkpoint="nowhere.ckpt")
 
 

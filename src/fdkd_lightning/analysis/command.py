@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from fdkd_lightning.analysis.embedding import require_umap
 from fdkd_lightning.analysis.loading.batches import collect
 from fdkd_lightning.analysis.loading.figure_values import Material, write_figure_values
 from fdkd_lightning.analysis.loading.students import load_students
@@ -176,4 +177,4 @@ def _check_figures(figures: Sequence[str]) -> None:
     if "tsne" in figures:
         require("sklearn.manifold", extra="tsne", purpose="t-SNE")
     if "umap" in figures:
-        require("umap", extra="umap", purpose="UMAP")
+        require_umap()

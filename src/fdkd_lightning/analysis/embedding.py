@@ -1,6 +1,8 @@
 """Features in two dimensions: t-SNE and UMAP, with settings that are the same for all figures."""
 
 import warnings
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,19 +58,33 @@ def umap(x: Tensor, seed: int = 0) -> Tensor:
         - output: [N, 2] float64
 
     Raises:
-        ImportError: If umap-learn is not installed: the extra ``umap``.
+        ImportError: If umap-learn is not installed.
         ValueError: If the features are not finite, or of fewer than five rows.
 
     Reference:
         McInnes, Healy and Melville, UMAP (arXiv:1802.03426).
     """
     x = _checked(x)
-    package = require("umap", extra="umap", purpose="UMAP")
+    package = require_umap()
     with warnings.catch_warnings():
         # That it runs on one thread because of the seed.
         warnings.filterwarnings("ignore", message=".*n_jobs value")
         found = package.UMAP(n_neighbors=min(NEIGHBOURS, len(x) - 1), random_state=seed)
         return torch.from_numpy(found.fit_transform(x.cpu().numpy())).double()
+
+
+def require_umap() -> Any:
+    """Import the package of UMAP, which no extra holds: it brings a compiler, for one figure.
+
+    Raises:
+        ImportError: If it cannot be imported; it gives the command that installs it.
+    """
+    try:
+        return import_module("umap")
+    except ImportError as error:
+        raise ImportError(
+            f'UMAP needs the package umap-learn: pip install "umap-learn>=0.5.9" ({error})'
+        ) from error
 
 
 def _checked(x: Tensor) -> Tensor:

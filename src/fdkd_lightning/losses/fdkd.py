@@ -230,14 +230,13 @@ class FDKDLoss(DistillationLoss):
             scores = classifiers(Bands(*bands))
             return {"align": alignment_loss(scores, None, target, task=self.task)}
         label = teacher.label
-        if self.lambda_soft is None:
-            return {"align": stacked_alignment_loss(classifiers, bands, target, label, self.task)}
-        scores, teacher_scores = unstack(classifiers(Bands(*bands)))
-        align = alignment_loss(scores, teacher_scores, target, label, self.task)
-        soft = soft_alignment_loss(
-            scores, teacher_scores, teacher.logits, target, label, self.soft_temperature
-        )
-        return {"align": align, "soft": self.lambda_soft * soft}
+        terms = {"align": stacked_alignment_loss(classifiers, bands, target, label, self.task)}
+        if self.lambda_soft is not None:
+            scores, teacher_scores = unstack(classifiers(Bands(*bands)))
+            terms["soft"] = self.lambda_soft * soft_alignment_loss(
+                scores, teacher_scores, teacher.logits, target, label, self.soft_temperature
+            )
+        return terms
 
     def _add_decoupler_terms(self, terms: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
         # At the scale of the distances, which these terms regularise.

@@ -34,13 +34,13 @@ class SourceFile(NamedTuple):
         version: Hash of what distinguishes the versions of the file; empty if it is not known.
         fault: Why the file cannot be read; None if it can.
         outside: Where the file really is, if that is outside of the root; else empty.
-        is_open: It is a file that everyone may read, too large for a git-LFS pointer.
+        is_presumed_whole: It is a file that everyone may read, too large for a git-LFS pointer.
     """
 
     version: str
     fault: MediaError | None = None
     outside: str = ""
-    is_open: bool = False
+    is_presumed_whole: bool = False
 
 
 class SourceFiles:
@@ -100,12 +100,11 @@ class SourceFiles:
         except OSError as error:
             return SourceFile("", MediaError("unreadable", f"{error.strerror}"))
         digest = hashlib.sha256(repr(version).encode()).hexdigest()[:12]
-        is_open = stat.S_ISREG(mode) and mode & READABLE == READABLE
-        is_open = is_open and status.st_size >= LFS_LIMIT
-        return SourceFile(digest, None, outside, is_open)
+        is_readable = stat.S_ISREG(mode) and mode & READABLE == READABLE
+        return SourceFile(digest, None, outside, is_readable and status.st_size >= LFS_LIMIT)
 
     def _check(self, name: str) -> MediaError | None:
-        if self.find(name).is_open and not name.lower().endswith(RIFF_SUFFIXES):
+        if self.find(name).is_presumed_whole and not name.lower().endswith(RIFF_SUFFIXES):
             return None  # opening it would tell no more, and takes longest of all
         path = f"{self.root}/{name}"
         try:
