@@ -574,6 +574,8 @@ def test_bad_arguments_are_refused_or_have_a_meaning(fuzz: Callable[..., None]) 
             ):
                 return False
             return case.is_finite(result) and number_has_meaning(name, case.name, value)
+        if kind == "nan" and name == "RegressionTask" and case.name == "target":
+            return case.is_finite(result)  # a value that is not known takes no part
         if kind in ("nan", "inf"):
             # Visible; recall counts such a query as not found.
             visible = not case.is_finite(result) or "ecall" in name
