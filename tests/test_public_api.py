@@ -47,6 +47,7 @@ PUBLIC = [
     "FrequencyDecoupler",
     "FrozenTeachers",
     "GlobalBatch",
+    "GradientShares",
     "HaarDecoupler",
     "HintLoss",
     "IGNORE_INDEX",

@@ -128,6 +128,7 @@ from .training.cache.cached_teacher import CachedTeacher as CachedTeacher
 from .training.cache.settings import TeacherCache as TeacherCache
 from .training.callback.callback import DistillationCallback as DistillationCallback
 from .training.distillation import DistillationModule as DistillationModule
+from .training.gradient_shares import GradientShares as GradientShares
 from .training.live_progress import LiveProgress as LiveProgress
 from .training.lr_scheduler import PolyLR as PolyLR
 from .training.online_knn import OnlineKNN as OnlineKNN

@@ -452,7 +452,7 @@ EXEMPT = {
     "TextRecipe",
     "configurations": "DistillationCallback DistillationModule UnimodalModule FrozenTeachers "
     "TrainedTeachers PredictionTable SegmentationImages DenseEvaluation Layers LiveProgress "
-    "OnlineKNN OnlineLinearProbe SamplePredictions",
+    "GradientShares OnlineKNN OnlineLinearProbe SamplePredictions",
     "checkpoints, exported folders and networks of other libraries": "AtomicCheckpointIO "
     "ExportedStudent FeatureModel "
     "NgramNet PretrainedModel TimmModel TransformersModel export_student load_student",

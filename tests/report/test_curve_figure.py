@@ -30,6 +30,21 @@ def test_stages_share_a_panel_and_losses_come_first() -> None:
     assert figure.chosen is None
 
 
+def test_a_terms_share_of_the_gradient_is_beside_it() -> None:
+    names = ["gradient_share/task", "gradient_share/low", "gradient_share/gone"]
+    figure = curve_figure(
+        {name: points(0.5, 0.2) for name in [*names, "train/task", "distillation/low", "lr"]}
+    )
+    assert [panel.name for panel in figure.panels] == [
+        "task",
+        "task: share of the gradient",
+        "distillation/low",
+        "low: share of the gradient",
+        "lr",
+        "gone: share of the gradient",
+    ]
+
+
 def test_no_series_hides_another() -> None:
     names = ["loss", "train/loss", "train_loss", "val/loss", "train/low", "low"]
     figure = curve_figure({name: points(float(k)) for k, name in enumerate(names)})

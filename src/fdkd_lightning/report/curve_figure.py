@@ -9,6 +9,8 @@ from fdkd_lightning.report.axis import Axis, make_axis
 from fdkd_lightning.report.run_log import Point, Series
 
 STAGES = ("train", "val")
+SHARE = "gradient_share/"
+"""Beginning of the names that :class:`~fdkd_lightning.GradientShares` logs, a term's follows."""
 
 
 class Line(NamedTuple):
@@ -61,7 +63,8 @@ def curve_figure(series: Series, chosen_step: int | None = None) -> CurveFigure:
 
     Args:
         series: Name -> points; those of one name but for the stage (``train/loss``, ``val/loss``)
-            share a panel, as do ``train_loss`` and ``val_loss``.
+            share a panel, as do ``train_loss`` and ``val_loss``. A term's share of the gradient
+            (``gradient_share/low``) has the panel after the term's.
         chosen_step: Step of the chosen epoch's validation, as the log counts.
 
     Example:
@@ -83,14 +86,26 @@ def curve_figure(series: Series, chosen_step: int | None = None) -> CurveFigure:
     x = make_axis([0.0, *steps])
     # The losses first: what is minimised, then its terms.
     order = sorted(groups, key=lambda name: (name != "loss", "train" not in groups[name]))
-    panels = [_panel(name, groups[name], x) for name in order]
+    panels = [_panel(name, groups[name], x) for name in _shares_beside_terms(order)]
     return CurveFigure(panels, x, None if chosen_step is None else x.place(chosen_step))
+
+
+def _shares_beside_terms(names: Sequence[str]) -> list[str]:
+    shares = {name.removeprefix(SHARE): name for name in names if name.startswith(SHARE)}
+    placed = []
+    for name in names:
+        if not name.startswith(SHARE):
+            # DistillationCallback logs distillation/low.
+            share = shares.pop(name.removeprefix("distillation/"), None)
+            placed += [name] if share is None else [name, share]
+    return [*placed, *shares.values()]
 
 
 def _panel(name: str, lines: dict[str, list[Point]], x: Axis) -> Panel:
     y = make_axis([point.value for points in lines.values() for point in points], ticks=3)
     stages = sorted(lines, key=lambda s: STAGES.index(s) if s in STAGES else len(STAGES))
-    return Panel(name, [_line(stage, lines[stage], x, y) for stage in stages], y)
+    title = f"{name.removeprefix(SHARE)}: share of the gradient" if name.startswith(SHARE) else name
+    return Panel(title, [_line(stage, lines[stage], x, y) for stage in stages], y)
 
 
 def _line(stage: str, points: Sequence[Point], x: Axis, y: Axis) -> Line:

@@ -135,7 +135,7 @@ class DistillationModule(UnimodalModule):
         self.task_weight = task_weight
         self.teacher_check_batches = teacher_check_batches
         self.teacher_cache = cache_settings(teacher_cache, train_teachers)
-        self._distillation_step = DistillationStep(
+        self.distillation_step = DistillationStep(
             self.teachers, self.distiller, self.watch, reserved_names=("task", "loss")
         )
         self._is_complete = True
@@ -213,13 +213,13 @@ class DistillationModule(UnimodalModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the criterion's epoch."""
-        self._distillation_step.set_epoch(self.current_epoch)
-        self._distillation_step.taught.start_epoch()
+        self.distillation_step.set_epoch(self.current_epoch)
+        self.distillation_step.taught.start_epoch()
 
     def on_train_epoch_end(self) -> None:
         """Raise if training has diverged, or no step of the epoch taught the student."""
         super().on_train_epoch_end()
-        self._distillation_step.taught.check_epoch(
+        self.distillation_step.taught.check_epoch(
             type(self).__name__, "the student's outputs", has_teachers=len(self.teachers) > 0
         )
 
@@ -235,15 +235,15 @@ class DistillationModule(UnimodalModule):
             task["task"] = self.task_weight * self._task_loss(student, samples)
             self.watch.note("the task loss", task["task"])
         size = len(batch["label"])
-        result = self._distillation_step(self, task.get("task"), student, samples, size)
+        result = self.distillation_step(self, task.get("task"), student, samples, size)
         self._is_complete = result.is_complete
         self._log_terms({"loss": result.loss, **task, **result.logged}, batch)
         return result.loss
 
     def _size_parts(self) -> None:
-        self._distillation_step.restart()
+        self.distillation_step.restart()
         batch = example_batch(self.trainer)
         trained = self.teachers if isinstance(self.teachers, TrainedTeachers) else ()
         check_module_strategy(self.trainer, batch, {self.modality, *trained})
         student = probe(self.model, modality_input(batch, self.modality))
-        self._distillation_step.build(student, batch)
+        self.distillation_step.build(student, batch)

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from fdkd_lightning.training.probe import check_output, probe
 from fdkd_lightning.training.taught_check import TaughtCheck
 from fdkd_lightning.training.teachers import FrozenTeachers, TrainedTeachers
 from fdkd_lightning.types import Batch, Output
+
+Observer = Callable[[Mapping[str, Tensor], bool], None]
+"""Gets the terms of a step, the task loss as ``task``, and whether the step is complete."""
 
 
 class StepResult(NamedTuple):
@@ -48,6 +51,9 @@ class DistillationStep:
         distiller: The criterion, and what is trained beside the student.
         watch: Notes which part of a step is not finite; None: its own.
         reserved_names: Names that no term and no logged value of the criterion may have.
+
+    Attributes:
+        observe: Called in each step, before the gradient is computed; None: nothing.
     """
 
     def __init__(
@@ -55,13 +61,14 @@ class DistillationStep:
         teachers: FrozenTeachers | TrainedTeachers,
         distiller: Distiller,
         watch: FiniteWatch | None = None,
-        reserved_names: Collection[str] = (),
+        reserved_names: Collection[str] = ("task",),
     ) -> None:
         self.teachers = teachers
         self.distiller = distiller
         self.watch = FiniteWatch() if watch is None else watch
         self.taught = TaughtCheck()
         self.reserved_names = frozenset(reserved_names)
+        self.observe: Observer | None = None
         self._checked: set[str] = set()
 
     def restart(self) -> None:
@@ -116,7 +123,10 @@ class DistillationStep:
         logged_values = self.distiller.logged_values()
         self._check_names(terms, logged_values)
         is_complete = not any(x is None for x in (student, *teachers.values(), *pairs))
-        summands = [*terms.values()] if loss is None else [loss, *terms.values()]
+        named = terms if loss is None else {"task": loss, **terms}
+        if self.observe is not None:
+            self.observe(named, is_complete)
+        summands = [*named.values()]
         if not is_complete:
             # A network or the criterion was skipped here, and may have run on other ranks.
             summands.append(zero_gradient_term(module))

@@ -123,10 +123,10 @@ class DistillationCallback(RunCallback):
         self.distiller = Distiller(criterion, teachers, projector, teacher_weights, task)
         self.student = student or Layers()
         self.student_input = student_input
-        self._loss_options = backward, task_weight, self.live_values
         self.teacher_check_batches = teacher_check_batches
         self.inputs = BatchInputs(teachers, teacher_inputs or {}, target, index, task)
-        self._step = DistillationStep(self.teachers, self.distiller, self.watch)
+        self.distillation_step = DistillationStep(self.teachers, self.distiller, self.watch)
+        self._step_options = self.inputs, backward, task_weight, self.live_values
         self._optimizers = HostOptimizers(self.distiller, optimizer)
         # During fit:
         self._host: Host | None = None
@@ -138,7 +138,7 @@ class DistillationCallback(RunCallback):
             return
         self._unwrap()
         check_strategy(trainer)
-        self._step.restart()
+        self.distillation_step.restart()
         self.watch.restart()
         self._optimizers.restart()
         host = self._host = Host(pl_module)
@@ -177,7 +177,7 @@ class DistillationCallback(RunCallback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the criterion's epoch."""
         assert self._host_step is not None
-        self._step.set_epoch(trainer.current_epoch)
+        self.distillation_step.set_epoch(trainer.current_epoch)
         self._host_step.start_epoch()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -207,7 +207,7 @@ class DistillationCallback(RunCallback):
         # A module may come in another dtype.
         self.distiller.to(next(module.parameters()).dtype)
         host.add(self.distiller)
-        step = self._host_step = HostStep(host, self._step, self.inputs, *self._loss_options)
+        step = self._host_step = HostStep(host, self.distillation_step, *self._step_options)
         host.replace("training_step", step.training_step)
         if not module.automatic_optimization:
             host.replace("manual_backward", step.manual_backward)
@@ -220,7 +220,7 @@ class DistillationCallback(RunCallback):
         if self.student_input is not None:
             batch = example_batch(trainer)
             student = host.probe(entry(batch, self.student_input, "student_input"))
-            self._step.build(student, self.inputs.teacher_inputs(batch))
+            self.distillation_step.build(student, self.inputs.teacher_inputs(batch))
         if not self.distiller.is_sized():
             raise ValueError(
                 f"parts of {type(self.distiller.criterion).__name__} or a projector have no size "
