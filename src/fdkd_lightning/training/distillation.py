@@ -144,7 +144,7 @@ class DistillationModule(UnimodalModule):
         """Read frozen teachers and size the distiller's parts when fit begins."""
         # A checkpoint brings no weights of frozen teachers; it may bring those of trained ones.
         if stage == "fit" and isinstance(self.teachers, FrozenTeachers):
-            use_caches(self.teachers, self.teacher_cache, self.trainer, loaded={self.modality})
+            use_caches(self.teachers, self.teacher_cache, self.trainer, self.task, {self.modality})
         elif stage == "fit" and not self.reads_late():
             self.teachers.load()
         super().setup(stage)

@@ -15,6 +15,7 @@ from fdkd_lightning.training.cache.settings import TeacherCache, cache_settings
         ({"maps": "yes"}, "maps='yes' must be True or False"),
         ({"views": -1}, "views=-1"),
         ({"views": 1.5}, "views=1.5"),
+        ({"top_k": -1}, "top_k=-1"),
     ],
 )
 def test_bad_arguments_are_named(bad: dict[str, Any], words: str) -> None:

@@ -144,6 +144,8 @@ def cache_fingerprint(run: TeacherRun, sections: Sequence[Section]) -> Fingerpri
         "output.maps": settings.maps,
         "output.precision": str(run.trainer.precision),
         "output.views": settings.views,
+        # Without it caches of earlier versions keep their digest.
+        **({"output.top_k": settings.top_k} if settings.top_k else {}),
         **version_fingerprint(),
     }
 
@@ -210,7 +212,7 @@ def _manifest(
     return Manifest(
         fingerprint,
         tensors={
-            name: TensorSpec(kept[0].row_shape(name), run.settings.dtype, dtype)
+            name: TensorSpec(kept[0].row_shape(name), kept[0].row_dtype(name), dtype)
             for name, dtype in kept[0].identity["computed"].items()
         },
         splits=tuple(ids),
@@ -219,4 +221,5 @@ def _manifest(
         augmented=is_augmented(run, sections[0]),
         class_names=tuple(getattr(run.network, "class_names", ())),
         shards=describe_shards([file.path for file in kept]),
+        classes=kept[0].identity.get("classes", 0),
     )

@@ -19,6 +19,7 @@ from fdkd_lightning.training.cache.fingerprint import (
     version_fingerprint,
 )
 from fdkd_lightning.training.cache.store import EVALUATION, CacheStore
+from fdkd_lightning.training.cache.top_logits import LOGITS, TopLogits, restored_logits
 from fdkd_lightning.training.missing_modality import present_mask
 from fdkd_lightning.training.probe import modality_input
 from fdkd_lightning.types import Batch, Output
@@ -29,8 +30,9 @@ class CachedTeacher(DeferredModel):
 
     Its input is the batch's ``index``: the teacher's modality is not decoded, and the network need
     not be on the machine. Outputs are those of the teacher in evaluation, bit by bit if the cache
-    is of float32. Rows are read from the disk as they are needed, and compared with their check
-    sums when they are read first. The ids are read on the CPU, for which a GPU is waited for.
+    is of float32; with ``top_k`` the smaller logits are replaced by one value. Rows are read from
+    the disk as they are needed, and compared with their check sums when they are read first. The
+    ids are read on the CPU, for which a GPU is waited for.
 
     Args:
         folder: Folder of one teacher, ``<modality>-<digest>``, which ``fdkd cache`` has printed.
@@ -131,7 +133,11 @@ class CachedTeacher(DeferredModel):
         }
         count = sum(name.startswith("map.") for name in tensors)
         maps = tuple(tensors[f"map.{i}"] for i in range(count))
-        return Output(tensors["features"], tensors["logits"], maps)
+        classes = self.store.manifest.classes
+        if classes:
+            top = TopLogits(*(tensors[f"{LOGITS}.{part}"] for part in TopLogits._fields))
+            tensors[LOGITS] = restored_logits(top, classes)
+        return Output(tensors["features"], tensors[LOGITS], maps)
 
     def _rows(self, index: Any) -> NDArray[np.int64]:
         if not isinstance(index, Tensor) or index.ndim != 1 or index.is_floating_point():

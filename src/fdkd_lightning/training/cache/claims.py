@@ -109,6 +109,7 @@ def _write(path: Path, shard: ShardPlan, rows: Sequence[Rows], run: TeacherRun) 
         "view": shard.section.view,
         "computed": rows[0].computed,
         "optional": rows[0].optional,
+        **({"classes": rows[0].classes} if rows[0].classes else {}),
     }
     keys = sample_keys(shard.section.dataset, run.modality, positions)
     write_shard(path, outputs, index, keys, present, identity)

@@ -14,6 +14,7 @@ from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
 from fdkd_lightning.training.cache.fingerprint import digest_of
 from fdkd_lightning.training.cache.settings import TeacherCache
 from fdkd_lightning.training.cache.store import CacheStore
+from fdkd_lightning.training.cache.top_logits import check_top_k
 from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
@@ -34,6 +35,7 @@ class CacheBuilder(Trainer):
         dtype: Literal["float16", "float32"] | None = None,
         maps: bool | None = None,
         views: int | None = None,
+        top_k: int | None = None,
         verify: bool = False,
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
@@ -49,6 +51,7 @@ class CacheBuilder(Trainer):
                 ``model.teacher_cache``, or ``float32``.
             maps: Store the maps of stages too.
             views: Number of training views of each training sample; 0: that of evaluation.
+            top_k: Store the largest k logits of a sample, and one value for the others; 0: all.
             verify: Compare every byte of the caches with its check sum afterwards.
             ckpt_path: Accepted because saved configurations contain it; teachers name their own.
             weights_only: Likewise.
@@ -56,9 +59,11 @@ class CacheBuilder(Trainer):
         teachers, read = _teachers_of(model, self)
         root = Path(self.default_root_dir) / "teacher_cache"
         configured = getattr(model, "teacher_cache", None) or TeacherCache(root)
-        given = {"folder": folder, "dtype": dtype, "maps": maps, "views": views}
+        given = {"folder": folder, "dtype": dtype, "maps": maps, "views": views, "top_k": top_k}
         chosen = {name: value for name, value in given.items() if value is not None}
         settings = TeacherCache(**{**vars(configured), **chosen})
+        if isinstance(model, DistillationModule):
+            check_top_k(settings.top_k, model.task)
         datamodule.prepare_data()
         datamodule.setup("fit")
         for modality, network in teachers.items():

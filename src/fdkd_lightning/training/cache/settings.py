@@ -19,6 +19,9 @@ class TeacherCache:
         dtype: ``"float32"`` stores outputs exactly. ``"float16"`` halves the bytes and rounds each
             value by at most 2**-11 of itself, or 2**-25 below 6.1e-5.
         maps: Store the maps of stages too.
+        top_k: Store the largest k logits of a sample, and one value for all others, with which the
+            softmax of the k classes is exact (see
+            :func:`~fdkd_lightning.training.cache.top_logits.top_logits`). 0: all logits.
         views: Number of training views of each training sample; epoch e trains with view
             ``e % views``. 0: the one view of evaluation.
 
@@ -34,6 +37,7 @@ class TeacherCache:
     dtype: Literal["float16", "float32"] = "float32"
     maps: bool = False
     views: int = 0
+    top_k: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.folder, str | PathLike) or not str(self.folder):
@@ -41,6 +45,7 @@ class TeacherCache:
         check_choice("dtype", self.dtype, ("float16", "float32"))
         check_flags(maps=self.maps)
         check_count("views", self.views, 0)
+        check_count("top_k", self.top_k, 0)
 
     @property
     def path(self) -> Path:
@@ -53,7 +58,7 @@ def cache_settings(given: Any, train_teachers: bool = False) -> TeacherCache | N
 
     Example:
         >>> cache_settings("runs/cache")
-        TeacherCache(folder='runs/cache', dtype='float32', maps=False, views=0)
+        TeacherCache(folder='runs/cache', dtype='float32', maps=False, views=0, top_k=0)
     """
     if given is None:
         return None

@@ -168,6 +168,10 @@ class Shard:
         shape: tuple[int, ...] = self._tensors[name][1][1:]
         return shape
 
+    def row_dtype(self, name: str) -> str:
+        """Return the dtype of an output in the file."""
+        return np.dtype(self._tensors[name][0]).name
+
     def read(self, rows: NDArray[np.int64]) -> Arrays:
         """Return the outputs of rows.
 

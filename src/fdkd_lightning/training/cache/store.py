@@ -53,6 +53,7 @@ class Manifest(NamedTuple):
         augmented: Whether training views of the teacher's input differ from that of evaluation.
         class_names: Names of the teacher's classes; empty: unknown.
         shards: ``file``, ``rows``, ``view``, ``sha256`` and ``head`` (CRC-32) of each shard.
+        classes: Number of classes of which the largest logits are stored; 0: all are.
     """
 
     fingerprint: Fingerprint
@@ -63,6 +64,7 @@ class Manifest(NamedTuple):
     augmented: bool
     class_names: tuple[str, ...]
     shards: list[dict[str, Any]]
+    classes: int = 0
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -103,16 +105,11 @@ def read_manifest(folder: Path) -> Manifest:
         name: TensorSpec(tuple(x["shape"]), x["stored"], x["computed"])
         for name, x in content["tensors"].items()
     }
-    return Manifest(
-        content["fingerprint"],
-        tensors,
-        tuple(content["splits"]),
-        content["views"],
-        content["optional"],
-        content["augmented"],
-        tuple(content["class_names"]),
-        content["shards"],
-    )
+    content |= {
+        "tensors": tensors,
+        **{key: tuple(content[key]) for key in ("splits", "class_names")},
+    }
+    return Manifest(**{key: content[key] for key in Manifest._fields if key in content})
 
 
 class CacheStore:

@@ -17,6 +17,7 @@ from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.training.cache.settings import TeacherCache
 from fdkd_lightning.training.cache.shard import Arrays
 from fdkd_lightning.training.cache.store import EVALUATION
+from fdkd_lightning.training.cache.top_logits import LOGITS, top_logits
 from fdkd_lightning.training.probe import as_output, modality_input
 from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.types import Batch, Output
@@ -33,6 +34,7 @@ class Rows(NamedTuple):
         present: Whether each has the teacher's modality.
         computed: Name -> dtype of the teacher's output.
         optional: Whether the batch says which samples have the modality.
+        classes: Number of classes of which the largest logits are stored; 0: all are.
 
     Shape:
         - outputs[name]: [N, ...]
@@ -44,6 +46,7 @@ class Rows(NamedTuple):
     present: NDArray[np.uint8]
     computed: dict[str, str]
     optional: bool
+    classes: int
 
 
 class TeacherRun:
@@ -123,11 +126,15 @@ class TeacherRun:
         index = samples["index"].cpu().numpy().astype(np.int64)
         present = samples.get("present", {}).get(self.modality)
         mask = torch.ones(len(index), dtype=torch.bool) if present is None else present.cpu().bool()
-        named = _named(output, self.settings.maps)
+        named, classes = _named(output, self.settings.maps), 0
+        if self.settings.top_k:
+            classes = output.logits.shape[1]
+            top = top_logits(named.pop(LOGITS).float(), self.settings.top_k)
+            named |= {f"{LOGITS}.{name}": part for name, part in top._asdict().items()}
         stored = {name: self._stored(name, x, mask, index) for name, x in named.items()}
         computed = {name: str(x.dtype).removeprefix("torch.") for name, x in named.items()}
         flags = mask.numpy().astype(np.uint8)
-        return Rows(stored, index, flags, computed, present is not None)
+        return Rows(stored, index, flags, computed, present is not None, classes)
 
     def _stored(self, name: str, x: Tensor, mask: Tensor, index: NDArray[np.int64]) -> NDArray[Any]:
         what = f"the {self.modality} teacher's {name}"
@@ -135,10 +142,12 @@ class TeacherRun:
             raise ValueError(f"{what} have shape {list(x.shape)} for {len(index)} samples")
         if x.dtype == torch.float64:
             raise ValueError(f"{what} are of float64, which is not stored: use a precision of 32")
+        if not x.is_floating_point():
+            return x.cpu().int().numpy()
         x = x.cpu().float()
         narrow = x.to(getattr(torch, self.settings.dtype))
         lost = torch.isnan(narrow) | (torch.isinf(narrow) & ~(torch.isinf(x) & (x < 0)))
-        if name != "logits":  # of which -inf masks a class
+        if name.partition(".")[0] != LOGITS:  # of which -inf masks a class
             lost |= torch.isinf(narrow)
         # Samples without the modality have no meaning.
         bad = lost.flatten(1).any(1) & mask
@@ -158,7 +167,7 @@ class TeacherRun:
 
 
 def _named(output: Output, maps: bool) -> dict[str, Tensor]:
-    named = {"features": output.features, "logits": output.logits}
+    named = {"features": output.features, LOGITS: output.logits}
     if maps:
         named |= {f"map.{i}": stage for i, stage in enumerate(output.maps)}
     return named

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from fdkd_lightning.data.base import MultimodalDataModule
+from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.training.cache.build import build_cache
 from fdkd_lightning.training.cache.cached_teacher import CachedTeacher, raise_if_different
 from fdkd_lightning.training.cache.fingerprint import (
@@ -20,6 +21,7 @@ from fdkd_lightning.training.cache.fingerprint import (
 )
 from fdkd_lightning.training.cache.settings import TeacherCache
 from fdkd_lightning.training.cache.store import read_manifest
+from fdkd_lightning.training.cache.top_logits import LOGITS, check_top_k
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Batch
 
@@ -31,8 +33,9 @@ def use_caches(
     teachers: FrozenTeachers,
     settings: TeacherCache | None,
     trainer: Trainer,
-    read: Callable[[Any], Batch] = lambda batch: batch,
+    task: Task | None = None,
     loaded: Collection[str] | None = None,
+    read: Callable[[Any], Batch] = lambda batch: batch,
 ) -> None:
     """Build the caches that a fit lacks, open them, and compare them with the fit's data.
 
@@ -40,17 +43,20 @@ def use_caches(
         teachers: The teachers; those whose outputs are cached are replaced.
         settings: Where caches are built; None: only ``CachedTeacher`` are cached.
         trainer: A trainer whose fit is about to begin.
-        read: Returns modalities, ``index`` and ``present`` of a batch.
+        task: What the labels mean; None: unknown.
         loaded: Modalities that are loaded nevertheless, such as the student's; None: all.
+        read: Returns modalities, ``index`` and ``present`` of a batch.
 
     Raises:
-        ValueError: If there is no data module to build caches from.
+        ValueError: If there is no data module to build caches from, or a cache holds the largest
+            logits alone and the task is not one class per sample.
         StaleCacheError: If a cache is of something else; it says what differs.
     """
     data: Any = getattr(trainer, "datamodule", None)
     given = teachers.given()
     if isinstance(data, MultimodalDataModule):
         data.skip_modalities()
+    check_top_k(settings.top_k if settings else 0, task)
     caches = {}
     for modality, network in given.items():
         if isinstance(network, CachedTeacher):
@@ -69,6 +75,7 @@ def use_caches(
     teachers.load()
     for modality, cached in caches.items():
         _check_modality(cached, modality)
+        check_top_k(cached.store.manifest.fingerprint.get("output.top_k", 0), task)
         if isinstance(data, LightningDataModule):
             check_data(cached, modality, data)
             _check_views(cached, modality, data, trainer.max_epochs)
@@ -126,7 +133,7 @@ def _check_views(
     is_dense = any(
         len(spec.shape) >= DENSE
         for name, spec in manifest.tensors.items()
-        if name in ("features", "logits") or getattr(data, "aligned", False)
+        if name == "features" or name.startswith(LOGITS) or getattr(data, "aligned", False)
     )
     epochs = -1 if max_epochs is None else max_epochs
     if is_dense and not 0 <= epochs <= manifest.views:

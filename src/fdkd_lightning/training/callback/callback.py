@@ -199,7 +199,7 @@ class DistillationCallback(RunCallback):
         module = host.module
         check_signature(module)
         check_apart(module, self.teachers)
-        use_caches(self.teachers, None, trainer)
+        use_caches(self.teachers, None, trainer, self.inputs.task)
         host.read(self.student)
         if self.student.features is None:
             rank_zero_info(f"the student's classifier is layer {host.features_layer!r}")
