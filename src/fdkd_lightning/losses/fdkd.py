@@ -168,39 +168,38 @@ class FDKDLoss(DistillationLoss):
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the weighted terms."""
-        if self.alignment is None and self.band_heads is None:
+        decoupler, alignment, band_heads = self.decoupler, self.alignment, self.band_heads
+        classified = alignment is not None or band_heads is not None
+        if not classified:
             require_teacher(self, teacher)
-        scale = self.channel_reduction(student.features.shape[self.decoupler.dim])
+        scale = self.channel_reduction(student.features.shape[decoupler.dim])
         labelled = LabelledPositions(target, student.features) if self.void == "exclude" else None
         if labelled is not None:
             student, teacher = labelled.select(student), teacher and labelled.select(teacher)
         terms: dict[str, Tensor] = {}
         bands: Tensor | None
         if teacher is None:
-            bands = torch.stack(self.decoupler(student.features))  # Eq. 1-3
+            bands = torch.stack(decoupler(student.features))  # Eq. 1-3
         else:
             features = teacher.features.detach()
             require_same_shape("features", student.features, features, PROJECTOR_REMEDY)
             compare = BandComparison(
-                self.decoupler,
+                decoupler,
                 self.low_loss,
                 self.high_loss,
                 self.band_standardizer,
                 self.feature_standardizer,
                 self.high_transform,
             )
-            classified = self.alignment is not None or self.band_heads is not None
             low, high, bands = compare(student.features, features, labelled, classified)
-            for name, weight, value in (
-                ("low", self.lambda_low, low),
-                ("high", self.lambda_high, high),
-            ):
-                if weight is not None:
-                    terms[name] = weight * scale * value
-        if bands is not None and self.alignment is not None:  # Eq. 10
-            terms |= self._align(self.alignment, bands, teacher, target)
-        if bands is not None and self.band_heads is not None:
-            scores = self.band_heads(Bands(*bands[:, : len(student.features)]))
+            for name, w, value in (("low", self.lambda_low, low), ("high", self.lambda_high, high)):
+                if w is not None:
+                    # A product, and its gradient, is a twentieth of a small loss.
+                    terms[name] = value if w * scale == 1 else w * scale * value
+        if bands is not None and alignment is not None:  # Eq. 10
+            terms |= self._align(alignment, bands, teacher, target)
+        if bands is not None and band_heads is not None:
+            scores = band_heads(Bands(*bands[:, : len(student.features)]))
             terms["heads"] = alignment_loss(scores, None, target, task=self.task)
         return self._add_decoupler_terms(terms, scale)
 

@@ -71,17 +71,17 @@ def _plain_parameters(
         torch.compiler.is_compiling()  # a compiler fuses the parts itself
         or torch.is_autocast_enabled(bands.device.type)  # each operation has types of its own
         or type(task) is not OneClassTask
-        or type(task.loss) is not nn.CrossEntropyLoss
-        or task.loss.weight is not None
-        or task.loss.label_smoothing
+        or type(loss := task.loss) is not nn.CrossEntropyLoss
+        or loss.weight is not None
+        or loss.label_smoothing
         or type(classifiers) is not SharedAlignmentHead
-        or any(map(has_hooks, (classifiers, *layers, task, task.loss)))
+        or any(map(has_hooks, (classifiers, *layers, task, loss)))
         or target.dtype != torch.int64
         or target.shape != bands.shape[1:2]
     ):
         return None
-    weights = [layer.weight for layer in layers if layer.weight is not None]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
+    weights = [weight for layer in layers if (weight := layer.weight) is not None]
+    biases = [bias for layer in layers if (bias := layer.bias) is not None]
     shape = weights[0].shape if weights else torch.Size()
     if (
         bands.shape != (len(weights), len(target), *shape[1:])

@@ -86,7 +86,7 @@ class _BandDistances(torch.autograd.Function):
             sums = torch.stack(parts).sum(0)
         low, high = (sums / student.numel()).unbind()
         ctx.set_materialize_grads(False)
-        ctx.layout, ctx.part, ctx.plain = layout, part, plain
+        ctx.layout, ctx.part, ctx.plain, ctx.with_bands = layout, part, plain, with_bands
         ctx.save_for_backward(student, teacher, gradient)
         return low, high, None if bands is None else layout.unpack(bands)
 
@@ -96,15 +96,22 @@ class _BandDistances(torch.autograd.Function):
         if torch.is_grad_enabled():  # it will be differentiated again
             return _plain_gradient(ctx.plain, student, teacher, upstream), *[None] * 5
         low, high, bands = upstream
-        total = torch.zeros_like(gradient[0]) if low is None else gradient[0] * low
-        if high is not None:
-            total.addcmul_(gradient[1], high)
+        of_low, of_high = gradient.unbind()
+        total = torch.zeros_like(of_low) if low is None else of_low * low
+        if not ctx.with_bands:
+            if high is not None:
+                total.addcmul_(of_high, high)
+            return ctx.layout.unpack(total), *[None] * 5
+        by_high = torch.zeros_like(total) if high is None else of_high * high
+        by_low = None
         if bands is not None:
-            # Back through the split, along which the mean is taken off.
-            low, high = (ctx.layout.pack(band) for band in bands[:, : len(student)])
-            total += high
-            total -= high.mean(ctx.layout.axis, keepdim=True)
-            total += apply_low_part(ctx.part, low - high, ctx.layout.axis)
+            by_low, more = (ctx.layout.pack(band) for band in bands[:, : len(student)])
+            by_high += more
+        # Back through the split at once, along which the mean is taken off.
+        total += by_high
+        _subtract_mean(total, by_high, ctx.layout.axis)
+        to_low = by_high.neg_() if by_low is None else by_low - by_high
+        total += apply_low_part(ctx.part, to_low, ctx.layout.axis)
         return ctx.layout.unpack(total), *[None] * 5
 
 
@@ -118,24 +125,26 @@ def _compare(
 ) -> Tensor:
     """Return the sums of squared differences of both bands; write gradients and bands.
 
+    With bands the gradient of the high one is that by the band: the backward pass takes it through
+    the split, together with that of the bands.
+
     Shape:
         - features: [2, ...], of both networks; overwritten
         - gradient: [2, ...], of both bands by the student's features
         - bands: [2, 2, ...], of band and network
         - output: [2]
     """
-    mean = features.mean(axis, keepdim=True)
-    features -= mean
+    total = _subtract_mean(features, features, axis)
     both = features.new_empty(2, *features.shape) if bands is None else bands
     low, high = both.unbind()
     low.copy_(apply_low_part(part, features, axis))
     torch.sub(features, low, out=high)
     # What is left of a large mean, which is rounded at its own magnitude.
-    high -= high.mean(axis, keepdim=True)
+    _subtract_mean(high, high, axis)
     squares = both * both
     norms = squares.sum(axis, keepdim=True)
     # The bands are orthogonal to each other and to the mean: the size of the features.
-    size = norms.sum(0).addcmul_(mean, mean, value=features.shape[axis]).sqrt_()
+    size = norms.sum(0).addcmul_(total, total, value=1 / features.shape[axis]).sqrt_()
     norms.sqrt_()
     residue = norms <= size.mul_(NEGLIGIBLE * torch.finfo(size.dtype).eps)
     # A residue has no direction: 0. Nor has a vector of infinite length, and 0 * inf is NaN.
@@ -144,11 +153,11 @@ def _compare(
     low, high = units.unbind()
     magnitude = high.abs()
     logarithms = magnitude.log1p().copysign_(high)
-    differences = torch.empty_like(squares[0]) if gradient is None else gradient
-    by_low, by_high = differences.unbind()
-    torch.sub(low[0], low[1], out=by_low)
-    torch.sub(logarithms[0], logarithms[1], out=by_high)
     spare = squares[0]
+    differences = torch.empty_like(spare) if gradient is None else gradient
+    by_low, by_high = differences.unbind()
+    torch.sub(*low.unbind(), out=by_low)
+    torch.sub(*logarithms.unbind(), out=by_high)
     sums = torch.mul(differences, differences, out=spare).flatten(1).sum(1)
     if gradient is None:
         return sums
@@ -156,9 +165,17 @@ def _compare(
     student = units[:, 0]
     along = torch.mul(student, gradient, out=spare).sum(axis, keepdim=True)
     gradient.addcmul_(student, along, value=-1).mul_(inverse[:, 0] * factor)
-    by_high -= by_high.mean(axis, keepdim=True)
-    by_high -= apply_low_part(part, by_high, axis)
+    if bands is None:
+        _subtract_mean(by_high, by_high, axis)
+        by_high -= apply_low_part(part, by_high, axis)
     return sums
+
+
+def _subtract_mean(x: Tensor, of: Tensor, axis: int) -> Tensor:
+    """Subtract the mean of a tensor along an axis in place; return the sum."""
+    total = of.sum(axis, keepdim=True)
+    x.sub_(total, alpha=1 / of.shape[axis])
+    return total
 
 
 def _plain_gradient(

@@ -41,8 +41,10 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
         >>> mean_over_ranks(torch.tensor(6.0), torch.tensor(4.0))
         tensor(1.5000)
     """
-    everywhere = sum_over_ranks(count)
     # Not a clamp: a sum of weights may be below 1.
+    if world_size() == 1:
+        return total / count.masked_fill(count == 0, 1)
+    everywhere = sum_over_ranks(count)
     return total * world_size() / everywhere.masked_fill(everywhere == 0, 1)
 
 

@@ -1,6 +1,7 @@
 """FDKDLoss against the paper's formulas written down one by one."""
 
-from functools import partial
+import functools
+import operator
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,8 @@ class LossPair:
     def fused(self) -> Tensor:
         """Return the loss of the package, after its backward pass."""
         student, teacher = (Output(x, self.logits) for x in (self.student, self.teacher))
-        return self._backward(sum(self.criterion(student, teacher, self.target).values()))
+        terms = self.criterion(student, teacher, self.target).values()
+        return self._backward(functools.reduce(operator.add, terms))
 
     def plain(self) -> Tensor:
         """Return the plain form, after its backward pass."""
@@ -92,5 +94,5 @@ CASE = Case(
     "loss",
     "Forward and backward pass of FD-CMKD's loss, against the formulas written down one by one "
     "(two inverse transforms a network, a masked logarithm, four cross-entropies).",
-    tuple(partial(compare_forms, shape) for shape in (*VECTORS, *MAPS)),
+    tuple(functools.partial(compare_forms, shape) for shape in (*VECTORS, *MAPS)),
 )
