@@ -481,6 +481,29 @@ def test_each_run_of_a_shipped_study_can_be_built(
         assert epochs in range(1, 100)
 
 
+@pytest.mark.parametrize("study", ["indian_pines", "indian_pines_transfer"])
+def test_criteria_find_what_they_compare_in_the_networks_of_pixels(study: str) -> None:
+    """Their one map; the overlays are tried with the digits' networks, which have four."""
+    student, teacher = (
+        Output(torch.randn(2, 64, 3, 3), torch.randn(2, 6, 3, 3), (torch.randn(2, 64, 3, 3),))
+        for _ in range(2)
+    )
+    for x in (student.features, student.logits, *student.maps):
+        x.requires_grad_()
+    for name, method in CONTENT[f"study/{study}.yaml"]["methods"].items():
+        overlays = [a.removeprefix("configs/") for a in method["args"] if "configs/criterion/" in a]
+        if not overlays:
+            continue
+        values = alone(OURS[overlays[-1]])
+        for argument in method["args"]:
+            key, _, value = argument.partition("=")
+            if key.startswith("--model.criterion.init_args."):
+                values.init_args[key.rpartition(".")[2]] = yaml.safe_load(value)
+        target = torch.randint(6, (2, 3, 3))
+        _, terms = teaches(values, student, teacher, target)
+        assert terms, name
+
+
 def distinct(runs: list[Run]) -> list[Run]:
     """Runs in which every pair of a kind of configuration and an argument occurs that any has.
 
