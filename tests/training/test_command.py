@@ -186,7 +186,7 @@ def test_predictions_are_a_table_of_the_whole_test_split(demo: Path, digits_root
 
 
 def test_evaluation_uses_the_best_checkpoint_unless_told_otherwise(
-    demo: Path, digits_root: Path
+    demo: Path, digits_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = demo / "unimodal_visual"
     always(run / "checkpoints/best.ckpt", 3)
@@ -200,12 +200,17 @@ def test_evaluation_uses_the_best_checkpoint_unless_told_otherwise(
         more = [f"--ckpt_path={path}" for path in choice]
         fdkd("predict", "unimodal_visual", digits_root, "--trainer.limit_predict_batches=2", *more)
         assert {row[2] for row in predictions(run)[1:]} == {name}
+    capsys.readouterr()
     fdkd("test", "unimodal_visual", digits_root, "--trainer.limit_test_batches=5")
+    printed = capsys.readouterr().out
     digits = AVDigits(digits_root, modalities=["visual"])
     digits.setup("test")
     labels = [int(digits.datasets["test"][i]["label"]) for i in range(5 * 32)]
     measured = metrics(run, version=4)[-1]["test/accuracy"]
     assert measured == pytest.approx(labels.count(3) / len(labels))
+    # Once, in the summary, and not in Lightning's table, too.
+    assert printed.count("test/accuracy") == 1
+    assert f"test/accuracy {measured:.4f}" in printed
 
 
 @pytest.mark.parametrize(

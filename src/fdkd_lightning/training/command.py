@@ -104,6 +104,8 @@ class FDKDCLI(LightningCLI):
         for each in (parser, *below):
             assert isinstance(each, RunParser)  # parser_class
             each.given, each.names = self._command, names
+        if "test" in self._subcommand_parsers:
+            self._subcommand_parsers["test"].set_defaults({"verbose": False})  # see after_test
         super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
