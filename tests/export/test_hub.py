@@ -75,6 +75,9 @@ def test_another_packages_network_is_for_those_who_trust_it(
     export_student(network, tmp_path, x, ["hub"], "visual", spec)
     with pytest.raises(ValueError, match=re.escape(f"trust={trust}")):
         ExportedStudent.from_pretrained(tmp_path)
-    found = load_student(tmp_path, trust=trust)(x)
-    assert torch.equal(found.logits, network(x).logits)
-    assert f'load_student("FOLDER", trust={trust})' in (tmp_path / "README.md").read_text()
+    for load in (load_student, ExportedStudent.from_pretrained):
+        assert torch.equal(load(tmp_path, trust=trust)(x).logits, network(x).logits)
+    assert f'from_pretrained("USER/NAME", trust={trust})' in (tmp_path / "README.md").read_text()
+    # The next call trusts nobody.
+    with pytest.raises(ValueError, match=re.escape(f"trust={trust}")):
+        ExportedStudent.from_pretrained(tmp_path)

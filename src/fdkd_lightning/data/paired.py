@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.dataset import PairedDataset, usable_positions
 from fdkd_lightning.data.labels import class_indices, keep_labels, map_labels
+from fdkd_lightning.data.paired_arguments import check_sample_rates
 from fdkd_lightning.data.paired_files import PairedFiles
 from fdkd_lightning.data.preparation.prepare import read_rows
 from fdkd_lightning.data.preparation.recipe import Recipe
@@ -115,6 +116,7 @@ class PairedDataModule(PairedFiles, MultimodalDataModule):
         )
         loading = (batch_size, eval_batch_size, num_workers)
         MultimodalDataModule.__init__(self, root, *loading, self.modalities, seed, transforms)
+        check_sample_rates(self.recipes, self.transforms)
         if labelled is not None:
             check_count("labelled", labelled)
         if balance and self.label_recipe() is not None:

@@ -143,11 +143,9 @@ def _usage(config: dict[str, Any], files: Sequence[str]) -> list[str]:
     parts = ["## Use"]
     if weights.WEIGHTS in files:
         trust = required_trust(config["network"])
+        given = f", trust={trust}" if trust else ""
         code = "from fdkd_lightning import ExportedStudent\n\n"
-        code += 'student = ExportedStudent.from_pretrained("USER/NAME")  # or this folder'
-        if trust:
-            code = "from fdkd_lightning import load_student\n\n"
-            code += f'student = load_student("FOLDER", trust={trust})  # these must be installed'
+        code += f'student = ExportedStudent.from_pretrained("USER/NAME"{given})  # or this folder'
         parts.append(f"```python\n{code}\noutput = student(x)  # .logits, .features\n```")
     name, *others = (config["graph_inputs"] or config["inputs"])["tensors"]
     x = "x" if not others else "{" + ", ".join(f'"{n}": {n}' for n in (name, *others)) + "}"

@@ -1,5 +1,7 @@
 """The exported student as a model of the Hugging Face Hub."""
 
+from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from fdkd_lightning.export.weights import (
 )
 from fdkd_lightning.types import Output
 
+# Not an argument of __init__: the mixin would take that from config.json.
+_TRUST: ContextVar[tuple[str, ...]] = ContextVar("trust", default=())
+
 
 class ExportedStudent(
     nn.Module,
@@ -28,9 +33,8 @@ class ExportedStudent(
     """A student from the Hugging Face Hub, or from a folder that ``fdkd export`` wrote.
 
     Load it with ``ExportedStudent.from_pretrained("USER/NAME")`` or with the folder's path. Only
-    networks of this package and of ``torch.nn`` are built. For other networks, download the folder
-    (``huggingface_hub.snapshot_download``) and call :func:`~fdkd_lightning.load_student` with the
-    packages that you trust.
+    networks of this package and of ``torch.nn`` are built, and those of packages that you name:
+    ``from_pretrained("USER/NAME", trust=["my_network"])``.
 
     Args:
         network: Class path and arguments of the network.
@@ -70,7 +74,7 @@ class ExportedStudent(
         fdkd_lightning: str | None = None,
     ) -> None:
         super().__init__()
-        self.network = build_network(network)
+        self.network = build_network(network, _TRUST.get())
         self.modality = modality
         self.inputs = inputs
         self.graph_inputs = graph_inputs
@@ -86,12 +90,18 @@ class ExportedStudent(
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, **options: Any
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        trust: Sequence[str] = (),
+        **options: Any,
     ) -> "ExportedStudent":
         """Load a student from the Hub or a folder, in eval mode.
 
         Args:
             pretrained_model_name_or_path: ``USER/NAME`` on the Hub, or a folder.
+            trust: Packages whose classes and functions may be called with arguments from the file;
+                see :func:`~fdkd_lightning.load_student`.
             options: Those of ``huggingface_hub.PyTorchModelHubMixin.from_pretrained``.
 
         Raises:
@@ -102,7 +112,13 @@ class ExportedStudent(
         if folder.is_dir():
             # The mixin's own errors do not name the file.
             read_config(folder)
-        student: ExportedStudent = super().from_pretrained(pretrained_model_name_or_path, **options)
+        trusted = _TRUST.set(tuple(trust))
+        try:
+            student: ExportedStudent = super().from_pretrained(
+                pretrained_model_name_or_path, **options
+            )
+        finally:
+            _TRUST.reset(trusted)
         return student
 
     # The mixin's hooks: the file holds the weights under the network's names, without a prefix.

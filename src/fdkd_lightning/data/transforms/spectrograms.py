@@ -167,6 +167,7 @@ class LogDensitySpectrogram(nn.Module):
         _check_frames(n_fft, hop_length, floor)
         check_count("sample_rate", sample_rate, example=16_000)
         _check_standardize(standardize, floor)
+        self.sample_rate = sample_rate
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.floor = floor

@@ -91,6 +91,7 @@ class Resample(nn.Module):
         super().__init__()
         check_count("sample_rate", sample_rate, example=16_000)
         check_count("new_rate", new_rate, example=16_000)
+        self.sample_rate = sample_rate
         self.filter: nn.Module = nn.Identity()
         if sample_rate != new_rate:
             self.filter = torchaudio.transforms.Resample(
