@@ -3,6 +3,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
+import fdkd_lightning as fdkd
 from fdkd_lightning.data.embedded.digits import AVDigits
+from fdkd_lightning.export import command
 from fdkd_lightning.export.command import ExportCLI, export
 from fdkd_lightning.export.hub import ExportedStudent
 from fdkd_lightning.export.weights import load_student
@@ -107,6 +110,14 @@ def test_best_is_exported_unless_told_otherwise_and_an_interrupted_run_too(
     assert (bias["last"] == 7).all()
     assert torch.equal(bias["own"], bias["last"])
     assert not (bias["best"] == 7).any()
+
+
+def test_how_a_file_becomes_the_input_is_described() -> None:
+    data: Any = SimpleNamespace(recipes={"visual": fdkd.ImageRecipe(size=128, augment=False)})
+    text = command._read_by(data, "visual")
+    assert text.startswith(", read by fdkd_lightning.data.preparation.recipe.image.ImageRecipe(")
+    assert "size=128" in text
+    assert command._read_by(data, "audio") == ""
 
 
 def test_the_transform_can_begin_the_graph(

@@ -141,7 +141,7 @@ def _example(
         data.prepare_data()
         data.setup("test")
         batch = data.on_before_batch_transfer(FirstBatch(data.test_dataloader()).batch, 0)
-        meaning = f"modality {modality!r} of {class_path(data)}"
+        meaning = f"modality {modality!r} of {class_path(data)}{_read_by(data, modality)}"
         transforms: dict[str, nn.Module] = {}
         if isinstance(data, MultimodalDataModule):
             transforms = dict(data.transforms.items())
@@ -155,3 +155,13 @@ def _example(
             "leave it out, and the graphs take the modality as the data module returns it"
         )
     return modality_input(batch, modality), transforms[modality], f"{meaning} before its transform"
+
+
+def _read_by(data: LightningDataModule, modality: str) -> str:
+    """How a file becomes the input: the recipe and its settings; "" without one."""
+    recipe = getattr(data, "recipes", {}).get(modality)
+    if recipe is None:
+        return ""
+    plain = {k: v for k, v in vars(recipe).items() if isinstance(v, bool | int | float | str)}
+    settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
+    return f", read by {class_path(recipe)}({settings})"
