@@ -50,6 +50,20 @@ def test_a_run_s_data_are_prepared(root: Path, capsys: pytest.CaptureFixture[str
     assert "6 files decoded" in capsys.readouterr().out
 
 
+def test_a_listing_is_whole_and_the_error_names_missing_files(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(5):
+        (root / f"{i}.wav").unlink()
+    with pytest.raises(SystemExit):
+        main(["prepare", "run.yaml", "--dry-run"])
+    printed, error = capsys.readouterr()
+    assert printed.count(".wav: missing: ") == 5
+    assert "... and 1 more" in printed
+    assert "more lines" not in printed + error
+    assert "'0': audio 0.wav: missing: there is no such file; '1': audio 1.wav: missing" in error
+
+
 def test_files_are_compared_by_content(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prepare", "run.yaml", "--min_coverage=0.5", "--modalities=[audio]"]
     by_content = [*command, "--compare=content"]

@@ -265,7 +265,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path, pr
 
 def test_only_the_kinds_of_misfit_that_occur_are_named(tmp_path: Path) -> None:
     weights = Net().state_dict() | {f"more.{i}": torch.ones(1) for i in range(9)}
-    with pytest.raises(ValueError, match=r"9 are not .* more\.0, more\.1, more\.2\)") as error:
+    with pytest.raises(ValueError, match=r"9 are not .* more\.0\)") as error:
         saved(tmp_path / "more.pt", weights).load()
     assert "missing" not in str(error.value)
     assert "shape" not in str(error.value)

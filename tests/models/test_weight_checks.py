@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,25 @@ def test_names_and_shapes_matter_unless_numbers_alone_are_checked() -> None:
     assert "1 are not the model's (such as head)" in str(error.value)
     assert "1 have another shape (such as fc.weight [7, 2] instead of [3, 2])" in str(error.value)
     check_numbers("file='a.pt'", weights, Net().state_dict())
+
+
+def test_an_error_has_one_example_each_and_names_the_configuration_of_the_fit(
+    tmp_path: Path,
+) -> None:
+    for number, column in enumerate(("train/loss", "test/loss")):
+        log = tmp_path / f"logs/version_{number}"
+        log.mkdir(parents=True)
+        (log / "config.yaml").touch()
+        (log / "metrics.csv").write_text(f"epoch,{column}\n")
+    path = tmp_path / "checkpoints/best.ckpt"
+    wrong = {f"other.{name}": weight for name, weight in Net().state_dict().items()}
+    with pytest.raises(ValueError, match="does not fit") as error:
+        check_weights("ckpt_path='best.ckpt'", wrong, Net().state_dict(), checkpoint=path)
+    assert str(error.value) == (
+        "ckpt_path='best.ckpt' does not fit the model: 9 weights are missing (such as fc.bias); "
+        "9 are not the model's (such as other.fc.bias). Give the model the arguments it was "
+        f"trained with, as in {tmp_path}/logs/version_0/config.yaml"
+    )
 
 
 def test_parts_without_a_size_yet_are_left_out() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from fdkd_lightning.training.config_source import (
     Setting,
-    find_number,
+    find_named,
     find_setting,
     find_value,
     shorten,
@@ -61,16 +61,16 @@ def test_the_command_line_overrides_and_a_later_file_too(given: list[str]) -> No
     assert (found.name, found.where) == ("trainer.logger.save_dir", "on the command line")
 
 
-def test_values_and_numbers_are_found_if_there_are_such(given: list[str]) -> None:
+def test_values_are_found_if_there_are_such(given: list[str]) -> None:
     found = find_value(given, "a.ckpt")
     assert found is not None
     assert found.name == "model.teachers.audio.checkpoint"
-    found = find_number(given, "5e-2")
-    assert found is not None
-    assert found.name == "model.optimizer.lr"
-    # The width is that of two networks.
-    assert find_number(given, "8") is None
-    assert find_number(given, "7") is None
+    assert [found.name for found in find_named(given, "lr", "5e-2")] == ["model.optimizer.lr"]
+    # Two networks have the same width, from one line.
+    [found] = find_named(given, "width", "8")
+    assert found.where.endswith("line 6")
+    assert len(find_named([*given, "--model.other.width=8"], "width", "8")) == 2
+    assert find_named(given, "width", "7") == find_named(given, "height", "8") == []
     assert find_setting(given, ["model", "lr"], "0.1") is None
     assert find_setting(given, ["nothing"]) is None
 

@@ -42,6 +42,20 @@ def test_an_unknown_argument_of_a_class_names_value_near_name_and_place() -> Non
             [],
             ["A needs b"],
         ),
+        (
+            'Parser key "model.optimizer":\n  Type typing.Callable[[x], y] expects a function or a '
+            "callable class: Option 'lr' is not accepted. Got value: Namespace("
+            "class_path='torch.optim.Optimizer', init_args=Namespace(lr='0.05'))",
+            ["--model.optimizer.lr=0.05"],
+            ["model.optimizer.lr=0.05: ", "--model.optimizer=torch.optim.SGD --model.optimizer.lr"],
+        ),
+        (
+            'Parser key "model.lr_scheduler":\n  Type typing.Callable[[x], y] expects a function '
+            "or a callable class: Option 'T_max' is not accepted. Got value: Namespace("
+            "class_path='typing.Union', init_args=Namespace(T_max='5'))",
+            ["--model.lr_scheduler.T_max=5"],
+            ["--model.lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR --model.lr_sch"],
+        ),
         ("batch_size=-1 must be at least 1", ["--data.batch_size=-1"], ["data.batch_size=-1 is"]),
     ],
 )

@@ -14,7 +14,11 @@ from jsonargparse import ArgumentParser, get_loader
 from yaml import YAMLError
 
 from fdkd_lightning.data.paired_files import PairedFiles
-from fdkd_lightning.data.preparation.coverage import CoverageReport, check_coverage
+from fdkd_lightning.data.preparation.coverage import (
+    CoverageError,
+    CoverageReport,
+    check_coverage,
+)
 from fdkd_lightning.ops.read_file import read_text
 
 HELP = """\
@@ -56,6 +60,9 @@ def prepare_set(args: Sequence[str], parser_class: type[ArgumentParser] = Argume
     sys.path.append(str(Path.cwd()))
     try:
         report, is_done = _prepare(name, rest, parser_class)
+    except CoverageError as error:
+        print(error.report)  # whole: an error has a few lines
+        raise SystemExit(f"fdkd prepare: {error}") from error
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         raise SystemExit(f"fdkd prepare: {error}") from error
     finally:

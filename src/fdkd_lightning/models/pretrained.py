@@ -148,7 +148,7 @@ class PretrainedModel(DeferredModel):
             found.append(nested)
         weights = max(found, key=lambda weights: len(weights.keys() & expected.keys()))
         source, hint = f"checkpoint={str(self.checkpoint)!r}", _prefixes(stored, expected)
-        check_weights(source, weights, expected, hint=hint)
+        check_weights(source, weights, expected, hint=hint, checkpoint=self.checkpoint)
         self.model.load_state_dict(weights)
 
     def forward(self, *args: Any, **kwargs: Any) -> Output:
@@ -220,4 +220,5 @@ def _prefixes(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
     if fitting:
         return "the model's weights are found with " + " or ".join(f"prefix={x!r}" for x in fitting)
     parts = dict.fromkeys(key.partition(".")[0] for key in stored)
-    return f"the names in the file begin with {', '.join(parts)}"
+    first, more = list(parts)[:5], len(parts) - 5
+    return f"the names in the file begin with {', '.join(first)}{', ...' if more > 0 else ''}"

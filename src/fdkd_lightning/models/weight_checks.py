@@ -1,11 +1,14 @@
 """Checks of weights before a network gets them: names, shapes, kinds of numbers, values."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
+
+from fdkd_lightning.ops.checkpoint_file import trained_config
 
 
 def check_weights(
@@ -14,6 +17,7 @@ def check_weights(
     expected: Mapping[str, Tensor],
     model: str = "the model",
     hint: str = "",
+    checkpoint: str | Path | None = None,
 ) -> None:
     """Raise unless weights are those of a network, and numbers that it can compute with.
 
@@ -23,6 +27,8 @@ def check_weights(
         expected: The network's state dict.
         model: Name of the network, for the error.
         hint: Where else to look if no name fits.
+        checkpoint: The file, if its run's folder may hold the configuration of the fit, which the
+            error then names.
 
     Raises:
         ValueError: If names or shapes differ, or as in :func:`check_numbers`.
@@ -50,9 +56,11 @@ def check_weights(
         ]
     )
     if found:
+        config = None if checkpoint is None else trained_config(checkpoint)
         raise ValueError(
             f"{source} does not fit {model}: {found}. "
             "Give the model the arguments it was trained with"
+            + ("" if config is None else f", as in {config}")
             + ("" if common or not hint else f", or a prefix: {hint}")
         )
     check_numbers(source, weights, expected, model)
@@ -125,7 +133,7 @@ def _common(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> li
 
 def _described(problems: list[tuple[str, list[str]]]) -> str:
     return "; ".join(
-        f"{len(names)} {what} (such as {', '.join(names[:3])})" for what, names in problems if names
+        f"{len(names)} {what} (such as {names[0]})" for what, names in problems if names
     )
 
 

@@ -16,6 +16,10 @@ LARGEST = 10_000
 
 CONFIG = ("-c", "--config")
 
+COMMAND_LINE = "on the command line"
+
+BRACKETS = str.maketrans("()", "[]")
+
 LEVELS = ("init_args", "dict_kwargs")
 """Keys that the command line leaves out."""
 
@@ -32,6 +36,11 @@ class Setting(NamedTuple):
         """The key, with its value unless that has keys itself."""
         is_mapping = re.match(r"[{\w]+: ?|\{", self.value) or self.value.startswith("- ")
         return self.name if is_mapping else f"{self.name}={shorten(self.value)}"
+
+    @property
+    def source(self) -> str:
+        """The file, without the line, or the command line."""
+        return self.where.rpartition(", line ")[0] or self.where
 
     @property
     def name(self) -> str:
@@ -71,17 +80,44 @@ def find_value(given: Sequence[str], value: str) -> Setting | None:
     return same[-1] if same else None
 
 
-def find_number(given: Sequence[str], number: str) -> Setting | None:
-    """Find the key that was given this number, if it is the only one."""
-    found = {s.name: s for s in _settings(given) if _as_number(s.value) == float(number)}
-    return next(iter(found.values())) if len(found) == 1 else None
+def find_named(given: Sequence[str], name: str, value: str) -> list[Setting]:
+    """Find the keys that a message names together with their value; several: it is ambiguous.
+
+    Args:
+        given: The arguments of the command line.
+        name: The key, or its last parts.
+        value: Its value, as Python or YAML spells it.
+
+    Example:
+        >>> given = ["fit", "--data.batch_size=0", "--model.width=0"]
+        >>> [setting.name for setting in find_named(given, "batch_size", "0")]
+        ['data.batch_size']
+    """
+    by_name: dict[str, list[Setting]] = {}
+    for setting in _settings(given):
+        if _leads_to(setting.path, name.split(".")):
+            by_name.setdefault(setting.name, []).append(setting)
+    # A later source replaces the value of an earlier one. An anchor's value has several keys.
+    found = {
+        setting.name if setting.where == COMMAND_LINE else setting.where: setting
+        for settings in by_name.values()
+        for setting in settings
+        if setting.source == settings[-1].source and _parsed(setting.value) == _parsed(value)
+    }
+    return [*found.values()]
 
 
-def _as_number(text: str) -> float | None:
+def _parsed(text: str) -> str:
+    """Spell equal values alike: 1e-3 and 0.001, None and null, (1, 2) and [1, 2]."""
+    text = text.strip("'\"")
     try:
-        return float(text)
+        return repr(float(text))
     except ValueError:
-        return None
+        pass
+    try:
+        return repr(yaml.safe_load(re.sub(r"\bNone\b", "null", text).translate(BRACKETS)))
+    except yaml.YAMLError:
+        return repr(text)
 
 
 def _leads_to(path: tuple[str, ...], keys: Sequence[str]) -> bool:
@@ -128,10 +164,10 @@ def _settings(given: Sequence[str]) -> Iterator[Setting]:
             yield from _of_file(Path(value))
             continue
         path = tuple(key.lstrip("-").removesuffix("+").split("."))
-        yield Setting(path, value, "on the command line")
+        yield Setting(path, value, COMMAND_LINE)
         if value.startswith(("{", "[")):
             for part in _of_text(value):
-                yield part._replace(path=path + part.path, where="on the command line")
+                yield part._replace(path=path + part.path, where=COMMAND_LINE)
 
 
 def _of_file(path: Path) -> Iterator[Setting]:

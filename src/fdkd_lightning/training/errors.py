@@ -12,7 +12,7 @@ from fdkd_lightning.training.config_source import (
     syntax_error,
 )
 from fdkd_lightning.training.exception_text import clip, with_place
-from fdkd_lightning.training.near_names import argument_names, near, near_class
+from fdkd_lightning.training.near_names import argument_names, class_with, near, near_class
 from fdkd_lightning.training.parser_message import Problem, find_problem
 
 CLASS_KEYS = ("class_path", "init_args")
@@ -26,6 +26,13 @@ UNKNOWN = re.compile(
     r"Subcommand '\w+' does not accept option '(?P<a>[^']*)'|Key '(?P<b>[^']*)' is not expected|"
     r"Option '(?P<c>[^']*)' is not accepted|[Uu]nrecognized arguments: (?P<d>\S+)"
 )
+UNNAMED = ("torch.optim.Optimizer", "typing.Union")
+"""Types of arguments, which the parser reports in the place of a class that nobody has named."""
+DEFAULTS = {
+    "optimizer": ("torch.optim", "SGD"),
+    "lr_scheduler": ("torch.optim.lr_scheduler", "StepLR"),
+}
+"""Key -> module and class of an example."""
 PLAIN = {
     "int": "a whole number",
     "float": "a number",
@@ -90,6 +97,8 @@ def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collect
         return _unknown_key(option, first, given, names)
     name = first.split(".")[0]
     setting = find_setting(given, [*problem.keys, name])
+    if problem.class_path in UNNAMED and not _names_class(problem.keys, given):
+        return _located(_unnamed(problem.keys, first, setting), setting)
     kind = problem.class_path.rpartition(".")[2]
     remedy = near(name, CLASS_KEYS)
     if not remedy.startswith("did"):
@@ -97,6 +106,21 @@ def _unknown(problem: Problem, option: str, given: Sequence[str], names: Collect
     head = ".".join([*problem.keys, name]) if setting is None else setting.text
     what = f"{kind} has no argument {name!r}"
     return _located(f"{head}: {what}{f': {remedy}' if remedy else ''}", setting)
+
+
+def _names_class(keys: Sequence[str], given: Sequence[str]) -> bool:
+    found = find_setting(given, [*keys, "class_path"]) or find_setting(given, keys)
+    return found is not None and not found.value.startswith(("{init_args", "init_args"))
+
+
+def _unnamed(keys: Sequence[str], argument: str, setting: Setting | None) -> str:
+    key = ".".join(keys)
+    name = argument.split(".")[0]
+    head = f"{key}.{name}" if setting is None else setting.text
+    space, first = DEFAULTS.get(keys[-1], ("", ""))
+    example = class_with(name, space, first) or "CLASS"
+    value = "..." if setting is None or setting.text == setting.name else shorten(setting.value)
+    return f"{head}: {key} has no class: name it, too: --{key}={example} --{key}.{name}={value}"
 
 
 def _located(text: str, setting: Setting | None) -> str:

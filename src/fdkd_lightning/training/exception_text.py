@@ -2,25 +2,27 @@
 
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fdkd_lightning.ops.atomic_write import DISK
-from fdkd_lightning.training.config_source import find_number, find_setting, find_value
+from fdkd_lightning.training.config_source import Setting, find_named, find_setting
 
 FULL = ": make room on the disks of the run's and the temporary folder, and run again"
 """Remedy for an error of a disk that names no file, as of loggers."""
 
 MOST_LINES = 5
-WIDEST = 400
-"""Longer lines are cut."""
+WIDEST = 500
+"""Longer lines are cut in their middle: the argument is at the beginning, the remedy at the end."""
 
-ASSIGNED = re.compile(
-    r"\b(?P<name>[A-Za-z_][\w.]*)=(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[^\s,:;]+)"
+VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[^\s,:;]+)"
+REMEDY = r"(?<!--)(?<!set )(?<!use )(?<!give )(?<!add )(?<!pass )(?<!try )"
+ASSIGNED = re.compile(rf"{REMEDY}\b(?P<name>[A-Za-z_][\w.]*)={VALUE}")
+"""A key and the value it has; a remedy names one that it does not have."""
+BESIDE = re.compile(
+    r"\b(?P<name>[a-z]\w*) (?P<value>'[^']+')|\b(?P<key>[a-z]+_\w+) (?P<number>-?\d[\w.+-]*)"
 )
-TICKED = re.compile(r"`(?P<name>[a-z]\w+)`")
-NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)")
-QUOTED = re.compile(r"'(?P<value>[^']+)'")
+"""A key as a word, followed by its value; a number needs a word that is no word of English."""
 
 
 def explain_exception(error: BaseException, given: Sequence[str]) -> str:
@@ -47,32 +49,50 @@ def message_of(error: BaseException) -> str:
 
 
 def with_place(message: str, given: Sequence[str]) -> str:
-    """Append where the value that a message names was given, if it was."""
-    found = [
-        find_setting(given, match["name"].split("."), match["value"].strip("'\""))
-        for match in ASSIGNED.finditer(message)
-    ]
-    found += [find_value(given, match["value"]) for match in QUOTED.finditer(message)]
-    names = [match["name"] for pattern in (ASSIGNED, TICKED) for match in pattern.finditer(message)]
-    found += [find_setting(given, name.split(".")) for name in names]
-    found += [find_number(given, match[0]) for match in NUMBER.finditer(message)]
-    for setting in found:
-        if setting is not None:
-            return f"{message.rstrip()}\n  {setting.text} is given {setting.where}"
+    """Append where a key was given that a message names with its value, if that is certain.
+
+    Example:
+        >>> given = ["fit", "--data.batch_size=0", "--model.width=12"]
+        >>> print(with_place("batch_size=0 must be at least 1", given))
+        batch_size=0 must be at least 1
+          data.batch_size=0 is given on the command line
+        >>> print(with_place("12 files are missing", given))
+        12 files are missing
+    """
+    for found in _named(message, given):
+        if len(found) == 1:
+            return f"{message.rstrip()}\n  {found[0].text} is given {found[0].where}"
     return message
+
+
+def _named(message: str, given: Sequence[str]) -> Iterator[list[Setting]]:
+    for match in ASSIGNED.finditer(message):
+        value = match["value"] if match["value"][0] in "'\"[(" else match["value"].rstrip(".)")
+        yield find_named(given, match["name"], value)
+    for match in BESIDE.finditer(message):
+        name, value = match["name"] or match["key"], match["value"] or match["number"].rstrip(".")
+        found = find_named(given, name, value)
+        if name == "modality":
+            teacher = find_setting(given, ["teachers", value.strip("'")])
+            found += find_named(given, "student_modality", value)
+            found += [] if teacher is None else [teacher]
+        yield found
 
 
 def clip(text: str, most: int = MOST_LINES) -> str:
     """Cut a text to a number of lines, of which the last may give a place."""
-    lines = [
-        line if len(line) <= WIDEST else f"{line[: WIDEST - 4]} ..." for line in text.split("\n")
-    ]
+    lines = [_shortened(line) for line in text.split("\n")]
     lines = [line for line in lines if line.strip()]
     if len(lines) <= most:
         return "\n".join(lines)
     last = lines[-1:] if " given " in lines[-1] or "raised in" in lines[-1] else []
     kept = lines[: most - 1 - len(last)]
     return "\n".join([*kept, f"  ... ({len(lines) - len(kept) - len(last)} more lines)", *last])
+
+
+def _shortened(line: str) -> str:
+    half = (WIDEST - 5) // 2
+    return line if len(line) <= WIDEST else f"{line[:half]} ... {line[-half:]}"
 
 
 def _is_ours(filename: str) -> bool:

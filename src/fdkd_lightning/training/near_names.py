@@ -46,6 +46,23 @@ def argument_names(class_path: str) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind in named]
 
 
+def class_with(argument: str, space: str, first: str) -> str:
+    """Return the import path of a class that has an argument; an empty text if none has.
+
+    Args:
+        argument: Name of the argument.
+        space: Module of the classes, imported already.
+        first: Name of the class to prefer.
+
+    Example:
+        >>> import torch
+        >>> class_with("lr", "torch.optim", "SGD"), class_with("betas", "torch.optim", "SGD")
+        ('torch.optim.SGD', 'torch.optim.Adam')
+    """
+    paths = [f"{space}.{name}" for name in (first, *sorted(_classes(_imported(space))))]
+    return next((path for path in paths if argument in argument_names(path)), "")
+
+
 def near_class(class_path: str) -> str:
     """Return the remedy for a class path that does not exist.
 

@@ -69,8 +69,11 @@ class RunModule(LightningModule):
         # Without a trainer, the property would raise.
         path = None if self._trainer is None else self._trainer.ckpt_path
         source = "the state dict" if path is None else f"ckpt_path={str(path)!r}"
-        check = check_weights if strict else check_numbers
-        check(source, state_dict, self.state_dict(), type(self).__name__)
+        expected, name = self.state_dict(), type(self).__name__
+        if strict:
+            check_weights(source, state_dict, expected, name, checkpoint=path)
+        else:
+            check_numbers(source, state_dict, expected, name)
         return super().load_state_dict(state_dict, strict, assign)
 
     def reads_late(self) -> bool:

@@ -29,9 +29,9 @@ def test_each_split_is_counted_and_its_faults_are_reported() -> None:
     assert str(report).splitlines() == [
         "train: 2 of 4 samples (50.0%); missing 1, refused 1",
         "test: 1 of 2 samples (50.0%); missing 1",
-        "  line 2: why",
-        "  line 3: why",
-        "  line 4: why",
+        "  line 2: '2': why",
+        "  line 3: '3': why",
+        "  line 4: '4': why",
     ]
     check_coverage(report, 0.5)
     with pytest.raises(CoverageError, match=r"split 'test' has 1 of 2 samples, less than "):
@@ -55,6 +55,12 @@ def test_of_many_faults_the_first_are_reported() -> None:
     assert report.faults[-1] == "... and 1,002 more: see m.csv"
     dry = make_report(Path("m.csv"), samples, rows, 0, ["text"], dry_run=True)
     assert dry.faults[-1] == "... and 1,002 more"
+    with pytest.raises(CoverageError) as error:
+        check_coverage(report, 0.5)
+    assert str(error.value).splitlines()[1:] == [
+        "  '0': why 0; '1': why 1; '2': why 2; ... and 1,004 more: see m.csv"
+    ]
+    assert error.value.report is report
 
 
 def test_counts_are_of_what_is_trained_on() -> None:
@@ -74,7 +80,7 @@ def test_counts_are_of_what_is_trained_on() -> None:
     assert report.counts() == {"train": counts}
     assert str(report).splitlines() == [
         "train: 20 of 32 samples (62.5%); missing 2, truncated 3, without audio 10",
-        *(f"  line {i}: why" for i in (17, 18, 29, 30, 31)),
+        *(f"  line {i}: '{i}': why" for i in (17, 18, 29, 30, 31)),
         *(f"  line {i}: '{i}' is left out: without audio" for i in range(19, 24)),
         "  ... and 5 more: see m.csv",
     ]

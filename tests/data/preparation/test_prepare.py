@@ -211,7 +211,7 @@ def test_faults_are_recorded_with_their_reason(tmp_path: Path, samples: list[Sam
     assert [report.found(split) for split in ("train", "val", "test")] == [0, 1, 4]
     text = str(report).splitlines()
     assert text[0] == ("train: 0 of 4 samples (0.0%); empty 1, lfs-stub 1, missing 1, truncated 1")
-    assert text[3] == "  t.csv, line 2: audio 0.wav: missing: there is no such file"
+    assert text[3] == "  t.csv, line 2: 'id0': audio 0.wav: missing: there is no such file"
     assert text[-2] == f"  ... and 2 more: see {report.manifest}"
     assert text[-1] == "  t.csv, line 9: 'id7' is left out: without visual"
 
@@ -268,7 +268,7 @@ def test_too_little_coverage_is_an_error_once_all_is_done(
     (tmp_path / "root" / "9.wav").unlink()
     with pytest.raises(CoverageError, match=r"split 'test' has 3 of 4 .*min_coverage=0.8") as error:
         run(tmp_path, samples, min_coverage=0.8)
-    assert "t.csv, line 11: audio 9.wav: missing" in str(error.value)
+    assert "'id9': audio 9.wav: missing" in str(error.value)
     manifest = tmp_path / "prepared" / manifest_name(samples, RECIPES)
     assert len(read_manifest(manifest, RECIPES)) == 12
     assert run(tmp_path, samples, min_coverage=0.75).decoded == 0
@@ -282,7 +282,7 @@ def test_what_the_lists_make_unusable_is_refused_and_not_looked_at(
     row = read_manifest(report.manifest, RECIPES)[1]
     assert (row.status, row.reason, row.sources) == ("refused", "it has no length", {})
     assert report.found("train") == 3
-    assert report.faults == ["t.csv, line 3: it has no length"]
+    assert report.faults == ["t.csv, line 3: 'id1': it has no length"]
 
 
 def test_a_recipe_is_told_which_member_of_a_file_is_meant(

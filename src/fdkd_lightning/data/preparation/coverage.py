@@ -12,12 +12,15 @@ from fdkd_lightning.data.preparation.sample import LABEL_MAP, SPLITS, Sample
 class CoverageError(RuntimeError):
     """Too many samples of a split could not be prepared.
 
-    The message names the split, the samples it has and should have, and the first faults.
+    The message names the split, the samples it has and should have, and the first three faults;
+    ``report`` holds the counts of all splits.
 
     Example:
         >>> issubclass(CoverageError, RuntimeError)
         True
     """
+
+    report: "CoverageReport | None" = None
 
 
 class CoverageReport(NamedTuple):
@@ -33,6 +36,8 @@ class CoverageReport(NamedTuple):
         decoded: Number of files decoded in this run, or to be decoded if it was a dry run.
         faults: Reasons of the first faults, with file and line.
         left_out: The first samples that ``lacking`` counts, with file and line.
+        examples: Split -> id and reason of its first three faults, and how many more there are.
+        hint: Which folder holds the files, if none was found.
     """
 
     manifest: Path
@@ -42,6 +47,8 @@ class CoverageReport(NamedTuple):
     decoded: int
     faults: Sequence[str]
     left_out: Sequence[str]
+    examples: Mapping[str, Sequence[str]]
+    hint: str = ""
 
     def found(self, split: str) -> int:
         """Number of samples of a split without faults."""
@@ -64,7 +71,8 @@ class CoverageReport(NamedTuple):
             counts += [f"without {name} {n:,}" for name, n in sorted(self.lacking[split].items())]
             line = f"{split}: {used:,} of {expected:,} samples ({used / expected:.1%})"
             lines.append(f"{line}; {', '.join(counts)}" if counts else line)
-        return "\n".join([*lines, *(f"  {text}" for text in (*self.faults, *self.left_out))])
+        below = (*([self.hint] if self.hint else []), *self.faults, *self.left_out)
+        return "\n".join([*lines, *(f"  {text}" for text in below)])
 
 
 def is_usable(
@@ -103,6 +111,7 @@ def make_report(
     used = dict.fromkeys(occurring, 0)
     lacking: dict[str, Counter[str]] = {split: Counter() for split in occurring}
     faulty, left_out = [], []
+    lost: dict[str, list[str]] = {split: [] for split in occurring}
     for sample, row in zip(samples, rows, strict=True):
         if is_usable(sample, row, names, optional):
             used[row.split] += 1
@@ -112,15 +121,19 @@ def make_report(
             lacking[row.split][without] += 1
             left_out.append(f"{sample.where}: {row.id!r} is left out: without {without}")
         if row.status not in ("ok", "absent"):
-            faulty.append(f"{sample.where}: {row.reason}")
-    shown = [_first(texts, None if dry_run else manifest) for texts in (faulty, left_out)]
-    return CoverageReport(manifest, occurring, used, lacking, decoded, *shown)
+            faulty.append(f"{sample.where}: {row.id!r}: {row.reason}")
+            if row.status != "refused":
+                lost[row.split].append(f"{row.id!r}: {row.reason}")
+    see = None if dry_run else manifest
+    shown = [_first(texts, see) for texts in (faulty, left_out)]
+    examples = {split: _first(texts, see, 3) for split, texts in lost.items()}
+    return CoverageReport(manifest, occurring, used, lacking, decoded, *shown, examples)
 
 
-def _first(texts: Sequence[str], manifest: Path | None) -> list[str]:
+def _first(texts: Sequence[str], manifest: Path | None, count: int = 5) -> list[str]:
     see = "" if manifest is None else f": see {manifest}"
-    more = [f"... and {len(texts) - 5:,} more{see}"] if len(texts) > 5 else []
-    return [*texts[:5], *more]
+    more = [f"... and {len(texts) - count:,} more{see}"] if len(texts) > count else []
+    return [*texts[:count], *more]
 
 
 def check_coverage(report: CoverageReport, min_coverage: float) -> None:
@@ -137,8 +150,11 @@ def check_coverage(report: CoverageReport, min_coverage: float) -> None:
         found = report.found(split) - lacking
         expected = report.expected(split) - report.statuses[split]["refused"] - lacking
         if found < min_coverage * expected:
-            raise CoverageError(
+            faults = "; ".join([*([report.hint] if report.hint else []), *report.examples[split]])
+            error = CoverageError(
                 f"split {split!r} has {found:,} of {expected:,} samples, less than "
                 f"min_coverage={min_coverage}. Repair the files and run again, which decodes only "
-                f"them, or lower min_coverage:\n{report}"
+                f"them, or lower min_coverage:\n  {faults}"
             )
+            error.report = report
+            raise error

@@ -111,9 +111,7 @@ def prepare(
     if not any(row.sources for row in rows):
         first = next((path for s in samples for m in media if (path := s.sources.get(m))), None)
         hint = level_hint(root, [first]) if first is not None else ""
-        report = report._replace(
-            faults=[hint.strip("; "), *report.faults] if hint else report.faults
-        )
+        report = report._replace(hint=hint.strip("; "))
     if not dry_run:
         check_coverage(report, min_coverage)
     return report
