@@ -125,9 +125,9 @@ def make_report(
             if row.status != "refused":
                 lost[row.split].append(f"{row.id!r}: {row.reason}")
     see = None if dry_run else manifest
-    shown = [_first(texts, see) for texts in (faulty, left_out)]
+    first, out = _first(faulty, see), _first(left_out, see)
     examples = {split: _first(texts, see, 3) for split, texts in lost.items()}
-    return CoverageReport(manifest, occurring, used, lacking, decoded, *shown, examples)
+    return CoverageReport(manifest, occurring, used, lacking, decoded, first, out, examples)
 
 
 def _first(texts: Sequence[str], manifest: Path | None, count: int = 5) -> list[str]:
