@@ -1,7 +1,9 @@
 import math
 from typing import Any
 
-from fdkd_lightning.report.answer_text import answer_lines
+import pytest
+
+from fdkd_lightning.report.answer_text import answer_lines, question_text
 from fdkd_lightning.study.results import Row
 
 ALONE = [0.50, 0.52, 0.54]
@@ -112,3 +114,21 @@ def test_a_failed_rival_is_not_the_best() -> None:
         if row.method == "far" and row.seed == 1:
             row.values["test_last"] = math.nan
     assert "near, v2a" in answer_lines(settings, rows)[2]
+
+
+@pytest.mark.parametrize(
+    ("controls", "references", "words", "sentences"),
+    [
+        (["shuffled"], ["near"], "alone, than its controls, and than its rivals?", 3),
+        (["shuffled"], [], "alone and than its controls?", 2),
+        (["alone"], ["near"], "alone and than its rivals?", 2),
+        ([], [], "alone?", 1),
+    ],
+)
+def test_the_question_asks_what_is_answered(
+    controls: list[str], references: list[str], words: str, sentences: int
+) -> None:
+    settings, rows = study()
+    settings["methods"]["ours"] = {"controls": controls, "references": references}
+    assert question_text(settings) == f"Is ours better than {words}"
+    assert len(answer_lines(settings, rows)) == sentences

@@ -130,6 +130,11 @@ def test_the_last_line_counts_the_intervals() -> None:
     assert "so 2.1 of the 42 above are expected to" in last
 
 
+def test_a_single_interval_is_not_counted() -> None:
+    last = comparison_lines(*study({("a2v", "full"): {"alone": ALONE, "fdkd": ALONE[::-1]}}))[-1]
+    assert last == "An interval misses the true difference in 5 % of studies."
+
+
 def test_every_column_has_its_comparisons() -> None:
     columns = {
         ("a2v", "full"): {"alone": ALONE, "fdkd": plus(ALONE, 0.2)},

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,20 @@ def test_sentences_on_classes(tmp_path: Path) -> None:
     )
     other = predictions._replace(predicted=predictions.label)
     assert agreement_sentence(facts, other).endswith("no recorded test has the same accuracy.")
+
+
+@pytest.mark.parametrize(("labels", "flagged"), [([0, 1, 1, 1], True), ([1, 1, 1, 1], False)])
+def test_a_constant_prediction_is_flagged_where_labels_differ(
+    tmp_path: Path, labels: list[int], flagged: bool
+) -> None:
+    facts = read_run_files(write_run(tmp_path))
+    shares = torch.tensor([[0.25, 0.75]]).expand(4, 2)
+    found = Predictions(["cat", "dog"], torch.tensor(labels), shares.argmax(1), shares, 0)
+    sentence = (
+        "All 4 labelled predictions are one class (dog), at chance: the accuracy, 75.0 %, is that "
+        "class's share."
+    )
+    assert (sentence in run_sentences(replace(facts, predictions=found))) is flagged
 
 
 @pytest.mark.parametrize(

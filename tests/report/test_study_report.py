@@ -43,6 +43,23 @@ def test_the_command_prints_the_report(results: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == shown
 
 
+@pytest.mark.parametrize("results", ["judge"], indirect=True)
+def test_a_question_without_controls_is_warned_of_wherever_it_is_answered(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((results / "results.json").read_text())
+    content["study"]["question"] = "KD"
+    content["study"]["methods"]["KD"]["controls"] = []
+    (results / "results.json").write_text(json.dumps(content))
+    main(["report", str(results)])
+    warning = "Warning: KD names no controls, so a gain could not be called transfer: add controls:"
+    page = (results / "report.html").read_text()
+    for text in (capsys.readouterr().out, (results / "table.md").read_text(), page):
+        assert warning in text
+    assert "Is KD better than w/o KD?" in page
+    assert "No warning" not in page
+
+
 @pytest.mark.parametrize("results", ["digits"], indirect=True)
 def test_failed_runs_are_named_and_the_others_reported(
     results: Path, capsys: pytest.CaptureFixture[str]

@@ -104,6 +104,16 @@ def test_the_command_line_goes_over_the_file(write: Callable[..., Path]) -> None
     assert changed.methods == plain.methods
 
 
+def test_a_study_without_regimes_has_one_that_adds_no_arguments(
+    write: Callable[..., Path],
+) -> None:
+    path = write(regimes=None)
+    assert read_study(path).regimes == {"all labels": Regime()}
+    # One of the command line's file takes its place.
+    Path("few.yaml").write_text("regimes: {few: {}}")
+    assert [*read_study(path, ["--config=few.yaml"]).regimes] == ["few"]
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

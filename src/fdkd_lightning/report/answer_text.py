@@ -1,4 +1,4 @@
-"""A study's answer in three sentences: the gain, its controls, its rivals."""
+"""A study's question, and its answer in three sentences: the gain, its controls, its rivals."""
 
 import math
 from collections.abc import Sequence
@@ -19,12 +19,27 @@ def answer_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]:
     return lines[1:]
 
 
+def question_text(settings: dict[str, Any]) -> str:
+    """Return the question that :func:`answers` answers: it names what is compared, no more."""
+    method, baseline = settings.get("question"), settings["baseline"]
+    if method is None:
+        return (
+            f"Which methods are better than {baseline}, and is the gain transfer from the teacher? "
+            "The study asks about no single method."
+        )
+    parts = [f"than {baseline}"]
+    parts += ["than its controls"] if _controls(settings, method) else []
+    parts += ["than its rivals"] if settings["methods"][method].get("references") else []
+    listed = " and ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:2])}, and {parts[2]}"
+    return f"Is {method} better {listed}?"
+
+
 def answers(settings: dict[str, Any], rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return three sentences per regime on the method that the study asks about.
 
     The first compares it with the baseline, the second with its controls, the third with the best
     of its references; each over all directions, by the mean paired difference and its 95 %
-    confidence interval.
+    confidence interval. Where it names no controls or references, their sentence is left out.
 
     Args:
         settings: The study's settings, see :func:`~fdkd_lightning.study.results.read_results`.
@@ -37,8 +52,8 @@ def answers(settings: dict[str, Any], rows: Sequence[Row]) -> dict[str, list[str
     if method is None:
         return {}
     found = scores(settings, rows)
-    entry, baseline = settings["methods"][method], settings["baseline"]
-    controls = [name for name in entry["controls"] if name != baseline]
+    entry = settings["methods"][method]
+    controls = _controls(settings, method)
     sentences: dict[str, list[str]] = {}
     for regime in settings["regimes"]:
         columns = {name: found[name, regime] for name in settings["directions"]}
@@ -48,6 +63,12 @@ def answers(settings: dict[str, Any], rows: Sequence[Row]) -> dict[str, list[str
         if entry.get("references"):
             sentences[regime].append(_rivalled(columns, method, entry["references"]))
     return sentences
+
+
+def _controls(settings: dict[str, Any], method: str) -> list[str]:
+    """The controls beside the baseline, which the first sentence compares with."""
+    controls = settings["methods"][method]["controls"]
+    return [name for name in controls if name != settings["baseline"]]
 
 
 Columns = dict[str, dict[str, list[float]]]

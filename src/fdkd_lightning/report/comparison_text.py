@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fdkd_lightning.report.design_warnings import design_warnings
 from fdkd_lightning.report.score_table import compared_with, difference_text
 from fdkd_lightning.report.verdict import Verdict, verdict
 from fdkd_lightning.study.compare import Difference, leader, paired_difference
@@ -26,8 +27,9 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
     baseline is the only control, the verdict says what that leaves open.
     """
     lines = ["## Comparisons", ""]
+    warnings = [f"Warning: {x}." for x in (*settings["warnings"], *design_warnings(settings))]
     if len(settings["seeds"]) < 2:
-        return [*lines, "One seed: no confidence interval, so no comparison is made."]
+        return [*lines, *warnings, "One seed: no confidence interval, so no comparison is made."]
     lines += [
         "A difference is significant if the 95 % confidence interval of the mean paired difference "
         "(Student's t over the seeds) excludes 0.",
@@ -36,8 +38,7 @@ def comparison_lines(settings: dict[str, Any], rows: Sequence[Row]) -> list[str]
     sentences, closing = comparisons(settings, rows)
     for (direction, regime), found in sentences.items():
         lines += [f"**{direction}, {regime}**", "", *(f"- {sentence}" for sentence in found), ""]
-    lines += [f"Warning: {warning}." for warning in settings["warnings"]]
-    return [*lines, closing]
+    return [*lines, *warnings, closing]
 
 
 def comparisons(
@@ -55,6 +56,8 @@ def comparisons(
         whole = {name: x for name, x in column.items() if not any(map(math.isnan, x))}
         if len(whole) > 1:
             found.append(_highest(whole))
+    if intervals < 2:
+        return sentences, "An interval misses the true difference in 5 % of studies."
     return sentences, (
         "The intervals are not corrected for multiple comparisons: each misses the true difference "
         f"in 5 % of studies, so {intervals / 20:.1f} of the {intervals} above are expected to."

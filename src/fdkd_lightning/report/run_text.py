@@ -42,8 +42,14 @@ def setting_text(config: Mapping[str, Any] | None) -> str:
 
 
 def run_sentences(facts: RunFiles) -> list[str]:
-    """Return the answer: training, chosen epoch, test scores, and a caution."""
-    return [_training(facts), _validation(facts), *_tests(facts), CAUTION]
+    """Return the answer: training, chosen epoch, test scores, a constant prediction, a caution."""
+    return [
+        _training(facts),
+        _validation(facts),
+        *_tests(facts),
+        *_constant(facts.predictions),
+        CAUTION,
+    ]
 
 
 def divergence_sentences(facts: RunFiles) -> list[str]:
@@ -192,6 +198,18 @@ def _tests(facts: RunFiles) -> Iterator[str]:
         yield f"Test of {checkpoint}{part}{other}: {values}."
     if not found:
         yield "It has not been tested."
+
+
+def _constant(predictions: Predictions | str) -> Iterator[str]:
+    """Flag a network that predicts one class everywhere, though the labels are of several."""
+    if isinstance(predictions, str) or len(predictions.label.unique()) < 2:
+        return
+    if len(found := predictions.predicted.unique()) == 1:
+        name = predictions.names[int(found)]
+        yield (
+            f"All {len(predictions.label)} labelled predictions are one class ({name}), at chance: "
+            f"the accuracy, {100 * predictions.accuracy:.1f} %, is that class's share."
+        )
 
 
 def _validated(checkpoint: Mapping[str, Any] | None) -> Mapping[str, float]:

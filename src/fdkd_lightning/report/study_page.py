@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from fdkd_lightning.report.answer_text import answers
+from fdkd_lightning.report.answer_text import answers, question_text
 from fdkd_lightning.report.class_changes import (
     ClassChange,
     ClassChanges,
@@ -16,6 +16,7 @@ from fdkd_lightning.report.class_changes import (
 from fdkd_lightning.report.comparison_text import comparisons
 from fdkd_lightning.report.cost_figure import cost_figures, median_seconds
 from fdkd_lightning.report.csv_table import write_table
+from fdkd_lightning.report.design_warnings import design_warnings
 from fdkd_lightning.report.difference_figure import difference_axis, strips
 from fdkd_lightning.report.differences import DifferenceRow, difference_rows
 from fdkd_lightning.report.render import render, save_page, yaml_text
@@ -69,13 +70,15 @@ def study_page(
     axis = difference_axis(differences)
     sentences, closing = comparisons(settings, rows) if len(settings["seeds"]) > 1 else ({}, "")
     costs = cost_figures(settings, rows)
+    cautions = design_warnings(settings)
     values = {
         "title": title,
         "caption": caption(settings),
         "metric": settings["metric"],
         "baseline": settings["baseline"],
-        "question": _question(settings),
+        "question": question_text(settings),
         "answers": answers(settings, rows) or _summaries(settings, found),
+        "cautions": cautions,
         "tables": _tables(settings, rows, differences),
         "teachers": [
             {"modality": m, "regime": r, "mean": _sortable(x), "score": score_text(x)}
@@ -95,7 +98,7 @@ def study_page(
         "comparisons": sentences,
         "comparison_count": sum(map(len, sentences.values())),
         "closing": closing,
-        "warnings": settings["warnings"],
+        "warnings": [*settings["warnings"], *cautions],
         "failures": [" ".join(failure.split()) for failure in settings["failures"].values()],
         "missing": _missing(settings, rows),
         "searched": sum(not row.chosen for row in rows),
@@ -107,16 +110,6 @@ def study_page(
         "commits": settings["commits"],
     }
     return render("study.html", values)
-
-
-def _question(settings: Mapping[str, Any]) -> str:
-    method, baseline = settings.get("question"), settings["baseline"]
-    if method is None:
-        return (
-            f"Which methods are better than {baseline}, and is the gain transfer from the teacher? "
-            "The study asks about no single method."
-        )
-    return f"Is {method} better than {baseline}, than its controls, and than its rivals?"
 
 
 def _summaries(

@@ -5,6 +5,7 @@ from pathlib import Path
 from fdkd_lightning.ops.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answer_lines
 from fdkd_lightning.report.comparison_text import comparison_lines
+from fdkd_lightning.report.design_warnings import design_warnings
 from fdkd_lightning.report.render import PAGE
 from fdkd_lightning.report.score_figure import plot_scores
 from fdkd_lightning.report.score_table import score_tables
@@ -22,7 +23,9 @@ def print_study(folder: Path) -> None:
     settings, rows = read_results(folder)
     answer = answer_lines(settings, rows)
     # What a study asks about fits a screen; all comparisons are in table.md.
-    print("\n".join([*score_tables(settings, rows), "", *answer, ""]) if answer else text)
+    warnings = [f"Warning: {warning}." for warning in design_warnings(settings)]
+    short = [*score_tables(settings, rows), "", *answer, "", *warnings, *([""] if warnings else [])]
+    print("\n".join(short) if answer else text)
     print(f"report: {folder / PAGE}")
     failures = settings["failures"]
     if failures:

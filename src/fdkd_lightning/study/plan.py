@@ -65,12 +65,12 @@ class Study:
         folder: Folder for runs, tables and figures.
         teacher: Arguments of the teachers' runs, with ``$teacher``.
         directions: Name -> direction.
-        regimes: Name -> regime.
         methods: Name -> method, in the order of the table's rows.
         baseline: Name of the method without distillation.
         question: Name of the method that the study asks about: three sentences compare it with the
             baseline, its controls, and the best of its references. None: none do.
         seeds: One run each. A seed draws the data, the weights and the order of the samples.
+        regimes: Name -> regime. The default, "all labels", adds no arguments.
         tune: Argument -> values, such as learning rates. The setting with the best mean validation
             metric is reported, per method, direction and regime. Teachers are not tuned. An
             argument that not every method has, such as a threshold, belongs into its ``tune``.
@@ -92,10 +92,10 @@ class Study:
     folder: Path
     teacher: list[str]
     directions: dict[str, Direction]
-    regimes: dict[str, Regime]
     methods: dict[str, Method]
     baseline: str
     seeds: list[int]
+    regimes: dict[str, Regime] = field(default_factory=lambda: {"all labels": Regime()})
     tune: dict[str, list[Any]] = field(default_factory=dict)
     tune_seeds: list[int] = field(default_factory=list)
     question: str | None = None
