@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import shlex
+import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from PIL import Image
 
 from fdkd_lightning import ImageRecipe, ResNet, export_student
 from fdkd_lightning.cli import main
+from fdkd_lightning.study.plan import method_runs, read_study, teacher_runs
+from fdkd_lightning.study.study_cli import StudyCLI
 from fdkd_lightning.training.command import FDKDCLI
 
 ROOT = Path(__file__).parents[1]
@@ -145,7 +148,7 @@ class _ParsedError(BaseException):
 
 
 def _stop(cli: FDKDCLI) -> None:
-    raise _ParsedError
+    raise _ParsedError(cli.config.fit if cli.subcommand == "fit" else None)
 
 
 @pytest.mark.parametrize("command", [c for c in FDKD if "configs/" in c and "study" not in c])
@@ -212,11 +215,48 @@ def write_birds(root: Path, header: list[str]) -> None:
     (root / "birds.csv").write_text("\n".join(rows) + "\n")
 
 
+def own_data(page: str) -> list[tuple[str, str]]:
+    """Language and text of the blocks of a page's section on one's own data."""
+    text = PAGES[page].split("## Your own data")[1].split("\n## ")[0]
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+
+
+def test_the_study_of_your_own_data_can_be_planned(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [*own_data("README"), *own_data("study")]
+    bodies = [body for language, body in both if language == "yaml"]
+    monkeypatch.setattr(sys, "argv", ["fdkd"])
+    monkeypatch.setattr(FDKDCLI, "before_instantiate_classes", _stop)
+    for name, body in zip(("teacher", "student", "birds"), bodies, strict=True):
+        Path(f"{name}.yaml").write_text(body)
+    study = read_study("birds.yaml")
+    assert len({run.name for run in teacher_runs(study).values()}) == 3
+    assert len({run.name for run in method_runs(study)}) == 3 * len(study.methods)
+    checkpoint = Path("runs/of/the/study.ckpt")
+    named = {}
+    for run in [*teacher_runs(study).values(), *method_runs(study)]:
+        if run.seed == 0:
+            with pytest.raises(_ParsedError) as error:
+                StudyCLI(["fit", *run.command()], {m: checkpoint for m, _ in run.teachers})
+            arguments = error.value.args[0].model.init_args
+            named[run.method] = [
+                teacher.init_args.checkpoint for teacher in arguments.get("teachers", {}).values()
+            ]
+    own = [str(checkpoint)]
+    assert named == {
+        "teacher": [],
+        "w/o KD": [],
+        "FD-CMKD": own,
+        "no teacher": [],
+        "shuffled pairs": own,
+    }
+
+
 @pytest.mark.slow
 def test_your_own_data_in_five_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = README.split("## Your own data")[1].split("\n## ")[0]
-    found = re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+    found = own_data("README")
     (table,) = (body for language, body in found if language == "csv")
     write_birds(tmp_path / "birds", table.splitlines()[0].split(","))
     # Small networks instead of some minutes.
