@@ -202,10 +202,11 @@ def _tests(facts: RunFiles) -> Iterator[str]:
 
 def _constant(predictions: Predictions | str) -> Iterator[str]:
     """Flag a network that predicts one class everywhere, though the labels are of several."""
-    if isinstance(predictions, str) or len(predictions.label.unique()) < 2:
+    if isinstance(predictions, str) or len({*predictions.label.tolist()}) < 2:
         return
-    if len(found := predictions.predicted.unique()) == 1:
-        name = predictions.names[int(found)]
+    found = {*predictions.predicted.tolist()}
+    if len(found) == 1:
+        name = predictions.names[found.pop()]
         yield (
             f"All {len(predictions.label)} labelled predictions are one class ({name}), at chance: "
             f"the accuracy, {100 * predictions.accuracy:.1f} %, is that class's share."
