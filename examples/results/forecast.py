@@ -30,6 +30,7 @@ FOLDER = HERE / "forecast"
 # Name -> files of the study, its method, and that method's control of shuffled pairs.
 STUDIES = {
     "digits": (["digits", "published"], "FD-CMKD, summed over D", "shuffled pairs"),
+    "digits_other_classes": (["digits_other_classes"], "FD-CMKD", "shuffled pairs"),
     "emoji": (["emoji"], "FD-CMKD, summed over D", "shuffled pairs"),
     "watch": (["watch"], "FD-CMKD", "shuffled pairs"),
     "watch_labels": (["watch_labels"], "FD-CMKD of maps", "shuffled pairs"),
@@ -189,7 +190,7 @@ def draw(rows: list[dict[str, str]]) -> None:
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     panels = figure.subplots(1, len(GAINS), sharey=True)
     for axes, (reference, gain) in zip(panels, GAINS.items(), strict=True):
-        for name, marker in zip(STUDIES, "osD^v", strict=True):
+        for name, marker in zip(STUDIES, "osD^vP", strict=True):
             points = [row for row in rows if row["study"] == name]
             axes.scatter(
                 [float(row["r2"]) for row in points],
