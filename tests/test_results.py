@@ -315,6 +315,25 @@ def test_the_words_on_indian_pines_are_true_of_it() -> None:
     assert statistics.mean(teacher) < statistics.mean(column["w/o KD"])
 
 
+def test_the_words_on_other_classes_of_indian_pines_are_true_of_them() -> None:
+    settings, rows = read_results(ROOT / "examples/results/indian_pines_transfer")
+    found = scores(settings, rows)
+    above = []
+    for key, column in found.items():
+        for method in column:
+            assert paired_difference(column["FD-CMKD"], column[method]).sign == 0
+            if paired_difference(column[method], column["w/o KD"]).sign == 1:
+                above.append((key, method))
+    assert [method for _, method in above] == ["Feat"]
+    assert len(found) == 4
+    # Two seeds and regimes of each method, at the larger rate.
+    assert len(settings["failures"]) == 4 * len(settings["methods"])
+    assert all("visible_to_infrared" in name for name in settings["failures"])
+    assert all("lr=0.1" in name for name in settings["failures"])
+    searched = [row for row in rows if not row.chosen and row.method != "teacher"]
+    assert len(searched) + len(settings["failures"]) == 112
+
+
 def test_the_words_on_the_forecast_are_true_of_it() -> None:
     found = script("forecast")
     rows = found.read_rows()
