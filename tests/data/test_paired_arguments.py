@@ -1,13 +1,8 @@
 from typing import Any
 
 import pytest
-from torch import nn
 
-from fdkd_lightning.data.paired_arguments import check_arguments, check_sample_rates
-from fdkd_lightning.data.preparation.recipe import AudioRecipe, ImageRecipe
-from fdkd_lightning.data.transforms.published_audio import OGMCREMADSpectrogram
-from fdkd_lightning.data.transforms.spectrograms import LogDensitySpectrogram, LogMelSpectrogram
-from fdkd_lightning.data.transforms.waveforms import Resample
+from fdkd_lightning.data.paired_arguments import check_arguments
 
 VALID: dict[str, Any] = {
     "val_fraction": 0.5,
@@ -47,23 +42,3 @@ def test_an_unknown_comparison_is_named() -> None:
 def test_a_count_is_a_whole_number(name: str) -> None:
     with pytest.raises(TypeError, match=rf"{name}=2.5 must be a whole number"):
         check_arguments(**VALID | {name: 2.5})
-
-
-@pytest.mark.parametrize(
-    "transform",
-    [
-        LogMelSpectrogram(16_000),
-        LogDensitySpectrogram(16_000),
-        OGMCREMADSpectrogram(16_000),
-        # Of two rates the first is that of the waveforms.
-        nn.Sequential(Resample(16_000, 8_000), LogMelSpectrogram(8_000)),
-    ],
-)
-def test_waveforms_are_read_at_the_transforms_rate(transform: nn.Module) -> None:
-    recipes, transforms = {"image": ImageRecipe()}, nn.ModuleDict({"audio": transform})
-    check_sample_rates({**recipes, "audio": AudioRecipe(16_000)}, transforms)
-    words = "transforms.audio has sample_rate=16000, but recipes.audio reads rate=8000: give both"
-    with pytest.raises(ValueError, match=words):
-        check_sample_rates({**recipes, "audio": AudioRecipe(8_000)}, transforms)
-    # Without a rate of its own a transform takes any.
-    check_sample_rates({"audio": AudioRecipe(8_000)}, nn.ModuleDict({"audio": nn.Identity()}))

@@ -13,11 +13,11 @@ from torch.utils.data import Dataset, DistributedSampler
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.data.dataset import PairedDataset, usable_positions
 from fdkd_lightning.data.labels import class_indices, keep_labels, map_labels
-from fdkd_lightning.data.paired_arguments import check_sample_rates
 from fdkd_lightning.data.paired_files import PairedFiles
 from fdkd_lightning.data.preparation.prepare import read_rows
 from fdkd_lightning.data.preparation.recipe import Recipe
 from fdkd_lightning.data.preparation.source_files import Compare
+from fdkd_lightning.data.sample_rates import check_sample_rates
 from fdkd_lightning.data.sampling import EpochSampler, balanced_weights
 from fdkd_lightning.ops.checks import check_count
 from fdkd_lightning.types import Batch

@@ -19,11 +19,11 @@ class TeacherCache:
         dtype: ``"float32"`` stores outputs exactly. ``"float16"`` halves the bytes and rounds each
             value by at most 2**-11 of itself, or 2**-25 below 6.1e-5.
         maps: Store the maps of stages too.
+        views: Number of training views of each training sample; epoch e trains with view
+            ``e % views``. 0: the one view of evaluation.
         top_k: Store the largest k logits of a sample, and one value for all others, with which the
             softmax of the k classes is exact (see
             :func:`~fdkd_lightning.training.cache.top_logits.top_logits`). 0: all logits.
-        views: Number of training views of each training sample; epoch e trains with view
-            ``e % views``. 0: the one view of evaluation.
 
     Raises:
         TypeError, ValueError: If an argument is invalid.
