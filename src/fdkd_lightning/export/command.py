@@ -158,7 +158,7 @@ def _example(
 
 
 def _read_by(data: LightningDataModule, modality: str) -> str:
-    """How a file becomes the input: the recipe and its settings; "" without one."""
+    """Describe the recipe by which a file becomes the input; "" without one."""
     recipe = getattr(data, "recipes", {}).get(modality)
     if recipe is None:
         return ""
