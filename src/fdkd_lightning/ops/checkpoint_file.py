@@ -62,28 +62,6 @@ def check_checkpoint(path: str | Path, name: str, remedy: str = "") -> None:
             raise _damaged(name, "it begins with zeros", remedy)
 
 
-def trained_config(checkpoint: str | Path) -> Path | None:
-    """Return the configuration of the latest fit that a checkpoint's run folder holds, if any.
-
-    A run's folder holds ``checkpoints`` and ``logs/version_N``, one for each start; those of a test
-    or a prediction log no training.
-    """
-    found = {
-        int(path.parent.name.removeprefix("version_")): path
-        for path in Path(checkpoint).parent.parent.glob("logs/version_*/config.yaml")
-        if path.parent.name.removeprefix("version_").isdecimal() and _has_training(path.parent)
-    }
-    return found[max(found)] if found else None
-
-
-def _has_training(log: Path) -> bool:
-    try:
-        with (log / "metrics.csv").open(encoding="utf-8") as file:
-            return "train/" in file.readline()
-    except (OSError, ValueError):  # no log, or a damaged one
-        return False
-
-
 def _sums_are_right(path: str | Path) -> bool:
     """Return whether the records have the check sums that they were written with.
 

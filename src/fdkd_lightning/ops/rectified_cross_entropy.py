@@ -77,10 +77,8 @@ class _RectifiedCrossEntropy(torch.autograd.Function):
         by_scores = by_scores * upstream
         by_features = None
         if ctx.needs_input_grad[0]:
-            by_features = torch.bmm(by_scores, weight)
-            by_features = torch.ops.aten.threshold_backward.default(
-                by_features, inputs, 0
-            )  # ReLU's
+            through_relu = torch.ops.aten.threshold_backward.default
+            by_features = through_relu(torch.bmm(by_scores, weight), inputs, 0)
         by_weights = torch.bmm(by_scores.mT, inputs)
         return by_features, None, *by_weights.unbind(), *by_scores.sum(1).unbind()
 

@@ -1,15 +1,13 @@
 """The values that a run has logged, from the CSV logs in its folder."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.ops.run_logs import has_training, log_files
 
-EVALUATED = ("val", "test", "epoch", "step")
-"""Beginnings of the columns that a log of an evaluation alone has."""
 MOST_POINTS = 400
 """Longer series are drawn as the means of as many stretches."""
 
@@ -58,24 +56,6 @@ def read_series(folder: Path, resumed: bool = True) -> Series:
         for name, points in log.items():
             found.setdefault(name, []).extend(points)
     return {name: points for name, points in found.items() if points}
-
-
-def has_training(path: Path) -> bool:
-    """Return whether a CSV log exists and has other values than those of an evaluation."""
-    if not path.is_file():
-        return False
-    _, header = next(csv_rows(path), (1, []))
-    return any(not name.startswith(EVALUATED) for name in header)
-
-
-def log_files(folder: Path) -> list[Path]:
-    """Return the CSV logs of a run, the first start's first."""
-    found = {
-        int(match[1]): path
-        for path in folder.glob("logs/version_*/metrics.csv")
-        if (match := re.fullmatch(r"version_(\d+)", path.parent.name))
-    }
-    return [found[number] for number in sorted(found)]
 
 
 def read_log(path: Path) -> Series:

@@ -44,7 +44,7 @@ class ClearParser(ArgumentParser):
     names: Sequence[str] = ()
     """The keys that errors propose; empty: those of this parser."""
 
-    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # passed on
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # whatever else jsonargparse takes is passed on
         """Keep the arguments for errors, unless they are set already."""
         self.given = self.given or list(sys.argv[1:] if args is None else args)
         return super().parse_args(args, *rest, **kwargs)

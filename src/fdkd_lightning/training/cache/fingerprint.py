@@ -74,7 +74,7 @@ def data_fingerprint(data: LightningDataModule, modality: str, seed_matters: boo
         transforms = getattr(data, "transforms", {})
         recipes = getattr(data, "recipes", {})
         # A ModuleDict has no get.
-        transform = transforms[modality] if modality in transforms else None  # noqa: SIM401
+        transform = dict(transforms.items()).get(modality)
         found["data.transform"] = describe(transform)
         found["data.recipe"] = describe(recipes.get(modality))
     return found
