@@ -14,7 +14,7 @@ def test_each_method_is_compared_with_what_it_names_once() -> None:
     assert [row[:5] for row in found] == [
         ("full", "a2v", "fdkd", "alone", "baseline"),
         ("full", "a2v", "fdkd", "free", "control"),
-        ("full", "a2v", "fdkd", "KD", "reference"),
+        ("full", "a2v", "fdkd", "KD", "rival"),
         ("full", "a2v", "free", "alone", "baseline"),
         ("full", "a2v", "KD", "alone", "baseline"),
     ]

@@ -141,7 +141,7 @@ def test_the_tables_hold_the_results_and_sort_by_them(published: Path) -> None:
             assert position.text == str(number)
             assert score.text == f"{mean(values):.1f} ± {stdev(values):.1f}"
             assert float(score.attributes["data-sort"]) == pytest.approx(mean(values), abs=1e-6)
-            for cell, role in ((gain, "baseline"), (controls, "control"), (rivals, "reference")):
+            for cell, role in ((gain, "baseline"), (controls, "control"), (rivals, "rival")):
                 expected = [
                     line
                     for line in differences

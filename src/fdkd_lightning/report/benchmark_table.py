@@ -85,5 +85,5 @@ def ratio_text(ratio: float | None) -> str:
     """
     if ratio is None:
         return ""
-    less = f" ({1 / ratio:.2g} times less)" if 0.2 < ratio < 0.67 else ""
+    less = f" ({1 / ratio:.2g} times less)" if 0.1 < ratio < 0.67 else ""
     return f"{ratio:.3g}{less}"

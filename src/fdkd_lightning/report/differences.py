@@ -16,7 +16,7 @@ class DifferenceRow(NamedTuple):
         direction: Name of the direction.
         method: Name of the method.
         other: What it is compared with.
-        role: What the other one is to it: ``baseline``, ``control`` or ``reference``.
+        role: What the other one is to it: ``baseline``, ``control`` or ``rival``.
         mean: Mean difference in percentage points; nan if no pair of runs succeeded.
         low: Lower end of the 95 % interval in percentage points; nan with fewer than two seeds.
         high: Upper end.
@@ -66,4 +66,4 @@ def difference_rows(settings: dict[str, Any], rows: Sequence[Row]) -> list[Diffe
 def _role(settings: dict[str, Any], method: str, other: str) -> str:
     if other == settings["baseline"]:
         return "baseline"
-    return "control" if other in settings["methods"][method]["controls"] else "reference"
+    return "control" if other in settings["methods"][method]["controls"] else "rival"

@@ -145,7 +145,7 @@ def _tables(
                     "score": score_text(values),
                     "differences": [
                         [_cell(difference) for difference in of_method.get((*key, role), [])]
-                        for role in ("baseline", "control", "reference")
+                        for role in ("baseline", "control", "rival")
                     ],
                     "seconds": f"{seconds[key]:.1f}" if key in seconds else "",
                     "words": verdict_text(settings, column, method),
