@@ -21,7 +21,7 @@ from fdkd_lightning.training.run import RunRecord
 from fdkd_lightning.training.run_callbacks import run_callbacks
 from fdkd_lightning.training.run_folder import find_checkpoint, run_folder
 from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
-from fdkd_lightning.training.run_loggers import redirect_loggers, run_loggers
+from fdkd_lightning.training.run_loggers import place_loggers, run_loggers
 from fdkd_lightning.training.run_parser import (
     TRAINER_DEFAULTS,
     RunParser,
@@ -147,7 +147,7 @@ class FDKDCLI(LightningCLI):
         except ValueError as error:
             self.parser.error(str(error))
         self._given = self.config.clone()
-        redirect_loggers(config)
+        place_loggers(config, self.subcommand != "fit" or bool(config.get("ckpt_path")))
         folder = Path(config.checkpoint.dirpath or Path(self._root) / "checkpoints")
         self._lock(config, folder)
         config.checkpoint.dirpath = config.last_checkpoint.dirpath = str(folder)

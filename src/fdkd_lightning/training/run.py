@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -43,8 +44,9 @@ class RunRecord(Callback):
                         ``coverage`` (split -> status, or ``used``, -> samples, from the data
                         module's attribute of that name), ``weights`` (files read, with
                         sha256), ``seed``, ``versions``, ``commit``, ``ranks``, ``device``,
-                        ``precision``, ``resumed_from``, ``started``, ``finished``, ``seconds``,
-                        ``epochs``, ``steps``; those of the end are null until fit has finished
+                        ``precision``, ``wandb_id`` (null without W&B), ``resumed_from``,
+                        ``started``, ``finished``, ``seconds``, ``epochs``, ``steps``; those of
+                        the end are null until fit has finished
     ``checkpoints``     name -> ``file``, ``sha256``, ``epoch``, ``step``, ``validation``
     ``evaluations``     ``split``, ``checkpoint`` (as above; null for weights in memory),
                         ``metrics``, ``whole_split``, ``data``, ``command``, ``finished``
@@ -85,6 +87,7 @@ class RunRecord(Callback):
             "ranks": trainer.world_size,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "precision": str(trainer.precision),
+            "wandb_id": _wandb_id(trainer),
             "resumed_from": resumed,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "finished": None,
@@ -200,6 +203,11 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
 
 def _loading(trainer: Trainer) -> tuple[str, ...]:
     return tuple(getattr(_datamodule(trainer), "loading_arguments", ()))
+
+
+def _wandb_id(trainer: Trainer) -> str | None:
+    loggers = (logger for logger in trainer.loggers if isinstance(logger, WandbLogger))
+    return next((str(logger.version) for logger in loggers if logger.version), None)
 
 
 def _datamodule(trainer: Trainer) -> Any:

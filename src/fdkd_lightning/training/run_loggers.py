@@ -1,9 +1,12 @@
 """The loggers of a run, which write into its folder, one of them a CSV log."""
 
+import os
 from collections.abc import Iterable
 
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from fdkd_lightning.training.run import read_run
 
 
 def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Logger]:
@@ -31,10 +34,28 @@ def without_warning(logger: WandbLogger) -> WandbLogger:
     return logger
 
 
-def redirect_loggers(config: Namespace) -> None:
-    """Let loggers whose ``save_dir`` is the current folder write into the run's folder."""
+def place_loggers(config: Namespace, continues: bool) -> None:
+    """Let loggers write into the run's folder, and W&B go on with the folder's run.
+
+    Args:
+        config: The configuration of one subcommand. Of loggers whose ``save_dir`` is the current
+            folder it becomes the run's; a W&B logger without an id gets that of ``run.json``.
+        continues: Whether the run in the folder goes on: a test, a prediction, a resumed fit.
+    """
+    root = config.trainer.default_root_dir
     loggers = config.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if not isinstance(logger, Namespace):
+            continue
         # The default of WandbLogger.
-        if isinstance(logger, Namespace) and logger.init_args.get("save_dir") == ".":
-            logger.init_args.save_dir = config.trainer.default_root_dir
+        if logger.init_args.get("save_dir") == ".":
+            logger.init_args.save_dir = root
+        # An agent of W&B sets the variable.
+        if continues and _is_wandb(logger) and "WANDB_RUN_ID" not in os.environ:
+            fit = (read_run(root) or {}).get("fit") or {}
+            logger.init_args.id = logger.init_args.get("id") or fit.get("wandb_id")
+
+
+def _is_wandb(logger: Namespace) -> bool:
+    class_name: str = logger.class_path.rpartition(".")[2]
+    return class_name == WandbLogger.__name__ and not logger.init_args.get("version")
