@@ -64,6 +64,8 @@ STUDIES = [
     ["watch_demo"],
     ["watch_labels"],
     ["watch_all_labels"],
+    ["watch", "watch_oracle"],
+    ["watch_labels", "watch_labels_oracle"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]

@@ -180,6 +180,17 @@ def test_each_direction_has_its_students_and_teachers(write: Callable[..., Path]
         )
 
 
+def test_a_method_may_name_its_single_teacher(write: Callable[..., Path]) -> None:
+    methods = {"alone": {"args": ["--x=$teacher of $student"]}}
+    directions = {"a2v": {"student": "visual", "teachers": ["audio"]}}
+    study = read_study(write(methods=methods, directions=directions))
+    assert {run.args[0] for run in method_runs(study)} == {"--x=audio of visual"}
+    directions["both"] = {"student": "text", "teachers": ["audio", "visual"]}
+    study = read_study(write(methods=methods, directions=directions))
+    with pytest.raises(ValueError, match=r"teacher.* is unknown here, use \$student$"):
+        method_runs(study)
+
+
 def test_a_regime_adds_its_arguments_and_its_teachers(write: Callable[..., Path]) -> None:
     study = read_study(write(seeds=[7]))
     teachers = teacher_runs(study)

@@ -17,7 +17,8 @@ class Direction:
 
     Args:
         student: Modality of the student; replaces ``$student`` in the methods' arguments.
-        teachers: Modalities of the teachers; each replaces ``$teacher`` in a teacher's arguments.
+        teachers: Modalities of the teachers; each replaces ``$teacher`` in a teacher's arguments,
+            and a single one in the methods', too.
     """
 
     student: str
@@ -193,7 +194,10 @@ def _runs(
     ):
         modalities = study.directions[direction]
         given = [*study.methods[name].args, *study.regimes[regime].student]
-        args = [_fill(arg, student=modalities.student) for arg in given]
+        names = {"student": modalities.student}
+        if len(modalities.teachers) == 1:
+            names["teacher"] = modalities.teachers[0]
+        args = [_fill(arg, **names) for arg in given]
         pairs = tuple((m, teachers[m, regime, seed]) for m in modalities.teachers)
         tune = study.tune | study.methods[name].tune
         for settings in _grid({key: values for key, values in tune.items() if values}):

@@ -70,6 +70,27 @@ def test_the_people_of_the_training_split_give_mean_and_scale(root: Path) -> Non
     assert of(data, "test", "gyroscope").mean() > 1
 
 
+def test_redrawn_windows_are_of_the_same_exercise_also_without_a_label(root: Path) -> None:
+    data = watch(root, labelled_per_class=1, redrawn_within_class="accelerometer")
+    paired = watch(root)
+    sensors = ("accelerometer", "gyroscope")
+    for split in ("train", "val", "test"):
+        drawn, own = (of(data, split, name) for name in sensors)
+        as_recorded = of(paired, split, "accelerometer")
+        torch.testing.assert_close(own, of(paired, split, "gyroscope"))
+        if split != "train":
+            torch.testing.assert_close(drawn, as_recorded)
+            continue
+        match = (drawn[:, None] == as_recorded).all(-1).all(-1)
+        assert match.any(1).all(), "a window that nobody recorded"
+        exercise = of(paired, split, "label")
+        assert torch.equal(exercise[match.float().argmax(1)], exercise)
+        assert (match.float().argmax(1) != torch.arange(len(match))).float().mean() > 0.5
+        assert not torch.equal(drawn, of(data, split, "accelerometer")), "drawn once for ever"
+    with pytest.raises(ValueError, match=r"redrawn_within_class.*gyroscop'"):
+        Watch(redrawn_within_class="gyroscop")
+
+
 def test_classes_are_renumbered_in_the_order_given(root: Path) -> None:
     data = watch(root, classes=["upright row", "abduction"])
     assert data.class_names == ("upright row", "abduction")

@@ -14,7 +14,7 @@ from fdkd_lightning.data.embedded.watch_file import read_recordings, watch_path
 from fdkd_lightning.data.embedded.watch_windows import WatchDataset, cut_windows
 from fdkd_lightning.data.labelled_share import LabelledShareSampler
 from fdkd_lightning.data.sampling import stratified_order
-from fdkd_lightning.ops.checks import check_count, check_range
+from fdkd_lightning.ops.checks import check_choice, check_count, check_range
 from fdkd_lightning.types import IGNORE_INDEX, Batch
 
 EXERCISES = (
@@ -62,6 +62,9 @@ class Watch(MultimodalDataModule):
             others, as is usual where few pairs have a label; None: as chance has it.
         window: Length of a window in samples, 50 a second.
         step: Distance of the beginnings of two windows in samples.
+        redrawn_within_class: A modality that in training comes, each time, from a random window of
+            the same exercise, known also where a label is hidden: an oracle control, which shows
+            what pairs give that share their class alone. None: pairs as recorded.
 
     Shape:
         - batch["accelerometer"], batch["gyroscope"]: [N, 3, T], T = ``window``
@@ -104,6 +107,7 @@ class Watch(MultimodalDataModule):
         labelled_per_batch: int | None = None,
         window: int = 100,
         step: int = 50,
+        redrawn_within_class: str | None = None,
     ) -> None:
         super().__init__(
             root, batch_size, eval_batch_size, num_workers, modalities, seed, transforms
@@ -130,6 +134,9 @@ class Watch(MultimodalDataModule):
                 )
         check_count("window", window)
         check_count("step", step)
+        if redrawn_within_class is not None:
+            check_choice("redrawn_within_class", redrawn_within_class, self.modalities)
+        self.redrawn_within_class = redrawn_within_class
         self.labelled = labelled
         self.labelled_per_batch = labelled_per_batch
         self.window = window
@@ -178,6 +185,11 @@ class Watch(MultimodalDataModule):
         number = np.full(len(EXERCISES), IGNORE_INDEX)
         number[list(self.class_numbers)] = np.arange(self.num_classes)
         kept = number[label[rows]]
+        redrawn = (
+            {self.redrawn_within_class: label[rows]}
+            if split == "train" and self.redrawn_within_class is not None
+            else {}
+        )
         if split == "train" and self.labelled is not None:
             if self.labelled > len(rows):
                 raise ValueError(f"labelled={self.labelled} exceeds the {len(rows)} training pairs")
@@ -191,4 +203,4 @@ class Watch(MultimodalDataModule):
             )
         values = ((windows[rows] - mean) / std).astype(np.float32)
         inputs = {modality: values[:, CHANNELS[modality]] for modality in self.modalities}
-        return WatchDataset(inputs, kept, rows, subject[rows])
+        return WatchDataset(inputs, kept, rows, subject[rows], redrawn)

@@ -19,10 +19,12 @@ class WatchDataset(Dataset[Batch]):
         label: Their classes; -100: none.
         index: Their numbers in the whole data set.
         subject: The person of each.
+        redrawn: Modality -> class of each window, also where ``label`` is -100. Each time a window
+            is read, that modality comes from a random window of the same class.
 
     Shape:
         - inputs[modality]: [N, 3, T] float32
-        - label, index, subject: [N] int64
+        - label, index, subject, redrawn[modality]: [N] int64
 
     Example:
         >>> zeros = np.zeros(2, np.int64)
@@ -36,6 +38,7 @@ class WatchDataset(Dataset[Batch]):
         label: NDArray[np.int64],
         index: NDArray[np.int64],
         subject: NDArray[np.int64],
+        redrawn: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> None:
         named = {**inputs, "label": label, "index": index}
         self.names = [*named]
@@ -43,12 +46,19 @@ class WatchDataset(Dataset[Batch]):
         self.label = label
         self.index = index
         self.subject = subject
+        self.redrawn = dict(redrawn or {})
 
     def __len__(self) -> int:
         return len(self.tensors)
 
     def __getitem__(self, position: int) -> Batch:
-        return dict(zip(self.names, self.tensors[position], strict=True))
+        sample = dict(zip(self.names, self.tensors[position], strict=True))
+        for modality, classes in self.redrawn.items():
+            [same] = np.nonzero(classes == classes[position])
+            # torch's generator: each worker has its own seed, and a checkpoint holds its state.
+            other = int(same[int(torch.randint(len(same), ()))])
+            sample[modality] = self.tensors.tensors[self.names.index(modality)][other]
+        return sample
 
 
 def cut_windows(
