@@ -1,6 +1,8 @@
-"""Did the teacher help segmentation? A study of drawn rooms, and one scene as each student sees it.
+"""Did the teacher help segmentation? A study of drawn rooms, and scenes as the students see them.
 
-What follows goes to the study: python examples/demo_rooms.py --seeds=[0]
+python examples/demo_rooms.py                            # a short study
+python examples/demo_rooms.py configs/study/rooms.yaml   # another one
+What follows goes to the study, such as --seeds=[0].
 """
 
 import sys
@@ -15,33 +17,40 @@ from fdkd_lightning.report import Segmented, plot_segmentations
 from fdkd_lightning.study.plan import Study, method_runs, read_study
 
 STUDY = "configs/study/rooms_demo.yaml"
-SHOWN = ("w/o KD", "FD-CMKD", "CIRKDv2 + FD-CMKD")
+SHOWN = ("w/o KD", "FD-CMKD", "FD-CMKD, channels", "CIRKDv2 + FD-CMKD")
+CHANNELS = {"visual": 3, "depth": 1}
 
 
-def students(study: Study) -> dict[str, fdkd.PretrainedModel]:
-    """The students of the first seed, as they were after their last epoch."""
+def students(study: Study, direction: str) -> dict[str, fdkd.PretrainedModel]:
+    """The students of the first regime and seed, as they were after their last epoch."""
     found = {}
+    wanted = direction, next(iter(study.regimes)), study.seeds[0]
+    channels = CHANNELS[study.directions[direction].student]
     for run in method_runs(study):
-        if run.method in SHOWN and run.seed == study.seeds[0]:
+        if (run.direction, run.regime, run.seed) == wanted and run.method in SHOWN:
             checkpoint = study.folder / "runs" / run.name / "checkpoints/last.ckpt"
-            found[run.method] = fdkd.PretrainedModel(SemanticFPN(8, stem_pool=True), checkpoint)
+            network = SemanticFPN(8, in_chans=channels, stem_pool=True)
+            found[run.method] = fdkd.PretrainedModel(network, checkpoint)
             found[run.method].load()
     return found
 
 
 def main(args: list[str]) -> None:
-    fdkd_command(["study", STUDY, *args])
-    study = read_study(STUDY, args)
-    data = Rooms(batch_size=3, modalities=["visual"])
+    path, *rest = args if args and args[0].endswith(".yaml") else (STUDY, *args)
+    fdkd_command(["study", path, *rest])
+    study = read_study(path, rest)
+    direction = next(iter(study.directions))
+    modality = study.directions[direction].student
+    data = Rooms(batch_size=3, modalities=[modality])
     data.setup("test")
     # The first scenes of the test split: chosen before anything was trained.
     batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
     with torch.no_grad():
-        networks = students(study)
-        logits = {name: x.eval()(batch["visual"]).logits for name, x in networks.items()}
+        networks = students(study, direction)
+        logits = {name: x.eval()(batch[modality]).logits for name, x in networks.items()}
     rows = [
         Segmented(image, label, {name: x[i].argmax(0) for name, x in logits.items()})
-        for i, (image, label) in enumerate(zip(batch["visual"], batch["label"], strict=True))
+        for i, (image, label) in enumerate(zip(batch[modality], batch["label"], strict=True))
     ]
     plot_segmentations(study.folder / "scenes.png", rows, data.class_names)
     print(f"Figures: {study.folder / 'table.png'}, {study.folder / 'scenes.png'}")
