@@ -66,6 +66,7 @@ STUDIES = [
     ["watch_all_labels"],
     ["watch", "watch_oracle"],
     ["watch_labels", "watch_labels_oracle"],
+    ["watch_labels", "watch_labels_fresh"],
 ]
 FULL = [name for name, content in OURS.items() if {"model", "data"} <= content.keys()]
 DISTILLATION = [name for name in FULL if "criterion" in OURS[name]["model"]["init_args"]]
