@@ -104,6 +104,16 @@ def test_the_command_line_goes_over_the_file(write: Callable[..., Path]) -> None
     assert changed.methods == plain.methods
 
 
+def test_a_second_file_names_all_methods_and_what_changes_in_them(
+    write: Callable[..., Path],
+) -> None:
+    entry = {"args": ["a"], "controls": ["alone"], "tune": {"lr": [1]}}
+    path = write(methods={"alone": {"args": []}, "mine": entry, "gone": {"args": []}})
+    Path("over.yaml").write_text("methods: {alone: {}, mine: {args: [b], tune: {}}}")
+    changed = read_study(path, ["--config=over.yaml"]).methods
+    assert changed == {"alone": Method([]), "mine": Method(["b"], ["alone"])}
+
+
 def test_a_study_without_regimes_has_one_that_adds_no_arguments(
     write: Callable[..., Path],
 ) -> None:
