@@ -51,11 +51,11 @@ def place_loggers(config: Namespace, continues: bool) -> None:
         if logger.init_args.get("save_dir") == ".":
             logger.init_args.save_dir = root
         # An agent of W&B sets the variable.
-        if continues and _is_wandb(logger) and "WANDB_RUN_ID" not in os.environ:
-            fit = (read_run(root) or {}).get("fit") or {}
-            logger.init_args.id = logger.init_args.get("id") or fit.get("wandb_id")
+        if continues and _lacks_id(logger) and "WANDB_RUN_ID" not in os.environ:
+            logger.init_args.id = ((read_run(root) or {}).get("fit") or {}).get("wandb_id")
 
 
-def _is_wandb(logger: Namespace) -> bool:
-    class_name: str = logger.class_path.rpartition(".")[2]
-    return class_name == WandbLogger.__name__ and not logger.init_args.get("version")
+def _lacks_id(logger: Namespace) -> bool:
+    is_wandb = logger.class_path.rpartition(".")[2] == WandbLogger.__name__
+    # WandbLogger takes an id under both names.
+    return is_wandb and not any(logger.init_args.get(name) for name in ("id", "version"))
