@@ -295,6 +295,31 @@ def test_the_words_on_watch_with_few_labels_are_true_of_it() -> None:
     assert gains == [[17, 19], [15, 17]]
 
 
+def test_the_words_on_the_second_judgement_are_true_of_it() -> None:
+    folder = ROOT / "examples/results"
+    first, _ = read_results(folder / "watch_labels")
+    settings, rows = read_results(folder / "watch_labels_fresh")
+    used = {*first["seeds"], *first["tune_seeds"]}
+    assert not used & {*settings["seeds"]}
+    assert len(settings["seeds"]) == 20
+    ((direction, _), column), *others = scores(settings, rows).items()
+    assert (direction, others) == ("gyroscope to accelerometer", [])
+    both = column["KD + FD-CMKD of maps"]
+    gains = [paired_difference(both, column[name]) for name in ("KD", "KD + shuffled pairs")]
+    assert [(f"{gain.mean:.3f}", gain.sign) for gain in gains] == [("0.022", 1), ("0.024", 1)]
+    # The settings that the first judgement had.
+    chosen = {
+        (row.method, row.direction): row.tuned
+        for row in read_results(folder / "watch_labels")[1]
+        if row.chosen
+    }
+    for method, entry in settings["methods"].items():
+        given = " ".join(arg[2:] for arg in entry["args"] if arg.startswith("--"))
+        assert (
+            given.replace("fdkd", "'fdkd'").replace("kd: 1", "'kd': 1") == chosen[method, direction]
+        )
+
+
 def test_the_words_on_watch_with_all_labels_are_true_of_it() -> None:
     settings, rows = read_results(ROOT / "examples/results/watch_all_labels")
     to_gyroscope, to_accelerometer = scores(settings, rows).values()
