@@ -65,6 +65,24 @@ def test_only_a_resumed_run_keeps_the_earlier_logs(tmp_path: Path) -> None:
     assert [p.value for p in read_run_files(tmp_path).series["train/loss"]] == [4.0, 3.0, 9.0]
 
 
+def test_what_a_study_evaluates_after_the_fit_is_no_curve(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    rows = [
+        {"step": 29, "epoch": 2, "train/loss": 2.0, "val/loss": 0.5},
+        {"step": 30, "epoch": 3, "val/loss": 0.4, "test/loss": 0.6},
+    ]
+    write_log(tmp_path, 1, rows)
+
+    def logged() -> dict[str, list[int]]:
+        return {name: [p.step for p in x] for name, x in read_run_files(tmp_path).series.items()}
+
+    (tmp_path / "run.json").write_text(json.dumps(record(steps=30)))
+    assert logged() == {"train/loss": [29], "val/loss": [29]}
+    # It has not finished.
+    (tmp_path / "run.json").write_text(json.dumps(record(steps=None)))
+    assert logged() == {"train/loss": [29], "val/loss": [29, 30], "test/loss": [30]}
+
+
 def test_what_makes_a_folder_a_run(tmp_path: Path) -> None:
     assert not is_run(tmp_path)
     assert not is_run(tmp_path / "none")

@@ -13,7 +13,7 @@ import yaml
 from fdkd_lightning.ops.read_file import read_text
 from fdkd_lightning.ops.run_logs import has_training, log_files
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
-from fdkd_lightning.report.run_log import Series, read_series
+from fdkd_lightning.report.run_log import Series, read_series, without_evaluations
 from fdkd_lightning.training.redaction import redact
 from fdkd_lightning.training.run import read_run
 from fdkd_lightning.training.summary import following_command
@@ -30,7 +30,7 @@ class RunFiles:
         evaluations: Of ``run.json``.
         config: Configuration; None: in no file.
         config_file: The configuration that the run has saved; None: there is none.
-        series: What was logged, see :func:`~fdkd_lightning.report.run_log.read_series`.
+        series: What training logged, see :func:`~fdkd_lightning.report.run_log.read_series`.
         predictions: Labelled predictions; or in words why there are none.
     """
 
@@ -93,6 +93,9 @@ def read_run_files(folder: Path) -> RunFiles:
     config, config_file = None if fit is None else fit["config"], _config_file(folder)
     if config is None and config_file is not None:
         config = _read_config(config_file)
+    series = read_series(folder, resumed=fit is None or fit["resumed_from"] is not None)
+    if fit is not None and fit["steps"]:
+        series = without_evaluations(series, fit["steps"])
     return RunFiles(
         folder,
         fit,
@@ -100,7 +103,7 @@ def read_run_files(folder: Path) -> RunFiles:
         record["evaluations"],
         config,
         config_file,
-        read_series(folder, resumed=fit is None or fit["resumed_from"] is not None),
+        series,
         _predictions(folder / "predictions.csv", fit),
     )
 

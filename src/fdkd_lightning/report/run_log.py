@@ -91,6 +91,25 @@ def read_log(path: Path) -> Series:
     return found
 
 
+def without_evaluations(series: Series, steps: int) -> Series:
+    """Leave out what was logged after a finished fit: values of one checkpoint, and no curve.
+
+    Args:
+        series: The values of a log.
+        steps: The steps that the fit took. Its own values are logged before the last one is
+            counted; a study evaluates in the same process, and then all are counted.
+
+    Example:
+        >>> series = {"val/loss": [Point(9, 0, 0.5), Point(10, 1, 0.4)], "test/loss": []}
+        >>> without_evaluations(series, steps=10)
+        {'val/loss': [Point(step=9, epoch=0, value=0.5)]}
+    """
+    kept = {
+        name: [point for point in points if point.step < steps] for name, points in series.items()
+    }
+    return {name: points for name, points in kept.items() if points}
+
+
 def thin_out(points: Sequence[Point]) -> list[Point]:
     """Return at most 400 points: the means of stretches of equally many.
 
