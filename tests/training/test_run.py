@@ -52,6 +52,8 @@ class Pairs(LightningDataModule):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # Temporary folders may lie in a checkout: those of nox do.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
 
 def record_of(config: dict[str, Any]) -> RunRecord:
