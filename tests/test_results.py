@@ -346,6 +346,17 @@ def test_the_words_on_watch_with_all_labels_are_true_of_it() -> None:
             assert paired_difference(column[method], column[maps]).sign == 0
     teacher = teacher_scores(rows)["gyroscope", "all labels"]
     assert paired_difference(teacher, to_accelerometer["w/o KD"]).sign == -1
+    assert settings["question"] == "KD + FD-CMKD of maps"
+    for column in (to_gyroscope, to_accelerometer):
+        assert paired_difference(column[settings["question"]], column["w/o KD"]).sign == 0
+    lines = (ROOT / "examples/results/watch_all_labels/subjects.md").read_text().splitlines()
+    people = {
+        name: [float(cell) for cell in cells]
+        for name, *cells in ([x.strip() for x in line.strip("|").split("|")] for line in lines)
+        if name in (maps, "w/o KD")
+    }  # the second table, to the accelerometer, replaces the first
+    gained = [a - b for a, b in zip(people[maps], people["w/o KD"], strict=True)]
+    assert sorted(round(x) for x in gained) == [-3, 1, 7, 12]
 
 
 def test_the_words_on_the_oracle_of_watch_are_true_of_it() -> None:

@@ -36,7 +36,8 @@ TABLES = (
         "all labels",
         (
             *("w/o KD", "no teacher", "shuffled pairs", "same class, another moment (oracle)"),
-            *("KD", "FD-CMKD, shared classifiers", "FD-CMKD of maps", "maps not split"),
+            *("KD", "FD-CMKD, shared classifiers", "KD + FD-CMKD of maps"),
+            *("FD-CMKD of maps", "maps not split"),
         ),
     ),
 )
