@@ -17,6 +17,7 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from fdkd_lightning.cli import main
+from fdkd_lightning.training.quiet_lightning import quiet_lightning
 
 CASES = int(os.environ.get("FDKD_FUZZ_CASES", "24"))
 ROOT = Path(__file__).parents[2]
@@ -186,14 +187,14 @@ def stop(cli: LightningCLI) -> None:
 
 
 @pytest.fixture(autouse=True)
-def before_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def before_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(LightningCLI, "before_fit", stop, raising=False)
     monkeypatch.setattr(LightningCLI, "after_instantiate_classes", stop)
     monkeypatch.setattr(sys, "argv", ["fdkd"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JSONARGPARSE_DEBUG", raising=False)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.ERROR)
+    with quiet_lightning(logging.ERROR):
+        yield
 
 
 def test_a_bad_configuration_is_refused_in_five_lines(tmp_path: Path) -> None:

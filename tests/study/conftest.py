@@ -1,7 +1,6 @@
 """A study of the user's own module in ``tiny.py``, whose runs take a moment."""
 
 import json
-import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -126,16 +125,6 @@ def pretend() -> Callable[..., None]:
             (own / "result.json").write_text(json.dumps(asdict(result(run))))
 
     return write
-
-
-@pytest.fixture(autouse=True)
-def _lightnings_loggers() -> Iterator[None]:
-    """A run of a study makes them quiet."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

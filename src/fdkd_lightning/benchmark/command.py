@@ -18,6 +18,7 @@ from fdkd_lightning.benchmark.result_files import write_results
 from fdkd_lightning.benchmark.row import Row
 from fdkd_lightning.benchmark.run.command import benchmark_run
 from fdkd_lightning.ops.near_names import did_you_mean
+from fdkd_lightning.training.quiet_lightning import quiet_lightning
 
 DESCRIPTION = """\
 Measure what training costs, by repeats that take turns in one process. The folder receives
@@ -114,22 +115,19 @@ def measure_cases(cases: Sequence[Case], limits: Limits) -> tuple[list[Row], dic
     """Measure cases; return their rows, and why a case was left out."""
     rows: list[Row] = []
     skipped: dict[str, str] = {}
-    # Lightning announces each of the many fits.
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
+    with (
+        quiet_lightning(logging.ERROR),  # it announces each of the many fits
+        warnings.catch_warnings(),
+        tqdm(total=sum(len(case.groups) for case in cases), unit="comparison") as bar,
+    ):
         # They advise on training, such as to validate.
         warnings.filterwarnings("ignore", module=r"lightning\.")
-        with tqdm(total=sum(len(case.groups) for case in cases), unit="comparison") as bar:
-            for case in cases:
-                bar.set_description(case.name)
-                for group in case.groups:
-                    try:
-                        rows += group(limits)
-                    except ImportError as error:  # an extra that is not installed
-                        skipped[case.name] = str(error)
-                    bar.update()
-    finally:
-        logger.setLevel(level)
+        for case in cases:
+            bar.set_description(case.name)
+            for group in case.groups:
+                try:
+                    rows += group(limits)
+                except ImportError as error:  # an extra that is not installed
+                    skipped[case.name] = str(error)
+                bar.update()
     return rows, skipped

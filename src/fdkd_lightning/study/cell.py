@@ -6,7 +6,6 @@ setting of the tuning grid.
 
 import contextlib
 import json
-import logging
 import re
 import sys
 import time
@@ -35,6 +34,7 @@ from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.study_cli import StudyCLI
 from fdkd_lightning.study.wandb_run import wandb_loggers
 from fdkd_lightning.training.provenance import package_commit
+from fdkd_lightning.training.quiet_lightning import quiet_lightning
 from fdkd_lightning.training.teacher_check import TeacherWarning
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
@@ -101,14 +101,13 @@ def run_cell(run: Run, folder: Path, metric: str, project: str | None = None) ->
 
 
 def _run_with_log(run: Run, folder: Path, metric: str, project: str | None) -> str | None:
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     log_path = folder / run.name / "run.log"
     with (
         naming(log_path),
         log_path.open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
+        quiet_lightning(),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("always", TeacherWarning)

@@ -1,6 +1,5 @@
 """``fdkd benchmark --config``: what bounds a run of the user's, and what a cache would give."""
 
-import logging
 import math
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from fdkd_lightning.benchmark.run.run_parts import parts_of
 from fdkd_lightning.benchmark.run.run_rows import run_rows
 from fdkd_lightning.ops.checks import check_count, check_range
 from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.quiet_lightning import quiet_lightning
 from fdkd_lightning.training.run_folder import run_folder
 
 
@@ -157,14 +157,8 @@ def benchmark_run(args: Sequence[str] | None = None) -> Path | None:
     """
     about = about_benchmark(sys.argv[1:] if args is None else args)
     # Lightning announces each of the fits.
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with tempfile.TemporaryDirectory(prefix="fdkd_benchmark_") as scratch:
-            line = RunBenchmarkCLI(args, scratch)
-    finally:
-        logger.setLevel(level)
+    with quiet_lightning(), tempfile.TemporaryDirectory(prefix="fdkd_benchmark_") as scratch:
+        line = RunBenchmarkCLI(args, scratch)
     trainer = line.trainer
     assert isinstance(trainer, RunBenchmark)
     if not trainer.is_global_zero:

@@ -1,7 +1,6 @@
 """One trial: ``fdkd fit`` in this process, watched at each validation."""
 
 import contextlib
-import logging
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fdkd_lightning.study.cell import cause_of_failure
 from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.quiet_lightning import quiet_lightning
 from fdkd_lightning.training.run_folder import run_folder
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
@@ -94,13 +94,12 @@ def fit_trial(args: Sequence[str], run_id: str, watch: Watch, log: Path, group: 
     Returns:
         None on success, else the error in one line.
     """
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     with (
         log.open("a", buffering=1, encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
+        quiet_lightning(),
     ):
         try:
             with wandb_offline(run_id, group):

@@ -1,0 +1,19 @@
+"""Quieter Lightning, for commands that make many fits."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_lightning(level: int = logging.WARNING) -> Iterator[None]:
+    """Let Lightning log nothing below a level, and let it log as before in the end."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.setLevel(before)
