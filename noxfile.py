@@ -193,9 +193,10 @@ def sweep(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     # nox -s demo, or nox -s demo -- digits (or rooms); what follows goes to the study.
-    if session.posargs[:1] in (["digits"], ["rooms"]):
-        name, *options = session.posargs
-        run(session, "python", f"examples/demo_{name}.py", *options)
+    scripts = {"digits": "demo_digits.py", "rooms": "demo_segmentation.py"}
+    name, *options = session.posargs or [""]
+    if name in scripts:
+        run(session, "python", f"examples/{scripts[name]}", *options)
     else:
         run(session, "fdkd", "study", "configs/study/watch_demo.yaml", *session.posargs)
 
