@@ -37,7 +37,8 @@ def model_and_data(study: Study, run: Run) -> tuple[LightningModule, fdkd.Multim
     parser = ArgumentParser()
     parser.add_argument("--model", type=LightningModule)
     parser.add_argument("--data", type=LightningDataModule)
-    made = parser.instantiate_classes(parser.parse_object({k: config[k] for k in ("model", "data")}))
+    parsed = parser.parse_object({key: config[key] for key in ("model", "data")})
+    made = parser.instantiate_classes(parsed)
     student = made.model.model if run.method == "w/o KD" else made.model.student
     fdkd.PretrainedModel(student, folder / "checkpoints/last.ckpt").load()
     return student.eval(), made.data

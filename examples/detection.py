@@ -20,7 +20,7 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 from torchvision.ops import Conv2dNormActivation
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.compare import transfer_lines
 
 
 class Detection(LightningModule):
@@ -88,19 +88,8 @@ def main(full: bool) -> None:
             module, data = Detection("visual", 3), fdkd.data.Rooms(seed=seed, **options)
             of_arm.append(mean_precision(module, data, epochs, *([] if arm == "alone" else [kd])))
         print(f"seed {seed}:", ", ".join(f"{arm} {x[-1]:.1%}" for arm, x in scores.items()))
-    verdict = {1: "significantly higher", 0: "no significant difference", -1: "significantly lower"}
-    signs = []
-    for arm in list(scores)[: 2 if full else 0]:  # one seed has no interval
-        gain = paired_difference(scores["depth"], scores[arm])
-        interval = f"{gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
-        print(f"depth - {arm}: {interval}: {verdict[gain.sign]}")
-        signs.append(gain.sign)
-    if signs:
-        print(
-            "transfer is shown"
-            if min(signs) > 0
-            else "no transfer is shown: not above each control"
-        )
+    for line in transfer_lines(scores, "depth"):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.compare import transfer_lines
 
 START, END = 0, 11  # padding, and the byte of a line's end
 
@@ -97,19 +97,8 @@ def main(full: bool) -> None:
             data = fdkd.AVDigits(seed=seed, labelled=options["train_size"] * 3 // 10, **options)
             of_arm.append(spelt(Speller("visual"), data, epochs, *([] if arm == "alone" else [kd])))
         print(f"seed {seed}:", ", ".join(f"{arm} {x[-1]:.1%}" for arm, x in scores.items()))
-    verdict = {1: "significantly higher", 0: "no significant difference", -1: "significantly lower"}
-    signs = []
-    for arm in list(scores)[: 2 if full else 0]:  # one seed has no interval
-        gain = paired_difference(scores["sound"], scores[arm])
-        interval = f"{gain.mean:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
-        print(f"sound - {arm}: {interval}: {verdict[gain.sign]}")
-        signs.append(gain.sign)
-    if signs:
-        print(
-            "transfer is shown"
-            if min(signs) > 0
-            else "no transfer is shown: not above each control"
-        )
+    for line in transfer_lines(scores, "sound"):
+        print(line)
 
 
 if __name__ == "__main__":

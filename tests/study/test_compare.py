@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fdkd_lightning.study.compare import Difference, leader, paired_difference
+from fdkd_lightning.study.compare import Difference, leader, paired_difference, transfer_lines
 
 TABLES, METHODS, SEEDS = 1000, 8, 5
 
@@ -186,3 +186,26 @@ def test_a_seed_that_failed_is_left_out_of_the_pairs() -> None:
     assert leader({"a": [1.0, 2.0], "b": [9.0, nan], "c": [0.5, 2.1]}) == ("a", False)
     with pytest.raises(ValueError, match="at least one method with finite scores"):
         leader({"a": [nan]})
+
+
+# A method beside its controls.
+
+
+def test_transfer_is_shown_only_above_each_control() -> None:
+    # Differences of 10, 20 and 30 points: t(0.975, 2) = 4.303, deviation 10 / sqrt(3) points.
+    scores = {"alone": [0.5, 0.5, 0.5], "taught": [0.6, 0.7, 0.8]}
+    low, high = 20 - 4.303 * 10 / math.sqrt(3), 20 + 4.303 * 10 / math.sqrt(3)
+    assert transfer_lines(scores, "taught") == [
+        f"taught - alone: +20.0 points [{low:+.1f}, {high:+.1f}]: no significant difference",
+        "transfer is not shown: not above each control",
+    ]
+    better = {"alone": [0.5, 0.5, 0.5], "taught": [0.7, 0.71, 0.72]}
+    assert transfer_lines(better, "taught")[-1] == "transfer is shown: above each control"
+    worse = better | {"shuffled": [0.9, 0.9, 0.9]}
+    lines = transfer_lines(worse, "taught")
+    assert lines[1].endswith(": significantly lower")
+    assert lines[-1] == "transfer is not shown: not above each control"
+
+
+def test_one_seed_has_no_interval_to_conclude_from() -> None:
+    assert transfer_lines({"alone": [0.5], "taught": [0.9]}, "taught") == []

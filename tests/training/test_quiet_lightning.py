@@ -6,17 +6,18 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from fdkd_lightning.training.quiet_lightning import quiet_lightning
 
 
-def test_lightning_is_quiet_meanwhile_and_as_before_in_the_end(
+def test_lightning_is_quiet_meanwhile_and_as_before_afterwards(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
-    with pytest.raises(KeyError), quiet_lightning():
-        rank_zero_info("news")
-        with pytest.warns(UserWarning, match="advice"):
-            rank_zero_warn("advice")
+    with caplog.at_level(logging.INFO):
+        with quiet_lightning():
+            rank_zero_info("not said")
+            with pytest.warns(UserWarning, match="advice"):
+                rank_zero_warn("advice")
+        rank_zero_info("said")
+    assert caplog.messages == ["said"]
+    with pytest.raises(KeyError), quiet_lightning(logging.ERROR):
         raise KeyError
     assert logger.level == level
-    with caplog.at_level(logging.INFO):
-        logger.info("news again")
-    assert caplog.messages == ["news again"]

@@ -81,6 +81,37 @@ def _interval(differences: tuple[float, ...], confidence: float) -> tuple[float,
     return float(low), float(high)
 
 
+def transfer_lines(scores: Mapping[str, Sequence[float]], method: str) -> list[str]:
+    r"""Compare a method with its controls, a line each, and conclude: none before two seeds.
+
+    Args:
+        scores: Arm -> one score per seed, fractions; all but the method are controls.
+        method: The arm that learns from the teacher; it is compared in percentage points.
+
+    Example:
+        >>> scores = {"alone": [0.5, 0.6, 0.5], "shuffled": [0.5, 0.5, 0.5], "KD": [0.7, 0.8, 0.7]}
+        >>> print(*transfer_lines(scores, "KD"), sep="\n")
+        KD - alone: +20.0 points [+20.0, +20.0]: significantly higher
+        KD - shuffled: +23.3 points [+9.0, +37.7]: significantly higher
+        transfer is shown: above each control
+    """
+    verdicts = {1: "significantly higher", 0: "no significant difference"}
+    verdicts[-1] = "significantly lower"
+    lines, signs = [], []
+    for control in (name for name in scores if name != method):
+        gain = paired_difference(scores[method], scores[control])
+        if gain.n < 2:
+            return []
+        mean, low, high = (100 * x for x in (gain.mean, gain.low, gain.high))
+        verdict = verdicts[gain.sign]
+        lines.append(
+            f"{method} - {control}: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]: {verdict}"
+        )
+        signs.append(gain.sign)
+    shown = "is shown: above" if min(signs) > 0 else "is not shown: not above"
+    return [*lines, f"transfer {shown} each control"]
+
+
 def leader(scores: Mapping[str, Sequence[float]]) -> tuple[str, bool]:
     """Return the method with the highest mean, and whether its lead is significant.
 
