@@ -49,6 +49,22 @@ def test_every_run_has_its_folder_and_result(
     assert before.items() < contents().items()
 
 
+def test_what_the_first_seed_gives_is_said_as_soon_as_it_is_known(
+    make_study: Callable[..., Study], finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One run of the first seed is missing, and all those of the second.
+    shutil.copytree(finished, "out")
+    study = make_study(seeds=[0, 1])
+    first = [run for run in method_runs(study) if run.seed == 0]
+    shutil.rmtree(RUNS / first[1].name)
+    run_study(study)
+    values = {row.method: 100 * row.values["test_last"] for row in collect(study) if row.seed == 0}
+    scores = ", ".join(f"{run.method} {values[run.method]:.1f}" for run in first)
+    column = f"{first[0].direction}, {first[0].regime}"
+    said = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
+    assert said == [f"{column}, seed 0 alone, in %: {scores}"]
+
+
 def test_a_finished_run_is_not_touched_again(
     make_study: Callable[..., Study], finished: Path
 ) -> None:

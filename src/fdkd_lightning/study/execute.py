@@ -15,7 +15,7 @@ from fdkd_lightning.study.cell import read_result, run_cell
 from fdkd_lightning.study.kept_checkpoints import forget_damaged
 from fdkd_lightning.study.plan import Study, search_runs, teacher_runs
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.study.tuning import judged_runs
+from fdkd_lightning.study.tuning import finished, judged_runs
 
 
 class StudyError(RuntimeError):
@@ -70,12 +70,17 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             able = [run for run in waiting if run.name not in failures]
             bar.update(len(waiting) - len(able))
             parent = os.getpid() if scheduler is None else None
+            by_name = {run.name: run for run in able}
             for run_name, failure in _results(able, study, parent):
                 bar.update()
                 bar.set_postfix_str(run_name.rpartition("-")[0])
                 if failure is not None:
                     failures[run_name] = failure
                     bar.write(failure)
+                elif name == "Methods" and (
+                    scores := _first_scores(by_name[run_name], stage, study)
+                ):
+                    bar.write(scores)
     if failures:
         raise StudyError(
             f"{len(failures)} of {total} runs failed, the first: {next(iter(failures.values()))}. "
@@ -92,6 +97,21 @@ def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path)
             damage = forget_damaged(folder / teacher.name)
             if damage is not None:
                 tqdm.write(f"{teacher.name}: {damage}", file=sys.stderr)
+
+
+def _first_scores(run: Run, stage: Sequence[Run], study: Study) -> str | None:
+    """Return what the first seed gives in a run's direction and regime, once all of it has run."""
+    column = study.seeds[0], run.direction, run.regime
+    runs = [other for other in stage if (other.seed, other.direction, other.regime) == column]
+    found = finished(study, runs)
+    if run not in runs or len(found) < len(runs):
+        return None
+    scores = (
+        f"{other.method} {other.tuned}".strip()
+        + f" {100 * getattr(result, f'test_{study.epoch}'):.1f}"
+        for other, result in found
+    )
+    return f"{run.direction}, {run.regime}, seed {run.seed} alone, in %: {', '.join(scores)}"
 
 
 def _results(
