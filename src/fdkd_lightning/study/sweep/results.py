@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,10 @@ def collect(store: TrialStore) -> SweepResults:
     importance: dict[str, float] = {}
     if len(finished) >= 4 and len({*finished}) > 1:
         optuna = require("optuna", extra="sweep", purpose="the importance of parameters")
-        # Normalised here: Optuna would make equal shares of zeros, which mean that it found none.
-        found = optuna.importance.get_param_importances(store.study, normalize=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # Normalised here: Optuna would make equal shares of zeros: that it found none.
+            found = optuna.importance.get_param_importances(store.study, normalize=False)
         total = sum(found.values())
         importance = {name: float(value / total) for name, value in found.items() if total > 0}
     return SweepResults(sweep.name, sweep.method, sweep.metric, sweep.maximize, trials, importance)
