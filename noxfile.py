@@ -138,6 +138,8 @@ optimizer.step()
 assert loss.isfinite()
 print("one step of FD-CMKD:", loss.item(), "fdkd_lightning", version("fdkd_lightning"))
 """
+# What is imported is compiled then, a part of all; unless Python is told to keep nothing compiled.
+PIP_OPTIONS = [] if sys.dont_write_bytecode else ["--no-compile"]
 ENVIRONMENT = Path(".nox/environment").resolve()
 SCRIPTS = "Scripts" if sys.platform == "win32" else "bin"
 SITE = Path("site")
@@ -149,8 +151,8 @@ TEST_TOOLS = [
 @nox.session(reuse_venv=True, default=False)
 def environment(session: nox.Session) -> None:
     # The pinned torch first, so that the package's open range finds it installed.
-    session.install(*nox.project.dependency_groups(PROJECT, "dev", "docs"))
-    session.install("--editable", ".[all]")
+    session.install(*PIP_OPTIONS, *nox.project.dependency_groups(PROJECT, "dev", "docs"))
+    session.install(*PIP_OPTIONS, "--editable", ".[all]")
 
 
 @nox.session(venv_backend="none", requires=["environment"])
