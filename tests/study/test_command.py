@@ -32,12 +32,22 @@ def test_a_study_is_run_up_to_its_results() -> None:
 def test_a_study_whose_runs_fail_says_so_in_a_line(
     make_study: Callable[..., Study], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_study(teacher=["unimodal_$teacher.yaml", "--model.modality=video"])
+    make_study(teacher=["unimodal_$teacher.yaml", "--model.optimizer.init_args.lr=-1"])
     with pytest.raises(SystemExit) as error:
         study(["study.yaml"])
     assert str(error.value.code).startswith("fdkd study: 4 of 4 runs failed, the first: teacher-")
-    assert "no modality 'video'" in str(error.value.code)
+    assert "Invalid learning rate: -1" in str(error.value.code)
     assert not Path("out/results.csv").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_missing_configuration_names_the_method_and_the_folder(
+    make_study: Callable[..., Study], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_study()
+    Path("no_teacher.yaml").unlink()
+    said = failure(capsys, "study.yaml")
+    assert f"free (to visual, full) names no_teacher.yaml, which is not in {Path.cwd()}" in said
 
 
 @pytest.mark.usefixtures("home")

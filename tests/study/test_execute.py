@@ -111,7 +111,7 @@ def broken(make_study: Callable[..., Study]) -> Study:
     study = make_study()
     Path("distill_visual.yaml").rename("whole.yaml")
     config = yaml.safe_load(Path("whole.yaml").read_text())
-    config["data"]["class_path"] = "tiny.Gone"
+    config["model"]["init_args"]["optimizer"]["init_args"]["lr"] = -1  # refused by SGD itself
     Path("fdkd.yaml").write_text(yaml.safe_dump(config))
     study.methods["fdkd"].args[:] = ["fdkd.yaml"]
     study.methods["free"].args[:] = ["whole.yaml", "no_teacher.yaml"]
@@ -144,7 +144,9 @@ def test_a_run_that_fails_leaves_the_others_to_finish_and_is_done_alone_once_men
 
 
 def test_without_its_teacher_no_method_begins(make_study: Callable[..., Study]) -> None:
-    study = make_study(teacher=["unimodal_$teacher.yaml", "--data.signal=much"], seeds=[0, 1])
+    study = make_study(
+        teacher=["unimodal_$teacher.yaml", "--model.optimizer.init_args.lr=-1"], seeds=[0, 1]
+    )
     with pytest.raises(StudyError, match="8 of 8 runs failed"):
         run_study(study)
     assert {name.split("-")[0] for name in folders()} == {"teacher"}

@@ -120,7 +120,7 @@ def _run_with_log(run: Run, folder: Path, metric: str, project: str | None) -> s
             raise
         except (Exception, SystemExit):  # reported by the caller, beside the other runs
             traceback.print_exc()
-            return f"{run.name}: {cause_of_failure(log_path)} (see {log_path})"
+            return f"{run.name}: {cause_of_failure(log_path.read_text())} (see {log_path})"
     # Read from the log, which also has the warnings of earlier starts.
     text = log_path.read_text()
     result.warnings = list(dict.fromkeys(re.findall(SHOWN, text, re.M)))
@@ -217,9 +217,9 @@ def _show_warning(
     print(f"{category.__name__}: {message}", file=sys.stderr)
 
 
-def cause_of_failure(log: Path) -> str:
+def cause_of_failure(log: str) -> str:
     """Return the cause of a failure: the parser's error, or the last line of the traceback."""
-    text = log.read_text().rstrip()
+    text = log.rstrip()
     last = text.rpartition("\n")[2]
     if last.startswith("SystemExit"):
         # Lines of a traceback, which may hold the word too, are indented.

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fdkd_lightning.ops.atomic_write import naming
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import read_result, run_cell
+from fdkd_lightning.study.check_arguments import check_arguments, runs_to_check
 from fdkd_lightning.study.kept_checkpoints import forget_damaged
 from fdkd_lightning.study.plan import Study, search_runs, teacher_runs
 from fdkd_lightning.study.planned_run import Run
@@ -37,6 +38,8 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             None: ``study.workers`` processes on this machine.
 
     Raises:
+        ValueError: If ``fdkd fit`` would refuse the arguments of a run; raised before any starts.
+        FileNotFoundError: If a configuration does not exist.
         StudyError: If runs failed; raised after all others have finished.
     """
     folder = study.folder / "runs"
@@ -50,6 +53,8 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
     total = len(teachers) + len(searched) + to_judge
     failures: dict[str, str] = {}
     with _engine(study.workers, scheduler), tqdm(total=total, unit="run") as bar:
+        bar.set_description("Checking")
+        _check_arguments([*teachers, *searched, *judged], study)
         # The methods' runs are listed last, because the search decides on their settings.
         stages: dict[str, Callable[[], Sequence[Run]]] = {
             "Teachers": lambda: teachers,
@@ -86,6 +91,20 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             f"{len(failures)} of {total} runs failed, the first: {next(iter(failures.values()))}. "
             "Fix the cause and start the study again: it executes only the missing runs",
             failures,
+        )
+
+
+def _check_arguments(runs: Sequence[Run], study: Study) -> None:
+    """Refuse arguments before hours are spent on the runs before theirs."""
+    folder = study.folder / "runs"
+    waiting = [run for run in runs if read_result(run, folder, study.metric) is None]
+    checked = runs_to_check(waiting)
+    found = Parallel()(delayed(check_arguments)(run) for run in checked)
+    refused = [error for error in found if error is not None]
+    if refused:
+        raise ValueError(
+            f"the arguments of {len(refused)} of {len(checked)} kinds of runs are refused, so none "
+            f"is started. The first: {refused[0]}"
         )
 
 

@@ -34,9 +34,19 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Hash of the arguments, the seed, the configurations' contents and the teachers' runs."""
-        parts = [self.seed, *(read_text(Path(a), True) if is_config(a) else a for a in self.args)]
+        parts = [self.seed, *(self._content(a) if is_config(a) else a for a in self.args)]
         parts += [f"{modality} {run.fingerprint}" for modality, run in self.teachers]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+
+    def _content(self, config: str) -> str:
+        try:
+            return read_text(Path(config), True)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{self.method} ({self.direction}, {self.regime}) names {config}, which is not in "
+                f"{Path.cwd()}: correct the path, or start the study in the folder that it begins "
+                "in, such as that of the clone for configs/..."
+            ) from error
 
     @property
     def name(self) -> str:

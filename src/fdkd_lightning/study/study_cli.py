@@ -21,6 +21,18 @@ class StudyCLI(FDKDCLI):
 
     def before_instantiate_classes(self) -> None:
         """Set the teachers' checkpoints, and the seed of the data module if it has one."""
+        self.name_teachers()
+        config = self.config.fit
+        if "seed" in (config.data.get("init_args") or {}):
+            config.data.init_args.seed = config.seed_everything
+        super().before_instantiate_classes()
+
+    def name_teachers(self) -> None:
+        """Set the teachers' checkpoints.
+
+        Raises:
+            ValueError: If the model has a teacher that the study does not train.
+        """
         config = self.config.fit
         arguments = config.model.get("init_args") or {}
         for modality, teacher in (arguments.get("teachers") or {}).items():
@@ -31,9 +43,6 @@ class StudyCLI(FDKDCLI):
                     f"{modality!r} in the direction's teachers and use PretrainedModel"
                 )
             teacher.init_args.checkpoint = str(self._teachers[modality])
-        if "seed" in (config.data.get("init_args") or {}):
-            config.data.init_args.seed = config.seed_everything
-        super().before_instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV, and flush it seldom."""

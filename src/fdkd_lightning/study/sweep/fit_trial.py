@@ -110,7 +110,7 @@ def fit_trial(args: Sequence[str], run_id: str, watch: Watch, log: Path, group: 
             if isinstance(error.__context__, KeyboardInterrupt):  # Lightning makes an exit of it
                 raise KeyboardInterrupt from error
             traceback.print_exc()
-            return f"{run_id}: {cause_of_failure(log)} (see {log})"
+            return f"{run_id}: {cause_of_failure(log.read_text())} (see {log})"
     return None
 
 
