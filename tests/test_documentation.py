@@ -1,5 +1,6 @@
 """README and guides: every code block runs or, where it needs data or an account, is parsed."""
 
+import csv
 import importlib
 import inspect
 import re
@@ -272,3 +273,17 @@ def test_your_own_data_in_five_minutes(tmp_path: Path, monkeypatch: pytest.Monke
         formats = ["--formats=safetensors"] if words[1] == "export" else []
         main([*words[1:], *short, *formats])
     assert (tmp_path / "runs/birds/student/export/model.safetensors").exists()
+    # And of files that came later.
+    section = PAGES["own_data"].partition("## Predict new files")[2].partition("\n## ")[0]
+    (table,), (shell,) = (
+        re.findall(rf"^```{language}\n(.*?)^```", section, re.M | re.S)
+        for language in ("csv", "sh")
+    )
+    Path("birds/new.csv").write_text(table)
+    Path("birds/new").mkdir()
+    for i in (1, 2):
+        Image.new("RGB", (40, 30), (i, 90, 0)).save(f"birds/new/{i}.jpg")
+    (words,) = commands(shell)
+    main(words[1:])
+    with Path("new_predictions.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["n1", "n2"]

@@ -193,6 +193,9 @@ def test_given_transforms_replace_the_defaults_of_their_modalities() -> None:
     data = CountsData(transforms={"visual": nn.Identity()})
     assert set(data.transforms) == {"audio", "visual"}
     assert isinstance(data.transforms["visual"], nn.Identity)
+    # As a configuration has them that another command narrows to one modality.
+    data = CountsData(modalities=["audio"], transforms={"visual": nn.Identity()})
+    assert set(data.transforms) == {"audio"}
 
 
 @pytest.mark.parametrize(
@@ -205,8 +208,8 @@ def test_given_transforms_replace_the_defaults_of_their_modalities() -> None:
         ({"num_workers": -1}, r"num_workers=-1 must be at least 0"),
         ({"seed": -1}, r"seed=-1 must be at least 0"),
         (
-            {"modalities": ["audio"], "transforms": {"visual": nn.Identity()}},
-            r"transforms names 'visual', but modalities=\['audio'\]: remove",
+            {"transforms": {"vision": nn.Identity()}},
+            r"transforms names 'vision', but the data has \('audio', 'visual'\): correct the name",
         ),
     ],
 )

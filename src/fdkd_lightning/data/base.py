@@ -226,11 +226,11 @@ class MultimodalDataModule(LightningDataModule, ABC):
         )
 
     def _transforms(self, transforms: Mapping[str, nn.Module]) -> nn.ModuleDict:
-        for modality in transforms:
-            if modality not in self.modalities:
+        for modality in transforms:  # also of one that is not loaded now, as by --data.modalities
+            if modality not in self.available_modalities:
                 raise ValueError(
-                    f"transforms names {modality!r}, but modalities={list(self.modalities)}: "
-                    f"remove the transform, or add {modality!r} to modalities"
+                    f"transforms names {modality!r}, but the data has {self.available_modalities}: "
+                    "correct the name, or remove the transform"
                 )
         available = {**self.default_transforms(), **transforms}
         return nn.ModuleDict({m: available[m] for m in self.modalities if m in available})
