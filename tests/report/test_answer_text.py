@@ -80,6 +80,25 @@ def test_a_gain_above_all_controls_comes_from_the_teacher() -> None:
     )
 
 
+def test_of_no_gain_nothing_is_concluded() -> None:
+    settings, rows = study()
+    for row in rows:  # as high as the method in all its seeds
+        row.values["test_last"] += 0.3 if row.method == "alone" else 0.0
+    control = answer_lines(settings, rows)[1]
+    assert control.endswith("shuffled, v2a +0.0 [-14.9, +14.9]: significantly above in 1 of 2.")
+
+
+def test_a_direction_whose_runs_failed_is_not_counted() -> None:
+    settings, rows = study()
+    for row in rows:
+        if row.direction == "v2a" and row.method == "ours":
+            row.values["test_last"] = math.nan
+    gain, control, rival = answer_lines(settings, rows)
+    assert gain.endswith("; v2a: failed.")
+    assert "shuffled, v2a failed: significantly above in 1 of 1, so a gain" in control
+    assert "v2a failed: significantly above in 0 of 1, below in 0." in rival
+
+
 def test_each_regime_has_its_sentences() -> None:
     lines = answer_lines(*study(("all", "few")))
     assert [line for line in lines if line.startswith("**")] == ["**all**", "**few**"]

@@ -374,7 +374,10 @@ def test_what_failed_or_lacks_a_result_is_named() -> None:
     assert scores[2] == "failed"
     # It sorts last.
     assert shown.find("td", class_="score")[2].attributes["data-sort"] == ""
-    assert "1 failed runs, 2 methods with missing runs, 1 warnings" in shown.find("main")[0].text
+    assert "1 failed run, 2 methods with missing runs, 1 warning." in shown.find("main")[0].text
+    (warned,) = [made(*a_study(warnings=["weak teacher"])).find("main")[0].text]
+    assert "What limits the numbers: 1 warning." in warned
+    assert "What limits the numbers" not in made(*a_study()).find("main")[0].text
 
 
 def test_of_one_seed_no_comparison_is_made() -> None:

@@ -59,7 +59,7 @@ def answers(settings: dict[str, Any], rows: Sequence[Row]) -> dict[str, list[str
         columns = {name: found[name, regime] for name in settings["directions"]}
         sentences[regime] = [_gain(settings, columns, method)]
         if controls:
-            sentences[regime].append(_controlled(columns, method, controls))
+            sentences[regime].append(_controlled(columns, method, controls, settings["baseline"]))
         if entry.get("references"):
             sentences[regime].append(_rivalled(columns, method, entry["references"]))
     return sentences
@@ -92,21 +92,24 @@ def _gain(settings: dict[str, Any], columns: Columns, method: str) -> str:
     return f"{method} against {baseline}, test {settings['metric']}, n = {n}: {'; '.join(parts)}."
 
 
-def _controlled(columns: Columns, method: str, controls: Sequence[str]) -> str:
+def _controlled(columns: Columns, method: str, controls: Sequence[str], baseline: str) -> str:
     differences = {
         (control, direction): paired_difference(column[method], column[control])
         for control in controls
         for direction, column in columns.items()
     }
-    above = sum(difference.sign > 0 for difference in differences.values())
-    verdict = (
-        "a gain, where there is one, comes from the teacher"
-        if above == len(differences)
-        else "the gain is not shown to come from the teacher where it is not above"
-    )
+    compared = [difference for difference in differences.values() if difference.n]
+    above = sum(difference.sign > 0 for difference in compared)
+    verdict = ""
+    if any(paired_difference(x[method], x[baseline]).sign > 0 for x in columns.values()):
+        verdict = (
+            ", so a gain, where there is one, comes from the teacher"
+            if above == len(compared)
+            else ", so the gain is not shown to come from the teacher where it is not above"
+        )
     return (
         f"Against what learns nothing from the right teacher, {_list(differences)}: significantly "
-        f"above in {above} of {len(differences)}, so {verdict}."
+        f"above in {above} of {len(compared)}{verdict}."
     )
 
 
@@ -119,9 +122,10 @@ def _rivalled(columns: Columns, method: str, rivals: Sequence[str]) -> str:
     above, below = (
         sum(difference.sign == sign for difference in differences.values()) for sign in (1, -1)
     )
+    compared = sum(difference.n > 0 for difference in differences.values())
     return (
         f"Against the best other method, {_list(differences)}: significantly above in {above} of "
-        f"{len(differences)}, below in {below}."
+        f"{compared}, below in {below}."
     )
 
 

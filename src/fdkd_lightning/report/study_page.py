@@ -68,6 +68,7 @@ def study_page(
     """
     found = scores(settings, rows)
     axis = difference_axis(differences)
+    missing = _missing(settings, rows)
     sentences, closing = comparisons(settings, rows) if len(settings["seeds"]) > 1 else ({}, "")
     costs = cost_figures(settings, rows)
     cautions = design_warnings(settings)
@@ -100,7 +101,10 @@ def study_page(
         "closing": closing,
         "warnings": [*settings["warnings"], *cautions],
         "failures": [" ".join(failure.split()) for failure in settings["failures"].values()],
-        "missing": _missing(settings, rows),
+        "missing": missing,
+        "limits": _limits(
+            len(settings["failures"]), len(missing), len(settings["warnings"]) + len(cautions)
+        ),
         "searched": sum(not row.chosen for row in rows),
         "absent": [] if costs else ["seconds.csv, the time of each run"],
         "commit_text": _commit_text(settings["commits"]),
@@ -212,6 +216,15 @@ def _missing(settings: dict[str, Any], rows: Sequence[Row]) -> list[dict[str, st
                 if lost:
                     found.append(names | {"seeds": f"seeds {', '.join(map(str, lost))}"})
     return found
+
+
+def _limits(failures: int, missing: int, warnings: int) -> str:
+    counts = (
+        (failures, "failed run", "failed runs"),
+        (missing, "method with missing runs", "methods with missing runs"),
+        (warnings, "warning", "warnings"),
+    )
+    return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in counts if n)
 
 
 def _commit_text(commits: Sequence[str]) -> str:
