@@ -83,6 +83,9 @@ run: lower the learning rate or that term's weight, clip gradients \
         remedy = (
             "check its weights and its input, and train again"
             if "teacher" in name
+            else "a batch without a label makes torch's mean cross-entropy NaN; else lower the "
+            "learning rate, clip gradients (trainer.gradient_clip_val), or check the data"
+            if "own loss" in name
             else "lower the learning rate or that term's weight, clip gradients "
             "(trainer.gradient_clip_val), or check the data and the precision"
         )

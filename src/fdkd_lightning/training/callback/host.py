@@ -105,7 +105,7 @@ class Host:
 
     def add(self, parts: nn.Module) -> None:
         """Add a submodule that is moved and optimised with it, but not in its ``state_dict``."""
-        self.module.add_module(PARTS, _Parts(parts))
+        self.module.add_module(PARTS, DistillationParts(parts))
 
     def averaged_parts(self) -> list[nn.Module]:
         """Return the added submodule in each copy that a callback averages."""
@@ -156,7 +156,7 @@ class _Replacement:
         return copy.deepcopy(self.original, memo)
 
 
-class _Parts(nn.Module):
+class DistillationParts(nn.Module):
     """Parts that ``state_dict`` leaves out, and that ``load_state_dict`` does not expect."""
 
     def __init__(self, parts: nn.Module) -> None:
@@ -165,6 +165,7 @@ class _Parts(nn.Module):
         self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]  # torch does not annotate it
 
     def state_dict(self, *args: Any, destination: Any = None, **kwargs: Any) -> Any:
+        """Add nothing to the destination."""
         return {} if destination is None else destination
 
 
