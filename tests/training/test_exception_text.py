@@ -1,8 +1,14 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from fdkd_lightning.training.exception_text import clip, explain_exception, with_place
 
@@ -99,3 +105,32 @@ def test_a_full_disk_that_names_no_file_has_a_remedy() -> None:
     text = explain_exception(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), [])
     assert "No space left on device: make room on the disks of the run's" in text
     assert "make room" not in explain_exception(OSError(errno.EACCES, "denied"), [])
+
+
+class OwnNames(BoringModel):
+    """Logs what it validates under a name of its own."""
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> Any:
+        self.log("val_acc", batch.mean())
+
+
+def test_a_metric_that_the_module_does_not_log_is_answered_with_those_that_it_logs(
+    tmp_path: Path,
+) -> None:
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_epochs=1,
+        limit_train_batches=1,
+        limit_val_batches=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[ModelCheckpoint(monitor="val/accuracy")],
+    )
+    with pytest.raises(MisconfigurationException) as error:
+        trainer.fit(OwnNames())
+    text = explain_exception(error.value, [])
+    assert "checkpoint.monitor='val/accuracy' is not logged by the module" in text
+    assert "which logs val_acc: give" in text
+    assert "--checkpoint.monitor=val_acc" in text

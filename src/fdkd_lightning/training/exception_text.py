@@ -11,6 +11,13 @@ from fdkd_lightning.training.config_source import Setting, find_named, find_sett
 FULL = ": make room on the disks of the run's and the temporary folder, and run again"
 """Remedy for an error of a disk that names no file, as of loggers."""
 
+MONITOR = re.compile(
+    r"`ModelCheckpoint\(monitor='(?P<name>[^']*)'\)` could not find the monitored key in the "
+    r"returned metrics: \[(?P<logged>[^\]]*)\]"
+)
+"""Lightning's error of a module that does not log what the best checkpoint is best in."""
+OF_TIME = {"epoch", "step"}
+
 MOST_LINES = 5
 WIDEST = 500
 """Longer lines are cut in their middle: the argument is at the beginning, the remedy at the end."""
@@ -31,6 +38,14 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
     An exception that another package raised is given with its type and the line of code.
     """
     message = message_of(error)
+    if monitored := MONITOR.match(message):
+        logged = [x for x in re.findall(r"'([^']*)'", monitored["logged"]) if x not in OF_TIME]
+        example = next((x for x in logged if x.startswith("val")), "val_loss")
+        return (
+            f"checkpoint.monitor={monitored['name']!r} is not logged by the module, which logs "
+            f"{', '.join(logged) or 'nothing'}: give one that validation logs, such as "
+            f"--checkpoint.monitor={example}, and --checkpoint.mode=min where less is better"
+        )
     if isinstance(error, OSError) and error.errno in DISK and "cannot write" not in message:
         message += f"{FULL} (resume a fit with --ckpt_path=last)"
     frames = traceback.extract_tb(error.__traceback__)
