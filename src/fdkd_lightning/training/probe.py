@@ -102,7 +102,8 @@ def modality_input(batch: Batch, modality: str) -> Any:
         have = ", ".join(sorted(key for key in batch if key not in ("label", "index", "present")))
         raise KeyError(
             f"the batch holds no modality {modality!r}, only: {have}. "
-            "Name one of these in the model, or add it to the data's `modalities`"
+            "Name one of these in the model, or let the data load it: add it to the data's "
+            "`modalities`, if it names some, and to PairedManifest's `recipes`"
         )
     return batch[modality]
 
