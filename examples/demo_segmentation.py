@@ -30,7 +30,7 @@ def shown_runs(study: Study) -> list[Run]:
     return [r for r in runs if (r.direction, r.regime, r.seed) == wanted and r.method in SHOWN]
 
 
-def model_and_data(study: Study, run: Run) -> tuple[LightningModule, fdkd.MultimodalDataModule]:
+def model_and_data(study: Study, run: Run) -> tuple[torch.nn.Module, fdkd.MultimodalDataModule]:
     """The network after its last epoch, and its data module, as the run's configuration says."""
     folder = study.folder / "runs" / run.name
     config = yaml.safe_load((folder / "logs/version_0/config.yaml").read_text())
@@ -38,8 +38,8 @@ def model_and_data(study: Study, run: Run) -> tuple[LightningModule, fdkd.Multim
     parser.add_argument("--model", type=LightningModule)
     parser.add_argument("--data", type=LightningDataModule)
     parsed = parser.parse_object({key: config[key] for key in ("model", "data")})
-    made = parser.instantiate_classes(parsed)
-    student = made.model.model if run.method == "w/o KD" else made.model.student
+    made = parser.instantiate(parsed)
+    student = made.model.model
     fdkd.PretrainedModel(student, folder / "checkpoints/last.ckpt").load()
     return student.eval(), made.data
 
