@@ -17,16 +17,16 @@ from fdkd_lightning.cli import main as fdkd_command
 from fdkd_lightning.report import Segmented, plot_segmentations
 from fdkd_lightning.study.plan import Study, read_study
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.study.tuning import judged_runs
+from fdkd_lightning.study.tuning import finished, judged_runs
 
 STUDY = "configs/study/rooms_demo.yaml"
 SHOWN = ("w/o KD", "KD", "FD-CMKD", "FD-CMKD, channels", "CIRKDv2 + FD-CMKD")
 
 
 def shown_runs(study: Study) -> list[Run]:
-    """The runs of one column, in the study's order: its first direction, regime and seed."""
+    """The finished runs of one column: its first direction, regime and seed."""
     wanted = next(iter(study.directions)), next(iter(study.regimes)), study.seeds[0]
-    runs = judged_runs(study)
+    runs = [run for run, _ in finished(study, judged_runs(study))]
     return [r for r in runs if (r.direction, r.regime, r.seed) == wanted and r.method in SHOWN]
 
 
@@ -46,11 +46,18 @@ def model_and_data(study: Study, run: Run) -> tuple[torch.nn.Module, fdkd.Multim
 
 def main(args: list[str]) -> None:
     path, *rest = args if args and args[0].endswith(".yaml") else (STUDY, *args)
-    fdkd_command(["study", path, *rest])
+    status: int | str | None = 0
+    try:
+        fdkd_command(["study", path, *rest])
+    except SystemExit as error:  # what has not failed is drawn, and the study's status is kept
+        status = error.code
     study = read_study(path, rest)
+    runs = shown_runs(study)
+    if not runs:
+        sys.exit(status)
     modality = study.directions[next(iter(study.directions))].student
     students = {}
-    for run in shown_runs(study):
+    for run in runs:
         students[run.method], data = model_and_data(study, run)
     data.setup("test")
     # The first images of the test split: chosen before anything was trained.
@@ -64,6 +71,7 @@ def main(args: list[str]) -> None:
     ]
     plot_segmentations(study.folder / "scenes.png", rows, data.class_names)
     print(f"Figures: {study.folder / 'table.png'}, {study.folder / 'scenes.png'}")
+    sys.exit(status)
 
 
 if __name__ == "__main__":
