@@ -46,12 +46,15 @@ def model_and_data(study: Study, run: Run) -> tuple[torch.nn.Module, fdkd.Multim
 
 def main(args: list[str]) -> None:
     path, *rest = args if args and args[0].endswith(".yaml") else (STUDY, *args)
+    try:
+        study = read_study(path, rest)
+    except ValueError as error:
+        sys.exit(str(error))
     status: int | str | None = 0
     try:
         fdkd_command(["study", path, *rest])
     except SystemExit as error:  # what has not failed is drawn, and the study's status is kept
         status = error.code
-    study = read_study(path, rest)
     runs = shown_runs(study)
     if not runs:
         sys.exit(status)

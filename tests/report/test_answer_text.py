@@ -99,6 +99,15 @@ def test_a_direction_whose_runs_failed_is_not_counted() -> None:
     assert "v2a failed: significantly above in 0 of 1, below in 0." in rival
 
 
+def test_a_failed_control_shows_nothing() -> None:
+    settings, rows = study()
+    for row in rows:
+        if row.direction == "v2a" and row.method == "shuffled":
+            row.values["test_last"] = math.nan
+    control = answer_lines(settings, rows)[1]
+    assert "shuffled, v2a failed: significantly above in 1 of 1, so the gain is not" in control
+
+
 def test_each_regime_has_its_sentences() -> None:
     lines = answer_lines(*study(("all", "few")))
     assert [line for line in lines if line.startswith("**")] == ["**all**", "**few**"]

@@ -37,10 +37,6 @@ def test_arguments_that_fit_takes_are_not_refused_and_nothing_is_written(
         ({"teacher": ["unimodal_$teacher.yaml", "--trainer.max_epoch=8"]}, r"max_epochs"),
         ({"teacher": ["unimodal_$teacher.yaml", "--data.signal=much"]}, r"signal=.*much"),
         (
-            {"teacher": ["unimodal_visual.yaml"]},
-            r"teacher \(audio, full\): .*trains a network of 'visual' .*list 'visual' in the dir",
-        ),
-        (
             {"directions": {"to visual": {"student": "visual", "teachers": []}}},
             r"fdkd \(to visual, full\): .*cannot load a teacher of this study, which trains none",
         ),

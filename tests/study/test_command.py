@@ -47,7 +47,8 @@ def test_a_missing_configuration_names_the_method_and_the_folder(
     make_study()
     Path("no_teacher.yaml").unlink()
     said = failure(capsys, "study.yaml")
-    assert f"free (to visual, full) names no_teacher.yaml, which is not in {Path.cwd()}" in said
+    missing = Path("no_teacher.yaml").absolute()
+    assert f"free (to visual, full) names no_teacher.yaml, but there is no {missing}" in said
 
 
 @pytest.mark.usefixtures("home")

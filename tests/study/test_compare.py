@@ -209,3 +209,9 @@ def test_transfer_is_shown_only_above_each_control() -> None:
 
 def test_one_seed_has_no_interval_to_conclude_from() -> None:
     assert transfer_lines({"alone": [0.5], "taught": [0.9]}, "taught") == []
+
+
+@pytest.mark.parametrize("scores", [{}, {"taught": [0.5, 0.6]}, {"alone": [0.5], "other": [0.5]}])
+def test_a_method_without_scores_or_controls_is_refused(scores: dict[str, list[float]]) -> None:
+    with pytest.raises(ValueError, match=r"method='taught' and scores of .*: give the scores of"):
+        transfer_lines(scores, "taught")

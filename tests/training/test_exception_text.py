@@ -131,6 +131,7 @@ def test_a_metric_that_the_module_does_not_log_is_answered_with_those_that_it_lo
     with pytest.raises(MisconfigurationException) as error:
         trainer.fit(OwnNames())
     text = explain_exception(error.value, [])
-    assert "checkpoint.monitor='val/accuracy' is not logged by the module" in text
-    assert "which logs val_acc: give" in text
+    assert "the module does not log 'val/accuracy', the monitor of a ModelCheckpoint" in text
+    assert "it logs val_acc. Give" in text
     assert "--checkpoint.monitor=val_acc" in text
+    assert text.endswith("add --debug for the traceback")

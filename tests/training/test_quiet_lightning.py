@@ -21,3 +21,8 @@ def test_lightning_is_quiet_meanwhile_and_as_before_afterwards(
     with pytest.raises(KeyError), quiet_lightning(logging.ERROR):
         raise KeyError
     assert logger.level == level
+    fabric = logging.getLogger("lightning.fabric")
+    before = fabric.level
+    with quiet_lightning(logging.ERROR):
+        assert fabric.level == logger.level == logging.ERROR
+    assert (fabric.level, logger.level) == (before, level)

@@ -52,8 +52,7 @@ class MultimodalDataModule(LightningDataModule, ABC):
 
     Raises:
         TypeError: If a count or the seed is no whole number.
-        ValueError: If a modality is unknown, the modality of a transform is not selected, or a
-            number is out of range.
+        ValueError: If a modality, or that of a transform, is unknown, or a number is out of range.
 
     Example:
         >>> class Zeros(MultimodalDataModule):

@@ -100,11 +100,14 @@ def _controlled(columns: Columns, method: str, controls: Sequence[str], baseline
     }
     compared = [difference for difference in differences.values() if difference.n]
     above = sum(difference.sign > 0 for difference in compared)
+    gains = {name: paired_difference(x[method], x[baseline]) for name, x in columns.items()}
+    # Where the method itself failed, nothing is claimed; a failed control leaves a gain open.
+    asked = [difference for (_, name), difference in differences.items() if gains[name].n]
     verdict = ""
-    if any(paired_difference(x[method], x[baseline]).sign > 0 for x in columns.values()):
+    if any(gain.sign > 0 for gain in gains.values()):
         verdict = (
             ", so a gain, where there is one, comes from the teacher"
-            if above == len(compared)
+            if all(difference.sign > 0 for difference in asked)
             else ", so the gain is not shown to come from the teacher where it is not above"
         )
     return (

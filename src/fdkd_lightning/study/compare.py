@@ -88,6 +88,9 @@ def transfer_lines(scores: Mapping[str, Sequence[float]], method: str) -> list[s
         scores: Arm -> one score per seed, fractions; all but the method are controls.
         method: The arm that learns from the teacher; it is compared in percentage points.
 
+    Raises:
+        ValueError: If the method is no arm, or the only one.
+
     Example:
         >>> scores = {"alone": [0.5, 0.6, 0.5], "shuffled": [0.5, 0.5, 0.5], "KD": [0.7, 0.8, 0.7]}
         >>> print(*transfer_lines(scores, "KD"), sep="\n")
@@ -95,6 +98,11 @@ def transfer_lines(scores: Mapping[str, Sequence[float]], method: str) -> list[s
         KD - shuffled: +23.3 points [+9.0, +37.7]: significantly higher
         transfer is shown: above each control
     """
+    if method not in scores or len(scores) < 2:
+        raise ValueError(
+            f"method={method!r} and scores of {', '.join(scores) or 'nothing'}: give the scores of "
+            "the method and of one control or more"
+        )
     verdicts = {1: "significantly higher", 0: "no significant difference"}
     verdicts[-1] = "significantly lower"
     lines, signs = [], []

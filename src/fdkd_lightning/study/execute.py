@@ -16,7 +16,7 @@ from fdkd_lightning.study.check_arguments import check_arguments, runs_to_check
 from fdkd_lightning.study.kept_checkpoints import forget_damaged
 from fdkd_lightning.study.plan import Study, search_runs, teacher_runs
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.study.tuning import finished, judged_runs
+from fdkd_lightning.study.tuning import best_settings, finished, judged_runs, run_key
 
 
 class StudyError(RuntimeError):
@@ -39,6 +39,7 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
 
     Raises:
         ValueError: If ``fdkd fit`` would refuse the arguments of a run; raised before any starts.
+            Each argument is checked in the first run that has it.
         FileNotFoundError: If a configuration does not exist.
         StudyError: If runs failed; raised after all others have finished.
     """
@@ -76,15 +77,14 @@ def run_study(study: Study, scheduler: str | None = None) -> None:
             bar.update(len(waiting) - len(able))
             parent = os.getpid() if scheduler is None else None
             by_name = {run.name: run for run in able}
+            first = _FirstScores(study)
             for run_name, failure in _results(able, study, parent):
                 bar.update()
                 bar.set_postfix_str(run_name.rpartition("-")[0])
                 if failure is not None:
                     failures[run_name] = failure
                     bar.write(failure)
-                elif name == "Methods" and (
-                    scores := _first_scores(by_name[run_name], stage, study)
-                ):
+                elif name == "Methods" and (scores := first.line_after(by_name[run_name], stage)):
                     bar.write(scores)
     if failures:
         raise StudyError(
@@ -103,8 +103,8 @@ def _check_arguments(runs: Sequence[Run], study: Study) -> None:
     refused = [error for error in found if error is not None]
     if refused:
         raise ValueError(
-            f"the arguments of {len(refused)} of {len(checked)} kinds of runs are refused, so none "
-            f"is started. The first: {refused[0]}"
+            f"fdkd fit refuses the arguments of {len(refused)} of {len(checked)} checked runs, so "
+            f"none is started. The first: {refused[0]}"
         )
 
 
@@ -118,19 +118,32 @@ def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path)
                 tqdm.write(f"{teacher.name}: {damage}", file=sys.stderr)
 
 
-def _first_scores(run: Run, stage: Sequence[Run], study: Study) -> str | None:
-    """Return what the first seed gives in a run's direction and regime, once all of it has run."""
-    column = study.seeds[0], run.direction, run.regime
-    runs = [other for other in stage if (other.seed, other.direction, other.regime) == column]
-    found = finished(study, runs)
-    if run not in runs or len(found) < len(runs):
-        return None
-    scores = (
-        f"{other.method} {other.tuned}".strip()
-        + f" {100 * getattr(result, f'test_{study.epoch}'):.1f}"
-        for other, result in found
-    )
-    return f"{run.direction}, {run.regime}, seed {run.seed} alone, in %: {', '.join(scores)}"
+class _FirstScores:
+    """What the first seed gives in each direction and regime, once all of it has run."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._said: set[tuple[str, str]] = set()
+
+    def line_after(self, run: Run, stage: Sequence[Run]) -> str | None:
+        """Return the line of a run's column if it is complete and was not said before."""
+        study, column = self.study, (run.direction, run.regime)
+        if run.seed != study.seeds[0] or column in self._said:
+            return None
+        runs = [x for x in stage if x.seed == run.seed and (x.direction, x.regime) == column]
+        found = finished(study, runs)
+        if len(found) < len(runs):
+            return None
+        self._said.add(column)
+        # Of several settings that which validation chooses.
+        chosen = best_settings(found, study.epoch)
+        scores = (
+            f"{run.method} {100 * getattr(result, f'test_{study.epoch}'):.1f}"
+            for run, result in found
+            if chosen[run_key(run)] == run.tuned
+        )
+        where = ", ".join(column)
+        return f"{where}, seed {run.seed} alone, in %: {', '.join(scores)}"
 
 
 def _results(

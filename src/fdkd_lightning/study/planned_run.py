@@ -42,10 +42,11 @@ class Run:
         try:
             return read_text(Path(config), True)
         except FileNotFoundError as error:
+            found = Path(config).absolute()
             raise FileNotFoundError(
-                f"{self.method} ({self.direction}, {self.regime}) names {config}, which is not in "
-                f"{Path.cwd()}: correct the path, or start the study in the folder that it begins "
-                "in, such as that of the clone for configs/..."
+                f"{self.method} ({self.direction}, {self.regime}) names {config}, but there is no "
+                f"{found}: correct the path, or start the study in the folder in which it begins "
+                "(configs/...: that of a clone)"
             ) from error
 
     @property

@@ -21,13 +21,13 @@ class StudyCLI(FDKDCLI):
 
     def before_instantiate_classes(self) -> None:
         """Set the teachers' checkpoints, and the seed of the data module if it has one."""
-        self.name_teachers()
+        self.set_teacher_checkpoints()
         config = self.config.fit
         if "seed" in (config.data.get("init_args") or {}):
             config.data.init_args.seed = config.seed_everything
         super().before_instantiate_classes()
 
-    def name_teachers(self) -> None:
+    def set_teacher_checkpoints(self) -> None:
         """Set the teachers' checkpoints.
 
         Raises:

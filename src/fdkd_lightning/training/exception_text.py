@@ -41,12 +41,13 @@ def explain_exception(error: BaseException, given: Sequence[str]) -> str:
     if monitored := MONITOR.match(message):
         logged = [x for x in re.findall(r"'([^']*)'", monitored["logged"]) if x not in OF_TIME]
         example = next((x for x in logged if x.startswith("val")), "val_loss")
-        return (
-            f"checkpoint.monitor={monitored['name']!r} is not logged by the module, which logs "
-            f"{', '.join(logged) or 'nothing'}: give one that validation logs, such as "
-            f"--checkpoint.monitor={example}, and --checkpoint.mode=min where less is better"
+        message = (
+            f"the module does not log {monitored['name']!r}, the monitor of a ModelCheckpoint; it "
+            f"logs {', '.join(logged) or 'nothing'}. Give one of validation, such as "
+            f"--checkpoint.monitor={example} with --checkpoint.mode=min or max, or in "
+            "trainer.callbacks for a ModelCheckpoint of your own"
         )
-    if isinstance(error, OSError) and error.errno in DISK and "cannot write" not in message:
+    elif isinstance(error, OSError) and error.errno in DISK and "cannot write" not in message:
         message += f"{FULL} (resume a fit with --ckpt_path=last)"
     frames = traceback.extract_tb(error.__traceback__)
     lines = with_place(message, given).splitlines()

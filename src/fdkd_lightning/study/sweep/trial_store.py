@@ -4,7 +4,6 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class TrialStore:
         storage: Database URL; None: an SQLite file in the folder.
 
     Raises:
-        ValueError: If the study belongs to another sweep, of which a trial runs or has a result.
+        ValueError: If the study belongs to another sweep.
     """
 
     def __init__(self, sweep: Sweep, folder: Path, storage: str | None = None) -> None:
@@ -90,7 +89,6 @@ class TrialStore:
         optuna, sweep = self._optuna, self.sweep
         # A writing process locks an SQLite file; the others wait.
         connect = {"timeout": 60} if url.startswith("sqlite") else {}
-        storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = (
@@ -99,34 +97,25 @@ class TrialStore:
                 if sweep.method == "bayes"
                 else optuna.samplers.RandomSampler()
             )
-            create = partial(
-                optuna.create_study,
+            study = optuna.create_study(
                 study_name=sweep.name,
-                storage=storage,
+                storage=optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect}),
                 sampler=sampler,
                 direction="maximize" if sweep.maximize else "minimize",
                 load_if_exists=True,
             )
-            study = create()
-            if study.user_attrs.get(DIGEST, sweep.digest) != sweep.digest:
-                if not self._is_untried(study):
-                    raise ValueError(
-                        f"the stored sweep {sweep.name!r} was made from a file with other "
-                        "parameters, command or metric, and has trials: give another --folder, or "
-                        "another name in the file"
-                    )
-                optuna.delete_study(study_name=sweep.name, storage=storage)
-                study = create()
+        if study.user_attrs.setdefault(DIGEST, sweep.digest) != sweep.digest:
+            trials = study.get_trials(deepcopy=False)
+            done = sum(trial.state.is_finished() for trial in trials)
+            # The URL of a database may hold a password.
+            stored = url.removeprefix("sqlite:///") if url.startswith("sqlite") else "in --storage"
+            raise ValueError(
+                f"the stored sweep {sweep.name!r} was made from a file with other parameters, "
+                f"command or metric; {done} of its {len(trials)} trials are finished. Give another "
+                f"--folder, or another name in the file; or delete it, if it is of no use: {stored}"
+            )
         study.set_user_attr(DIGEST, sweep.digest)
         return study
-
-    def _is_untried(self, study: Any) -> bool:
-        """Whether nothing is lost with a study: all that has begun failed, as of a wrong file."""
-        return all(
-            trial.state == self.states.WAITING
-            or (trial.state == self.states.RUNNING and trial.user_attrs.get(ERROR))
-            for trial in study.get_trials(deepcopy=False)
-        )
 
     def _plan(self) -> None:
         """Queue the trials of a sweep that has an end; a larger run_cap than before adds some."""
