@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ def test_the_page_of_the_forecast_is_that_of_its_numbers_and_of_the_published_ga
         for reference, name in ("w/o KD", "gain_over_baseline"), (control, "gain_over_shuffled"):
             gain = statistics.mean(column[method]) - statistics.mean(column[reference])
             assert float(row[name]) == pytest.approx(gain, abs=5e-5)
+    # As in the README.
+    numbers = re.search(r"\(rank correlation [^)]*\)", text)
+    assert numbers is not None
+    assert numbers[0] in " ".join(README.split())
 
 
 def test_what_was_judged_is_what_was_best_on_validation_data() -> None:
