@@ -136,8 +136,8 @@ def test_the_words_beside_the_table_are_true_of_it() -> None:
         for method in (scale, total, soft):
             assert sign(direction, full, method, "no teacher") == 0
         assert sign(direction, full, total, "shuffled pairs") == 0
-        # Few labels: nothing at the published scale; summed, and with soft heads, transfer.
-        assert sign(direction, few, scale, "no teacher") == 0
+        # Few labels: in one direction at the published scale; summed, and with soft heads, transfer.
+        assert sign(direction, few, scale, "no teacher") == (direction == "audio to visual")
         for method in (total, soft, light):
             assert sign(direction, few, method, "no teacher") == 1
         assert sign(direction, few, total, "shuffled pairs") == 1

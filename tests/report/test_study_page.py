@@ -435,4 +435,4 @@ def test_five_hundred_runs_are_a_small_page_soon(tmp_path: Path) -> None:
     assert len((folder / "results.csv").read_text().splitlines()) > 500
     assert (folder / "report.html").stat().st_size < 5e6
     text = (folder / "report.html").read_text()
-    assert "The runs were made at 7 commits of the package" in text
+    assert "The runs were made at 8 commits of the package" in text
