@@ -136,7 +136,7 @@ def test_the_words_beside_the_table_are_true_of_it() -> None:
         for method in (scale, total, soft):
             assert sign(direction, full, method, "no teacher") == 0
         assert sign(direction, full, total, "shuffled pairs") == 0
-        # Few labels: in one direction at the published scale; summed, and with soft heads, transfer.
+        # Few labels: at the published scale in one direction; summed, and with soft heads, in both.
         assert sign(direction, few, scale, "no teacher") == (direction == "audio to visual")
         for method in (total, soft, light):
             assert sign(direction, few, method, "no teacher") == 1

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from fdkd_lightning.ops.near_names import did_you_mean
 from fdkd_lightning.training.help_text import COMMANDS, run_help
+from fdkd_lightning.training.quiet_lightning import LIGHTNING
 
 DEBUG = "JSONARGPARSE_DEBUG"
 """Name of the environment variable that asks for tracebacks."""
@@ -101,9 +102,7 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A sweep gives the arguments of its trials, in a process that has its own.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    # The package that was imported last logs for both.
-    packages = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")
-    for package, module in itertools.product(packages, ("rank_zero", "seed")):
+    for package, module in itertools.product(LIGHTNING, ("rank_zero", "seed")):
         logging.getLogger(f"{package}.utilities.{module}").addFilter(_is_news)
     # Imported here: torch and Lightning take seconds.
     if command == "study":
