@@ -119,22 +119,22 @@ def _forget_damaged_teachers(methods: Sequence[Run], study: Study, folder: Path)
 
 
 class _FirstScores:
-    """What the first seed gives in each direction and regime, once all of it has run."""
+    """Scores of the first seed, a line per direction and regime once its runs have finished."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._said: set[tuple[str, str]] = set()
+        self._returned: set[tuple[str, str]] = set()
 
     def line_after(self, run: Run, stage: Sequence[Run]) -> str | None:
-        """Return the line of a run's column if it is complete and was not said before."""
+        """Return the line of a run's direction and regime; None if runs miss, or it was returned."""
         study, column = self.study, (run.direction, run.regime)
-        if run.seed != study.seeds[0] or column in self._said:
+        if run.seed != study.seeds[0] or column in self._returned:
             return None
         runs = [x for x in stage if x.seed == run.seed and (x.direction, x.regime) == column]
         found = finished(study, runs)
         if len(found) < len(runs):
             return None
-        self._said.add(column)
+        self._returned.add(column)
         # Of several settings that which validation chooses.
         chosen = best_settings(found, study.epoch)
         scores = (

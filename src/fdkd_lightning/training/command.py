@@ -59,7 +59,7 @@ class FDKDCLI(LightningCLI):
         if given and given[0] in commands:
             # A parser takes a second to build: only that of the command that runs.
             commands = {given[0]: commands[given[0]]}
-            self.subcommands = lambda: commands  # type: ignore[method-assign]  # this parser
+            self.subcommands = lambda: commands  # type: ignore[method-assign]  # LightningCLI calls it on this instance; the class lists all
         self._locks: list[RunLock] = []
         self._replaces: list[Callback] = []
         try:
