@@ -126,7 +126,7 @@ class _FirstScores:
         self._returned: set[tuple[str, str]] = set()
 
     def line_after(self, run: Run, stage: Sequence[Run]) -> str | None:
-        """Return the line of a run's direction and regime; None if runs miss, or it was returned."""
+        """Return the line, or None if a run of its direction and regime is not finished."""
         study, column = self.study, (run.direction, run.regime)
         if run.seed != study.seeds[0] or column in self._returned:
             return None
