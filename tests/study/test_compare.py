@@ -207,6 +207,16 @@ def test_transfer_is_shown_only_above_each_control() -> None:
     assert lines[-1] == "transfer is not shown: not above each control"
 
 
+def test_a_control_whose_runs_failed_is_named_and_shows_nothing() -> None:
+    scores = {"alone": [0.5, 0.5], "shuffled": [0.5, math.nan], "taught": [0.7, 0.71]}
+    lines = transfer_lines(scores, "taught")
+    assert lines[0].endswith(": significantly higher")
+    assert lines[1:] == [
+        "taught - shuffled: fewer than two seeds of both: no interval",
+        "transfer is not shown: not above each control",
+    ]
+
+
 def test_one_seed_has_no_interval_to_conclude_from() -> None:
     assert transfer_lines({"alone": [0.5], "taught": [0.9]}, "taught") == []
 

@@ -103,13 +103,17 @@ def transfer_lines(scores: Mapping[str, Sequence[float]], method: str) -> list[s
             f"method={method!r} and scores of {', '.join(scores) or 'nothing'}: give the scores of "
             "the method and of one control or more"
         )
+    if len(scores[method]) < 2:
+        return []
     verdicts = {1: "significantly higher", 0: "no significant difference"}
     verdicts[-1] = "significantly lower"
     lines, signs = [], []
     for control in (name for name in scores if name != method):
         gain = paired_difference(scores[method], scores[control])
-        if gain.n < 2:
-            return []
+        if gain.n < 2:  # the others failed
+            lines.append(f"{method} - {control}: fewer than two seeds of both: no interval")
+            signs.append(0)
+            continue
         mean, low, high = (100 * x for x in (gain.mean, gain.low, gain.high))
         verdict = verdicts[gain.sign]
         lines.append(
