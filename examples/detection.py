@@ -20,7 +20,7 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 from torchvision.ops import Conv2dNormActivation
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import transfer_lines
+from fdkd_lightning.study.paired_difference import transfer_lines
 
 
 class Detection(LightningModule):

@@ -13,7 +13,7 @@ from lightning import Trainer, seed_everything
 from torchgeo.trainers import ClassificationTask
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.paired_difference import paired_difference
 
 EPOCHS, SEEDS = (8, range(1, 4)) if "--full" in sys.argv else (1, [1])
 

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import transfer_lines
+from fdkd_lightning.study.paired_difference import transfer_lines
 
 START, END = 0, 11  # padding, and the byte of a line's end
 

@@ -19,7 +19,7 @@ from torchmetrics.classification import MultilabelF1Score
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 import fdkd_lightning as fdkd
-from fdkd_lightning.study.compare import transfer_lines
+from fdkd_lightning.study.paired_difference import transfer_lines
 
 OBJECTS = fdkd.data.Rooms.class_names[3:]  # picture, mirror, table, chair, cabinet
 PAD, IMAGE, START, END, WORDS = range(5)  # the words of the objects follow

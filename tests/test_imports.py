@@ -14,22 +14,23 @@ SOURCE = Path(fdkd_lightning.__file__).parent
 # A room is a file or folder right below the package. Left: the room; right: those it may import.
 MAY_IMPORT = {
     "types": "",
+    "files": "",
     "ops": "types",
     "decoupler": "types ops",
     "losses": "types ops decoupler",
-    "models": "types ops",
-    "data": "types ops",
-    "training": "types ops losses models data",
-    "benchmark": "types ops decoupler losses models data training",
-    "analysis": "types ops decoupler",
-    "study": "types ops training",
-    "export": "types ops models data training study",
-    "report": "types ops training study analysis benchmark",
+    "models": "types ops files",
+    "data": "types ops files",
+    "training": "types ops files losses models data",
+    "benchmark": "types ops files decoupler losses models data training",
+    "analysis": "types ops files decoupler",
+    "study": "types ops files training",
+    "export": "types ops files models data training study",
+    "report": "types ops files training study analysis benchmark",
     "cli": "ops data training benchmark study export report analysis",
     "__main__": "cli",
     "__init__": "",  # public names load on first use, from __init__.pyi
 }
-WITHOUT_LIGHTNING = {"types", "ops", "decoupler", "losses", "models", "analysis"}
+WITHOUT_LIGHTNING = {"types", "files", "ops", "decoupler", "losses", "models", "analysis"}
 # The command, a file and a folder, loads what the rest of its room takes as tensors.
 LOADERS = {
     "analysis/command.py": "losses models data training",

@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import fdkd_lightning
@@ -51,3 +52,9 @@ def test_each_test_file_has_its_module() -> None:
 
 def test_the_cross_cutting_ones_mirror_no_module() -> None:
     assert not CROSS_CUTTING & {*mirrored().values()}
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(file.name for file in SOURCE.rglob("*.py"))
+    # A contract, and a command line, in each room.
+    assert {name for name, n in names.items() if n > 1} == {"__init__.py", "base.py", "command.py"}

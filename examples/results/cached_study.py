@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from fdkd_lightning.benchmark.machine import describe_machine, machine_text
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.study.command import study
 from fdkd_lightning.study.plan import Study, read_study
 from fdkd_lightning.study.planned_run import is_config

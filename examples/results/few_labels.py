@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.paired_difference import paired_difference
 from fdkd_lightning.study.results import read_results, scores
 
 HERE = Path(__file__).parent

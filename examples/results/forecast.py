@@ -17,8 +17,8 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from fdkd_lightning.analysis.command import analyze
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.read_file import read_json
+from fdkd_lightning.files.atomic_write import atomic_write
+from fdkd_lightning.files.read_file import read_json
 from fdkd_lightning.study.cell import run_cell
 from fdkd_lightning.study.plan import Study, read_study
 from fdkd_lightning.study.planned_run import Run

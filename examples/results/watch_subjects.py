@@ -14,7 +14,7 @@ import torch
 
 import fdkd_lightning as fdkd
 from fdkd_lightning.data import WatchDataset
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.study.plan import read_study
 from fdkd_lightning.study.tuning import judged_runs
 

@@ -122,22 +122,22 @@ from .ops.cross_entropy import cross_entropy as cross_entropy
 from .ops.haar_transform import haar_dwt as haar_dwt, haar_idwt as haar_idwt
 from .ops.normalize import l2_normalize as l2_normalize, standardize as standardize
 from .ops.probed_linear import ProbedLinear as ProbedLinear
-from .training.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
 from .training.cache.build import build_cache as build_cache
 from .training.cache.cached_teacher import CachedTeacher as CachedTeacher
 from .training.cache.settings import TeacherCache as TeacherCache
 from .training.callback.callback import DistillationCallback as DistillationCallback
 from .training.distillation import DistillationModule as DistillationModule
-from .training.gradient_shares import GradientShares as GradientShares
-from .training.live_progress import LiveProgress as LiveProgress
 from .training.lr_scheduler import PolyLR as PolyLR
-from .training.online_knn import OnlineKNN as OnlineKNN
-from .training.online_linear_probe import OnlineLinearProbe as OnlineLinearProbe
-from .training.predictions import PredictionTable as PredictionTable
+from .training.monitor.gradient_shares import GradientShares as GradientShares
+from .training.monitor.live_progress import LiveProgress as LiveProgress
+from .training.monitor.online_knn import OnlineKNN as OnlineKNN
+from .training.monitor.online_linear_probe import OnlineLinearProbe as OnlineLinearProbe
+from .training.monitor.sample_predictions import SamplePredictions as SamplePredictions
+from .training.monitor.segmentation_images import SegmentationImages as SegmentationImages
 from .training.projector import Projector as Projector
 from .training.retrieval import RecallAtK as RecallAtK, recall_at_k as recall_at_k
-from .training.sample_predictions import SamplePredictions as SamplePredictions
-from .training.segmentation_images import SegmentationImages as SegmentationImages
+from .training.run_files.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
+from .training.run_files.predictions import PredictionTable as PredictionTable
 from .training.teacher_check import TeacherWarning as TeacherWarning
 from .training.teacher_weights import (
     ConfidenceWeights as ConfidenceWeights,

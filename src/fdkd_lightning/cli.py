@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from fdkd_lightning.ops.near_names import did_you_mean
-from fdkd_lightning.training.help_text import COMMANDS, run_help
+from fdkd_lightning.training.parser.help_text import COMMANDS, run_help
 from fdkd_lightning.training.quiet_lightning import LIGHTNING
 
 DEBUG = "JSONARGPARSE_DEBUG"
@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:  # reported here; nothing goes on after it
         if os.environ.get(DEBUG):
             raise
-        from fdkd_lightning.training.exception_text import explain_exception
+        from fdkd_lightning.training.parser.exception_text import explain_exception
 
         print(f"error: {explain_exception(error, given)}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -60,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         if os.environ.get(DEBUG) and end.__cause__ is not None:
             raise end.__cause__ from None
-        from fdkd_lightning.training.exception_text import clip, with_place
+        from fdkd_lightning.training.parser.exception_text import clip, with_place
 
         print(clip(with_place(end.code, given)), file=sys.stderr)
         raise SystemExit(1) from end
@@ -128,7 +128,7 @@ def _run(command: str, rest: list[str], args: Sequence[str] | None) -> None:
         print_report(report_folder(rest))
     elif command == "prepare":
         from fdkd_lightning.data.command import prepare_set
-        from fdkd_lightning.training.clear_parser import ClearParser
+        from fdkd_lightning.training.parser.clear_parser import ClearParser
 
         prepare_set(rest, ClearParser)
     elif command == "analyze":

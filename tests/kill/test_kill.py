@@ -14,7 +14,7 @@ import yaml
 from commands import EPOCHS, cache, export, fit, prepare, study
 from killer import KILLS, STUDY, Killer
 
-from fdkd_lightning.ops.checkpoint_file import load_checkpoint
+from fdkd_lightning.files.checkpoint_file import load_checkpoint
 
 long_run = pytest.mark.skipif(KILLS < 10, reason="takes minutes: nox -s kill")
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from fdkd_lightning.training.cache.build import build_cache
+from fdkd_lightning.training.cache.cache_store import CacheStore
 from fdkd_lightning.training.cache.settings import TeacherCache
-from fdkd_lightning.training.cache.store import CacheStore
 from fdkd_lightning.types import Output
 
 SAMPLES, D, BATCH = 1_000_000, 512, 1024

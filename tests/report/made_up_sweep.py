@@ -1,6 +1,6 @@
 """Made-up results of a sweep."""
 
-from fdkd_lightning.study.sweep.results import SweepResults, Trial
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial
 
 NAMES = ("model.threshold", "model.lambda_low")
 TRIALS = [

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fdkd_lightning.analysis.table import write_table
+from fdkd_lightning.analysis.teacher_table import write_table
 from fdkd_lightning.report import analysis_report
 from fdkd_lightning.report.analysis_report import print_analysis
 

@@ -4,7 +4,7 @@ import pytest
 from made_up_run import write_run
 
 from fdkd_lightning.cli import main
-from fdkd_lightning.study.sweep.results import SweepResults, Trial, write_results
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial, write_results
 
 PUBLISHED = Path(__file__).parents[2] / "examples/results"
 

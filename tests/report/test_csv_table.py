@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.files.read_file import csv_rows
 from fdkd_lightning.report.csv_table import write_table
 
 

@@ -4,7 +4,7 @@ from statistics import mean
 import pytest
 
 from fdkd_lightning.report.sweep_heat_map import heat_maps
-from fdkd_lightning.study.sweep.results import SweepResults, Trial
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial
 
 
 def results(rows: list[tuple[dict[str, object], float]], **importance: float) -> SweepResults:

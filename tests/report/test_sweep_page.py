@@ -12,7 +12,7 @@ from fdkd_lightning.report.sweep_heat_map import CELLS, cell_rows, heat_maps
 from fdkd_lightning.report.sweep_page import sweep_page
 from fdkd_lightning.report.sweep_text import sweep_sentences
 from fdkd_lightning.study.sweep.parameter import Parameter
-from fdkd_lightning.study.sweep.results import SweepResults, Trial, write_results
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial, write_results
 
 
 def made(results: SweepResults) -> Page:

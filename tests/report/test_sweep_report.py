@@ -5,7 +5,7 @@ import pytest
 from made_up_sweep import RESULTS
 
 from fdkd_lightning.report.sweep_report import print_sweep
-from fdkd_lightning.study.sweep.results import Trial, write_results
+from fdkd_lightning.study.sweep.sweep_results import Trial, write_results
 
 
 def test_the_report_writes_table_and_heat_map(

@@ -3,7 +3,7 @@ from dataclasses import replace
 from made_up_sweep import RESULTS, TRIALS
 
 from fdkd_lightning.report.sweep_text import sweep_lines
-from fdkd_lightning.study.sweep.results import Trial
+from fdkd_lightning.study.sweep.sweep_results import Trial
 
 
 def test_the_table_names_the_best_the_importance_and_what_is_missing() -> None:

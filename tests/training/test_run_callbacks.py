@@ -1,6 +1,6 @@
 from lightning.pytorch import Callback
 
-from fdkd_lightning.training.live_progress import LiveProgress
+from fdkd_lightning.training.monitor.live_progress import LiveProgress
 from fdkd_lightning.training.run_callbacks import run_callbacks
 
 

@@ -11,7 +11,7 @@ from fdkd_lightning.analysis.loading.batches import collect
 from fdkd_lightning.analysis.loading.figure_values import Material, write_figure_values
 from fdkd_lightning.analysis.loading.students import load_students
 from fdkd_lightning.analysis.loading.teacher_row import class_row, pair_row, student_row
-from fdkd_lightning.analysis.table import write_table
+from fdkd_lightning.analysis.teacher_table import write_table
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.checks import check_choice, check_count, check_range
 from fdkd_lightning.ops.optional import require

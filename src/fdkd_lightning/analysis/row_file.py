@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.files.atomic_write import atomic_write
+from fdkd_lightning.files.read_file import csv_rows
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 

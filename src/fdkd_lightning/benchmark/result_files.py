@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdkd_lightning.benchmark.row import Row
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.read_file import read_json
+from fdkd_lightning.files.atomic_write import atomic_write
+from fdkd_lightning.files.read_file import read_json
 
 CSV, JSON = "benchmark.csv", "benchmark.json"
 

@@ -19,7 +19,7 @@ from fdkd_lightning.data.preparation.coverage import (
     CoverageReport,
     check_coverage,
 )
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 
 HELP = """\
 usage: fdkd prepare SET [--root FOLDER] [--dry-run] [ARGUMENT ...]

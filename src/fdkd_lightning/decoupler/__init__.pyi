@@ -5,5 +5,5 @@ from .haar import HaarDecoupler as HaarDecoupler
 from .learnable import LearnableFrequencyDecoupler as LearnableFrequencyDecoupler
 from .permuted import PermutedDecoupler as PermutedDecoupler
 from .random_orthogonal import RandomOrthogonalDecoupler as RandomOrthogonalDecoupler
-from .spatial import SpatialFrequencyDecoupler as SpatialFrequencyDecoupler
+from .spatial_frequency import SpatialFrequencyDecoupler as SpatialFrequencyDecoupler
 from .whole import WholeDecoupler as WholeDecoupler

@@ -17,8 +17,8 @@ from fdkd_lightning.export.student import FILES, FORMATS, check_formats, export_
 from fdkd_lightning.export.study_scores import read_scores
 from fdkd_lightning.models.pretrained import PretrainedModel
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.exception_text import message_of
 from fdkd_lightning.training.first_batch import FirstBatch
+from fdkd_lightning.training.parser.exception_text import message_of
 from fdkd_lightning.training.probe import class_names_of, modality_input
 from fdkd_lightning.training.unimodal import UnimodalModule
 

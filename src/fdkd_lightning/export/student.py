@@ -28,7 +28,7 @@ from fdkd_lightning.export.lengths import try_lengths
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.run_facts import RunFacts
 from fdkd_lightning.export.standalone import make_standalone
-from fdkd_lightning.ops.atomic_folder import atomic_folder
+from fdkd_lightning.files.atomic_folder import atomic_folder
 
 Format = Literal["safetensors", "torch_export", "onnx", "hub"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from fdkd_lightning.export.base import ExportError
 from fdkd_lightning.export.build_limit import BuildLimit
 from fdkd_lightning.export.rebuild import build_network
+from fdkd_lightning.files.read_file import read_json
 from fdkd_lightning.models.weight_checks import check_weights
-from fdkd_lightning.ops.read_file import read_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 DIGEST = "sha256"

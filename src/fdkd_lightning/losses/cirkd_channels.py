@@ -9,7 +9,7 @@ from fdkd_lightning.losses.masked_batch_norm import PixelProjection
 from fdkd_lightning.losses.masked_pool import masked_pool
 from fdkd_lightning.losses.permutations import Permutations, given_permutation
 from fdkd_lightning.losses.pixels import mean_of, pixel_rows, zero_where_void
-from fdkd_lightning.losses.similarity import similarity_kl
+from fdkd_lightning.losses.similarity_kl import similarity_kl
 from fdkd_lightning.ops.distributed import from_first_rank, gather_rows
 from fdkd_lightning.ops.normalize import l2_normalize
 

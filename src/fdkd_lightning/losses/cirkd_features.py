@@ -14,7 +14,7 @@ from fdkd_lightning.losses.pixels import (
     pixel_rows,
     zero_where_void,
 )
-from fdkd_lightning.losses.similarity import similarity_kl
+from fdkd_lightning.losses.similarity_kl import similarity_kl
 from fdkd_lightning.ops.distributed import mean_over_ranks
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.ops.precision import at_least_float32

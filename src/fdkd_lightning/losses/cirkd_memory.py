@@ -11,7 +11,7 @@ from fdkd_lightning.losses.feature_queues import FeatureQueues
 from fdkd_lightning.losses.masked_batch_norm import PixelProjection
 from fdkd_lightning.losses.permutations import Permutations
 from fdkd_lightning.losses.pixels import mean_of, pixel_rows
-from fdkd_lightning.losses.similarity import similarity_kl
+from fdkd_lightning.losses.similarity_kl import similarity_kl
 from fdkd_lightning.ops.normalize import l2_normalize
 from fdkd_lightning.types import IGNORE_INDEX
 

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from fdkd_lightning.files.checkpoint_file import load_checkpoint
 from fdkd_lightning.models.weight_checks import check_weights
-from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.tensor_checks import check_module
 from fdkd_lightning.types import Output
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from fdkd_lightning.ops.run_logs import trained_config
+from fdkd_lightning.files.run_logs import trained_config
 
 
 def check_weights(

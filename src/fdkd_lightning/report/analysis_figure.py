@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from fdkd_lightning.analysis.similarity import Similarity
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.report.figure_files import new_figure, save_figure
 
 PANELS = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fdkd_lightning.ops.read_file import read_json
+from fdkd_lightning.files.read_file import read_json
 from fdkd_lightning.report.analysis_figure import plot_analysis
 from fdkd_lightning.report.analysis_text import analysis_sentences
 from fdkd_lightning.report.band_curve_figure import plot_band_curves

@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any
 
 from fdkd_lightning.report.score_table import difference_text
-from fdkd_lightning.study.compare import Difference, paired_difference
+from fdkd_lightning.study.paired_difference import Difference, paired_difference
 from fdkd_lightning.study.results import Row, scores
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fdkd_lightning.benchmark.result_files import read_results
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.report.benchmark_figure import plot_benchmark
 from fdkd_lightning.report.benchmark_page import benchmark_page
 from fdkd_lightning.report.benchmark_table import table_lines

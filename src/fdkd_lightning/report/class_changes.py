@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.paired_difference import paired_difference
 from fdkd_lightning.study.planned_run import run_slug
 from fdkd_lightning.study.results import Row
 

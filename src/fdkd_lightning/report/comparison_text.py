@@ -7,7 +7,7 @@ from typing import Any
 from fdkd_lightning.report.design_warnings import design_warnings
 from fdkd_lightning.report.score_table import compared_with, difference_text
 from fdkd_lightning.report.verdict import Verdict, verdict
-from fdkd_lightning.study.compare import Difference, leader, paired_difference
+from fdkd_lightning.study.paired_difference import Difference, leader, paired_difference
 from fdkd_lightning.study.results import Column, Row, scores
 
 VERDICTS = {

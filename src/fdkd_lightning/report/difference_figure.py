@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fdkd_lightning.report.axis import Axis, make_axis
 from fdkd_lightning.report.differences import DifferenceRow
 from fdkd_lightning.report.score_table import difference_text
-from fdkd_lightning.study.compare import Difference
+from fdkd_lightning.study.paired_difference import Difference
 
 LARGEST = 100.0
 """Points by which two fractions can differ; an interval beyond it is drawn up to there."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fdkd_lightning.report.score_table import compared_with
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.paired_difference import paired_difference
 from fdkd_lightning.study.results import Row, scores
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 
 KINDS = ("png", "svg")

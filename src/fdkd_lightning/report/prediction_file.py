@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.files.read_file import csv_rows
 
 AGAIN = "run fdkd predict again"
 

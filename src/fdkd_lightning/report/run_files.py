@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from fdkd_lightning.ops.read_file import read_text
-from fdkd_lightning.ops.run_logs import has_training, log_files
+from fdkd_lightning.files.read_file import read_text
+from fdkd_lightning.files.run_logs import has_training, log_files
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
 from fdkd_lightning.report.run_log import Series, read_series, without_evaluations
-from fdkd_lightning.training.redaction import redact
-from fdkd_lightning.training.run import read_run
+from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run_files.run_record import read_run
 from fdkd_lightning.training.summary import following_command
 
 

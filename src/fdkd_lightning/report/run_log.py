@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdkd_lightning.ops.read_file import csv_rows
-from fdkd_lightning.ops.run_logs import has_training, log_files
+from fdkd_lightning.files.read_file import csv_rows
+from fdkd_lightning.files.run_logs import has_training, log_files
 
 MOST_POINTS = 400
 """Longer series are drawn as the means of as many stretches."""

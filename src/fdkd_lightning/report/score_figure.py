@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from textwrap import wrap
 from typing import Any
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.results import Scores
 

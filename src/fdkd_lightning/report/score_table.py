@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from fdkd_lightning.study.compare import Difference, paired_difference
+from fdkd_lightning.study.paired_difference import Difference, paired_difference
 from fdkd_lightning.study.results import Row, scores
 
 

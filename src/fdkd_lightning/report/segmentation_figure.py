@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.ops.segmentation_image import class_palette, overlay, visible
 from fdkd_lightning.types import IGNORE_INDEX

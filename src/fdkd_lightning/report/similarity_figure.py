@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fdkd_lightning.analysis.similarity import Similarity
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
 
 

@@ -22,7 +22,7 @@ from fdkd_lightning.report.differences import DifferenceRow, difference_rows
 from fdkd_lightning.report.render import render, save_page, yaml_text
 from fdkd_lightning.report.score_table import caption, difference_text, score_text, teacher_scores
 from fdkd_lightning.report.verdict import summary_text, verdict_text
-from fdkd_lightning.study.compare import Difference
+from fdkd_lightning.study.paired_difference import Difference
 from fdkd_lightning.study.results import PROVENANCE, Column, Row, scores
 
 NO_CHANGES = ClassChanges([], {}, is_checked=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.report.answer_text import answer_lines
 from fdkd_lightning.report.comparison_text import comparison_lines
 from fdkd_lightning.report.design_warnings import design_warnings

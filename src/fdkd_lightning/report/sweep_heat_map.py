@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.ops.optional import require
-from fdkd_lightning.study.sweep.results import SweepResults
+from fdkd_lightning.study.sweep.sweep_results import SweepResults
 
 MOST_PARAMETERS, MOST_VALUES = 3, 12
 

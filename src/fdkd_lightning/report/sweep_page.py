@@ -6,7 +6,7 @@ from typing import Any
 from fdkd_lightning.report.render import render, yaml_text
 from fdkd_lightning.report.sweep_heat_map import HeatMap, axis_label
 from fdkd_lightning.report.sweep_text import short_names, sweep_sentences, trial_cells
-from fdkd_lightning.study.sweep.results import SweepResults, Trial, overlay
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial, overlay
 
 SHADES = 9
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.report.csv_table import write_table
 from fdkd_lightning.report.render import save_page
 from fdkd_lightning.report.sweep_heat_map import CELLS, cell_rows, heat_maps, plot_heat_maps
 from fdkd_lightning.report.sweep_page import sweep_page
 from fdkd_lightning.report.sweep_text import sweep_lines
-from fdkd_lightning.study.sweep.results import read_results
+from fdkd_lightning.study.sweep.sweep_results import read_results
 
 
 def print_sweep(folder: Path) -> None:

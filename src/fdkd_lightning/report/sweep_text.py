@@ -1,6 +1,6 @@
 """Sentences and table of a sweep."""
 
-from fdkd_lightning.study.sweep.results import SweepResults, Trial
+from fdkd_lightning.study.sweep.sweep_results import SweepResults, Trial
 
 
 def sweep_lines(results: SweepResults) -> list[str]:

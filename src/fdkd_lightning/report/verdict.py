@@ -4,7 +4,7 @@ from collections import Counter
 from enum import Enum
 from typing import Any
 
-from fdkd_lightning.study.compare import paired_difference
+from fdkd_lightning.study.paired_difference import paired_difference
 
 
 class Verdict(Enum):

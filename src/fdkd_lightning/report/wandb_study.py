@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fdkd_lightning.ops.read_file import csv_rows, read_json
+from fdkd_lightning.files.read_file import csv_rows, read_json
 from fdkd_lightning.report.render import PAGE
 from fdkd_lightning.study.wandb_run import is_offline, run_id
 

@@ -21,9 +21,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from fdkd_lightning.ops.atomic_write import atomic_write, naming
-from fdkd_lightning.ops.checkpoint_file import load_checkpoint
-from fdkd_lightning.ops.read_file import read_json
+from fdkd_lightning.files.atomic_write import atomic_write, naming
+from fdkd_lightning.files.checkpoint_file import load_checkpoint
+from fdkd_lightning.files.read_file import read_json
 from fdkd_lightning.study.head_metrics import HeadMetrics
 from fdkd_lightning.study.kept_checkpoints import (
     DamagedRunWarning,
@@ -33,8 +33,8 @@ from fdkd_lightning.study.kept_checkpoints import (
 from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.study_cli import StudyCLI
 from fdkd_lightning.study.wandb_run import wandb_loggers
-from fdkd_lightning.training.provenance import package_commit
 from fdkd_lightning.training.quiet_lightning import quiet_lightning
+from fdkd_lightning.training.run_files.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 

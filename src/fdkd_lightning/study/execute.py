@@ -9,7 +9,7 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
-from fdkd_lightning.ops.atomic_write import naming
+from fdkd_lightning.files.atomic_write import naming
 from fdkd_lightning.ops.optional import require
 from fdkd_lightning.study.cell import read_result, run_cell
 from fdkd_lightning.study.check_arguments import check_arguments, runs_to_check

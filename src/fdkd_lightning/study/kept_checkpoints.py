@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError, load_checkpoint
+from fdkd_lightning.files.checkpoint_file import DamagedCheckpointError, load_checkpoint
 
 
 class DamagedRunWarning(UserWarning):

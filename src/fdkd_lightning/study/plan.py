@@ -8,7 +8,7 @@ from string import Template
 from typing import Any, Literal
 
 from fdkd_lightning.study.planned_run import Run
-from fdkd_lightning.training.run_parser import RunParser
+from fdkd_lightning.training.parser.run_parser import RunParser
 
 
 @dataclass

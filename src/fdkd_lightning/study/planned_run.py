@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from fdkd_lightning.ops.atomic_write import atomic_write
-from fdkd_lightning.ops.read_file import csv_rows, read_json, read_text
+from fdkd_lightning.files.atomic_write import atomic_write
+from fdkd_lightning.files.read_file import csv_rows, read_json, read_text
 from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.plan import Study
 from fdkd_lightning.study.planned_run import is_config
 from fdkd_lightning.study.tuning import all_runs, best_settings, finished, run_key
-from fdkd_lightning.training.provenance import package_versions
-from fdkd_lightning.training.redaction import redact
+from fdkd_lightning.training.run_files.provenance import package_versions
+from fdkd_lightning.training.run_files.redaction import redact
 
 Column = tuple[str, str]
 """Direction and regime."""

@@ -11,23 +11,27 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from fdkd_lightning.ops.checkpoint_file import DamagedCheckpointError
-from fdkd_lightning.training.atomic_checkpoint_io import with_atomic_io
-from fdkd_lightning.training.exception_text import message_of
-from fdkd_lightning.training.help_text import USAGE
-from fdkd_lightning.training.predictions import PredictionTable
-from fdkd_lightning.training.replaced_run import ReplacedRun, has_replaced, settle_replaced
-from fdkd_lightning.training.run import RunRecord
-from fdkd_lightning.training.run_callbacks import run_callbacks
-from fdkd_lightning.training.run_folder import find_checkpoint, run_folder
-from fdkd_lightning.training.run_lock import RunLock, RunLockedError, is_rank_zero
-from fdkd_lightning.training.run_loggers import place_loggers, run_loggers
-from fdkd_lightning.training.run_parser import (
+from fdkd_lightning.files.checkpoint_file import DamagedCheckpointError
+from fdkd_lightning.training.parser.exception_text import message_of
+from fdkd_lightning.training.parser.help_text import USAGE
+from fdkd_lightning.training.parser.run_parser import (
     TRAINER_DEFAULTS,
     RunParser,
     import_public_classes,
 )
-from fdkd_lightning.training.save_run_config import SaveRunConfig
+from fdkd_lightning.training.run_callbacks import run_callbacks
+from fdkd_lightning.training.run_files.atomic_checkpoint_io import with_atomic_io
+from fdkd_lightning.training.run_files.predictions import PredictionTable
+from fdkd_lightning.training.run_files.replaced_run import (
+    ReplacedRun,
+    has_replaced,
+    settle_replaced,
+)
+from fdkd_lightning.training.run_files.run_folder import find_checkpoint, run_folder
+from fdkd_lightning.training.run_files.run_lock import RunLock, RunLockedError, is_rank_zero
+from fdkd_lightning.training.run_files.run_loggers import place_loggers, run_loggers
+from fdkd_lightning.training.run_files.run_record import RunRecord
+from fdkd_lightning.training.run_files.save_run_config import SaveRunConfig
 from fdkd_lightning.training.summary import summary_lines
 
 

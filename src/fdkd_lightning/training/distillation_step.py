@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fdkd_lightning.training.cache.cached_teacher import teacher_input, with_presence
 from fdkd_lightning.training.distiller import Distiller
-from fdkd_lightning.training.finite_watch import FiniteWatch
 from fdkd_lightning.training.missing_modality import zero_gradient_term
+from fdkd_lightning.training.monitor.finite_watch import FiniteWatch
 from fdkd_lightning.training.pairs import make_pairs
 from fdkd_lightning.training.probe import check_output, probe
 from fdkd_lightning.training.taught_check import TaughtCheck

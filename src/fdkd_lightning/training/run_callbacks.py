@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from lightning.pytorch import Callback
 
-from fdkd_lightning.training.live_progress import LiveProgress
-from fdkd_lightning.training.network_summary import NetworkSummary
-from fdkd_lightning.training.wandb_confusion import WandbConfusion
+from fdkd_lightning.training.monitor.live_progress import LiveProgress
+from fdkd_lightning.training.monitor.network_summary import NetworkSummary
+from fdkd_lightning.training.monitor.wandb_confusion import WandbConfusion
 
 
 def run_callbacks(chosen: Callback | Iterable[Callback] | None) -> list[Callback]:

@@ -13,7 +13,7 @@ from fdkd_lightning.models.weight_checks import (
     check_weights,
 )
 from fdkd_lightning.training.averaging import follow_module, save_followed
-from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
+from fdkd_lightning.training.monitor.finite_watch import FiniteWatch, recovers
 from fdkd_lightning.training.probe import class_names_of
 from fdkd_lightning.training.rng import restore_rng_states, rng_states
 from fdkd_lightning.types import Batch

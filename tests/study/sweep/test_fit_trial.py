@@ -11,8 +11,8 @@ import yaml
 from fdkd_lightning.study.sweep import fit_trial as module
 from fdkd_lightning.study.sweep.fit_trial import Watch, fit_trial, wandb_offline
 from fdkd_lightning.study.sweep.local import run_locally
-from fdkd_lightning.study.sweep.results import collect, write_results
 from fdkd_lightning.study.sweep.sweep_file import Sweep
+from fdkd_lightning.study.sweep.sweep_results import collect, write_results
 from fdkd_lightning.training.command import FDKDCLI
 
 FIT = ["fit", "--config=unimodal_visual.yaml", "--trainer.default_root_dir=runs/$WANDB_RUN_ID"]

@@ -6,8 +6,8 @@ import pytest
 
 from fdkd_lightning.study.sweep import local
 from fdkd_lightning.study.sweep.local import SweepError, run_locally
-from fdkd_lightning.study.sweep.results import collect
 from fdkd_lightning.study.sweep.sweep_file import Sweep
+from fdkd_lightning.study.sweep.sweep_results import collect
 
 RANGE = {"model.optimizer.lr": {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0}}
 

@@ -5,8 +5,8 @@ from recordings import Pairs, Teacher, cpu
 from torch import nn
 
 from fdkd_lightning.training.cache.augmentation import is_augmented
-from fdkd_lightning.training.cache.plan import sections_of
 from fdkd_lightning.training.cache.settings import TeacherCache
+from fdkd_lightning.training.cache.shard_plan import sections_of
 from fdkd_lightning.training.cache.teacher_run import TeacherRun
 
 

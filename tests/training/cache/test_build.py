@@ -7,7 +7,7 @@ import torch
 from recordings import Pairs, Recordings, Teacher, build
 
 from fdkd_lightning.training.cache import build as room
-from fdkd_lightning.training.cache.store import MANIFEST, CacheStore
+from fdkd_lightning.training.cache.cache_store import MANIFEST, CacheStore
 from fdkd_lightning.types import Batch, Output
 
 

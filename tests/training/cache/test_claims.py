@@ -4,7 +4,7 @@ from filelock import FileLock
 from recordings import Pairs
 
 from fdkd_lightning.training.cache.claims import Claims, batch_loader
-from fdkd_lightning.training.cache.plan import plan_shards, sections_of
+from fdkd_lightning.training.cache.shard_plan import plan_shards, sections_of
 
 
 def test_a_shard_that_exists_or_that_another_builds_is_left_out(tmp_path: Path) -> None:

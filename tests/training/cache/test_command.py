@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from fdkd_lightning.cli import main
-from fdkd_lightning.ops.checkpoint_file import load_checkpoint
-from fdkd_lightning.training.cache.store import CacheStore
+from fdkd_lightning.files.checkpoint_file import load_checkpoint
+from fdkd_lightning.training.cache.cache_store import CacheStore
 
 RECORDINGS = Path(__file__).parents[1] / "recordings.py"
 

@@ -11,8 +11,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from fdkd_lightning.analysis.figure_rows import GradientRow
 from fdkd_lightning.analysis.gradients import term_gradients
 from fdkd_lightning.analysis.loading.students import Student
+from fdkd_lightning.files.checkpoint_file import load_checkpoint
 from fdkd_lightning.models.pretrained import below
-from fdkd_lightning.ops.checkpoint_file import load_checkpoint
 from fdkd_lightning.ops.precision import cast_to_model_dtype
 from fdkd_lightning.training.cache.cached_teacher import teacher_input
 from fdkd_lightning.training.distillation import DistillationModule

@@ -12,7 +12,7 @@ from fdkd_lightning.benchmark.cases.loss import LossPair
 from fdkd_lightning.benchmark.measure import Limits, measure
 from fdkd_lightning.benchmark.row import Row, timed_rows
 from fdkd_lightning.benchmark.run.stand_in_cache import write_stand_in
-from fdkd_lightning.training.cache.store import CacheStore
+from fdkd_lightning.training.cache.cache_store import CacheStore
 from fdkd_lightning.types import Output
 
 WIDTHS, BATCHES, SIDES = (128, 256, 512, 1024, 2048, 4096), (8, 32, 128, 512), (7, 14, 28, 56)

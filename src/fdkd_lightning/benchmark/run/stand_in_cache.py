@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
-from fdkd_lightning.training.cache.shard import write_shard
-from fdkd_lightning.training.cache.store import (
+from fdkd_lightning.training.cache.cache_store import (
     Manifest,
     TensorSpec,
     describe_shards,
     write_manifest,
 )
+from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
+from fdkd_lightning.training.cache.shard import write_shard
 from fdkd_lightning.types import Output
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.benchmark.run.run_parts import RunParts
 from fdkd_lightning.benchmark.run.step_clock import StepClock
-from fdkd_lightning.training.loader_wait import is_loading
+from fdkd_lightning.training.monitor.loader_wait import is_loading
 
 DATA, TRANSFER, STUDENT, LOSS, OPTIMIZER = "data", "transfer", "student", "loss", "optimizer"
 LOGGING = "task loss and logging"

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fdkd_lightning.data.preparation.job import Job, run_job
 from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.worker import Worker
-from fdkd_lightning.ops.atomic_write import remove_partial_files
+from fdkd_lightning.files.atomic_write import remove_partial_files
 
 FILES_PER_PROCESS = 16
 """Decoding this many files takes less time than starting one more process."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_warn
 
 from fdkd_lightning.data.preparation.sample import Sample, is_missing
+from fdkd_lightning.files.read_file import csv_rows
 from fdkd_lightning.ops.optional import require
-from fdkd_lightning.ops.read_file import csv_rows
 
 
 def read_table(path: Path, modalities: Sequence[str], group: str | None = None) -> list[Sample]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 
 
 class Event(NamedTuple):

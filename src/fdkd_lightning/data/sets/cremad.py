@@ -18,7 +18,7 @@ from fdkd_lightning.data.preparation.recipe import (
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.preparation.validation_split import draw_validation
 from fdkd_lightning.data.transforms.published_audio import FDCMKDSpectrogram
-from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.files.read_file import csv_rows
 
 LISTS = {"train": "train.csv", "test": "test.csv"}
 """Split -> file name of its list in ``root``."""

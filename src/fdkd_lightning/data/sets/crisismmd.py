@@ -16,7 +16,7 @@ from fdkd_lightning.data.preparation.recipe import (
 )
 from fdkd_lightning.data.preparation.sample import Sample
 from fdkd_lightning.data.transforms.tokenize import Tokenize
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 
 LISTS = {"train": "train", "val": "dev", "test": "test"}
 """Split -> its name in the authors' files."""

@@ -19,7 +19,7 @@ from fdkd_lightning.data.preparation.sample import Sample, with_own_ids
 from fdkd_lightning.data.sets.vggsound_clips import Clip, faults_of
 from fdkd_lightning.data.sets.vggsound_files import index_clips
 from fdkd_lightning.data.transforms.published_audio import MMParetoFbank
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 
 LISTS = {
     "train": ("my_train.txt", "data/KineticSound/my_train.txt", "ks_train_overlap.txt"),

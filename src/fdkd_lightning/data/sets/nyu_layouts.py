@@ -10,7 +10,7 @@ from fdkd_lightning.data.preparation.media_error import MediaError
 from fdkd_lightning.data.preparation.paths import level_hint
 from fdkd_lightning.data.preparation.sample import LABEL_MAP, Sample
 from fdkd_lightning.data.sets.nyu_classes import NYU_40, SAME_NAME, classes_of_894
-from fdkd_lightning.ops.read_file import read_text
+from fdkd_lightning.files.read_file import read_text
 from fdkd_lightning.types import IGNORE_INDEX
 
 LABELED = "nyu_depth_v2_labeled.mat"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fdkd_lightning.ops.read_file import csv_rows
+from fdkd_lightning.files.read_file import csv_rows
 
 
 class Clip(NamedTuple):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fdkd_lightning.study.sweep.local import SweepError, run_locally
 from fdkd_lightning.study.sweep.online import has_login, run_on_service
-from fdkd_lightning.study.sweep.results import collect, write_results
 from fdkd_lightning.study.sweep.sweep_file import read_sweep_file
+from fdkd_lightning.study.sweep.sweep_results import collect, write_results
 
 DESCRIPTION = """\
 Run the sweep of a Weights & Biases file. With a login (wandb login, or WANDB_API_KEY) it is created

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from fdkd_lightning.files.read_file import read_text
 from fdkd_lightning.ops.near_names import did_you_mean
-from fdkd_lightning.ops.read_file import read_text
 from fdkd_lightning.study.sweep.early_stop import EarlyStop, read_early_stop
 from fdkd_lightning.study.sweep.parameter import Parameter, check_method, read_parameters
 

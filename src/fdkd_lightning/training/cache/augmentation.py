@@ -1,9 +1,9 @@
 """Whether training would show a teacher another input than its cache was made from."""
 
+from fdkd_lightning.training.cache.cache_store import EVALUATION
 from fdkd_lightning.training.cache.claims import batch_loader
 from fdkd_lightning.training.cache.describe import describe
-from fdkd_lightning.training.cache.plan import Section
-from fdkd_lightning.training.cache.store import EVALUATION
+from fdkd_lightning.training.cache.shard_plan import Section
 from fdkd_lightning.training.cache.teacher_run import TeacherRun
 from fdkd_lightning.training.probe import modality_input
 

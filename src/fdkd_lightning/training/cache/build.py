@@ -15,10 +15,17 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 from tqdm import tqdm
 
+from fdkd_lightning.files.atomic_write import atomic_write, remove_partial_files
+from fdkd_lightning.files.read_file import read_json
 from fdkd_lightning.models.pretrained import load_pretrained
-from fdkd_lightning.ops.atomic_write import atomic_write, remove_partial_files
-from fdkd_lightning.ops.read_file import read_json
 from fdkd_lightning.training.cache.augmentation import is_augmented
+from fdkd_lightning.training.cache.cache_store import (
+    MANIFEST,
+    Manifest,
+    TensorSpec,
+    describe_shards,
+    write_manifest,
+)
 from fdkd_lightning.training.cache.claims import batch_loader, build_shards
 from fdkd_lightning.training.cache.fingerprint import (
     Fingerprint,
@@ -29,21 +36,14 @@ from fdkd_lightning.training.cache.fingerprint import (
     teacher_fingerprint,
     version_fingerprint,
 )
-from fdkd_lightning.training.cache.plan import (
+from fdkd_lightning.training.cache.settings import TeacherCache
+from fdkd_lightning.training.cache.shard import INDEX, Shard
+from fdkd_lightning.training.cache.shard_plan import (
     Section,
     ShardPlan,
     plan_shards,
     rows_per_shard,
     sections_of,
-)
-from fdkd_lightning.training.cache.settings import TeacherCache
-from fdkd_lightning.training.cache.shard import INDEX, Shard
-from fdkd_lightning.training.cache.store import (
-    MANIFEST,
-    Manifest,
-    TensorSpec,
-    describe_shards,
-    write_manifest,
 )
 from fdkd_lightning.training.cache.teacher_run import TeacherRun
 from fdkd_lightning.types import Batch

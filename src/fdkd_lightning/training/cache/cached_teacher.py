@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fdkd_lightning.models.pretrained import DeferredModel, load_pretrained
 from fdkd_lightning.ops.tensor_checks import check_module
+from fdkd_lightning.training.cache.cache_store import EVALUATION, CacheStore
 from fdkd_lightning.training.cache.fingerprint import (
     StaleCacheError,
     differences,
@@ -18,7 +19,6 @@ from fdkd_lightning.training.cache.fingerprint import (
     teacher_fingerprint,
     version_fingerprint,
 )
-from fdkd_lightning.training.cache.store import EVALUATION, CacheStore
 from fdkd_lightning.training.cache.top_logits import LOGITS, TopLogits, restored_logits
 from fdkd_lightning.training.missing_modality import present_mask
 from fdkd_lightning.training.probe import modality_input

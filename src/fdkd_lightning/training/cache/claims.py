@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 from torch.utils.data import DataLoader
 
 from fdkd_lightning.training.cache.fingerprint import sample_keys
-from fdkd_lightning.training.cache.plan import Section, ShardPlan
 from fdkd_lightning.training.cache.shard import write_shard
+from fdkd_lightning.training.cache.shard_plan import Section, ShardPlan
 from fdkd_lightning.training.cache.teacher_run import Rows, TeacherRun
 
 PAUSE = 0.2

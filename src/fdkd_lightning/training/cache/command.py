@@ -10,15 +10,15 @@ from torch import nn
 
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.training.cache.build import build_cache
+from fdkd_lightning.training.cache.cache_store import CacheStore
 from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
 from fdkd_lightning.training.cache.fingerprint import digest_of
 from fdkd_lightning.training.cache.settings import TeacherCache
-from fdkd_lightning.training.cache.store import CacheStore
 from fdkd_lightning.training.cache.top_logits import check_top_k
 from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
-from fdkd_lightning.training.exception_text import message_of
+from fdkd_lightning.training.parser.exception_text import message_of
 from fdkd_lightning.training.teachers import TrainedTeachers
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 from fdkd_lightning.types import Batch

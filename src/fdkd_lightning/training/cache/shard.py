@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from fdkd_lightning.ops.atomic_write import atomic_write
+from fdkd_lightning.files.atomic_write import atomic_write
 
 DTYPES = {
     "F16": np.float16,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.precision import cast_to_model_dtype
+from fdkd_lightning.training.cache.cache_store import EVALUATION
 from fdkd_lightning.training.cache.settings import TeacherCache
 from fdkd_lightning.training.cache.shard import Arrays
-from fdkd_lightning.training.cache.store import EVALUATION
 from fdkd_lightning.training.cache.top_logits import LOGITS, top_logits
 from fdkd_lightning.training.probe import as_output, modality_input
 from fdkd_lightning.training.run_network import run_network

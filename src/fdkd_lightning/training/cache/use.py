@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.training.cache.build import build_cache
+from fdkd_lightning.training.cache.cache_store import read_manifest
 from fdkd_lightning.training.cache.cached_teacher import CachedTeacher, raise_if_different
 from fdkd_lightning.training.cache.fingerprint import (
     StaleCacheError,
@@ -20,7 +21,6 @@ from fdkd_lightning.training.cache.fingerprint import (
     sample_keys,
 )
 from fdkd_lightning.training.cache.settings import TeacherCache
-from fdkd_lightning.training.cache.store import read_manifest
 from fdkd_lightning.training.cache.top_logits import LOGITS, check_top_k
 from fdkd_lightning.training.teachers import FrozenTeachers
 from fdkd_lightning.types import Batch

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fdkd_lightning.models.pretrained import load_pretrained
 from fdkd_lightning.training.averaging import follow_module, save_followed
-from fdkd_lightning.training.finite_watch import FiniteWatch, recovers
+from fdkd_lightning.training.monitor.finite_watch import FiniteWatch, recovers
 
 
 class RunCallback(Callback):
