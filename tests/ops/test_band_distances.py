@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.decoupler import FrequencyDecoupler
+from fdkd_lightning.decoupler import DCTDecoupler, FrequencyDecoupler, HaarDecoupler
+from fdkd_lightning.decoupler.base import OrthogonalDecoupler
 from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.standardizer import UnitLength
-from fdkd_lightning.ops import band_distances as module
+from fdkd_lightning.ops import compare_bands, linear_split
 
 
 def comparison(dim: int = 1, threshold: float = 0.5) -> BandComparison:
@@ -17,7 +18,7 @@ def comparison(dim: int = 1, threshold: float = 0.5) -> BandComparison:
 
 
 def plain(compare: BandComparison) -> Callable[..., tuple[Tensor, Tensor, Tensor | None]]:
-    return lambda x, y, with_bands: compare._part_by_part(x, y, None, with_bands)
+    return lambda x, y, with_bands: compare.part_by_part(x, y, None, with_bands)
 
 
 @pytest.mark.parametrize("chunk", [40, 2**15])
@@ -27,7 +28,7 @@ def plain(compare: BandComparison) -> Callable[..., tuple[Tensor, Tensor, Tensor
 def test_values_and_gradients_are_those_of_the_parts(
     shape: tuple[int, ...], dim: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(compare_bands, "CHUNK", chunk)
     torch.manual_seed(0)
     x, y = (torch.randn(shape, dtype=torch.float64) + 3 for _ in range(2))
     x.requires_grad_()
@@ -46,6 +47,32 @@ def test_values_and_gradients_are_those_of_the_parts(
             for value in (found, expected)
         )
         torch.testing.assert_close(own, its, rtol=1e-9, atol=1e-12)
+
+
+class Mirror(OrthogonalDecoupler):
+    def low_part(self, size: int) -> Callable[[Tensor], Tensor]:
+        return mirror_mean
+
+
+def mirror_mean(x: Tensor) -> Tensor:
+    return (x + x.flip(-1)) / 2
+
+
+@pytest.mark.parametrize("split", [HaarDecoupler(2), Mirror(), DCTDecoupler()], ids=str)
+def test_a_projection_may_keep_constants(
+    split: OrthogonalDecoupler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_split, "LARGEST_MATRIX", 0)
+    torch.manual_seed(0)
+    x, y = (torch.randn(3, 9, dtype=torch.float64) + 3 for _ in range(2))
+    x.requires_grad_()
+    compare = BandComparison(split, nn.MSELoss(), LogMSELoss(), UnitLength())
+    gradients = []
+    for low, high, bands in (compare(x, y, None, True), plain(compare)(x, y, True)):
+        assert bands is not None
+        total = low + high + (bands * torch.arange(9)).sum()
+        gradients.append(torch.autograd.grad(total, x)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-11)
 
 
 def test_maps_whose_channels_come_last_in_memory_give_the_same() -> None:

@@ -10,4 +10,5 @@ def test_hooks_and_a_forward_of_its_own_are_found() -> None:
     backward.register_full_backward_hook(lambda *_: None)
     patched.forward = plain.forward
     assert [has_hooks(x) for x in (forward, before, backward, patched)] == [True] * 4
-    assert not has_hooks(plain)
+    assert not has_hooks(plain, nn.Linear(1, 1))
+    assert has_hooks(plain, patched)

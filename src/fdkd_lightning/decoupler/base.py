@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.checks import check_count, check_flags, refuse_renamed_methods
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.ops.tensor_checks import check_axis, check_tensor
 from fdkd_lightning.types import Bands

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fdkd_lightning.decoupler.base import OrthogonalDecoupler, check_threshold, last_low_bin
 from fdkd_lightning.decoupler.frequency import low_pass
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 
 
 class DCTDecoupler(OrthogonalDecoupler):

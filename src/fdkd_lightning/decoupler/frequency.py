@@ -14,7 +14,7 @@ from fdkd_lightning.decoupler.base import (
     split,
 )
 from fdkd_lightning.ops.checks import check_flags
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 from fdkd_lightning.types import Bands
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fdkd_lightning.decoupler.base import OrthogonalDecoupler
 from fdkd_lightning.ops.checks import check_count
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 
 MOST_LEVELS = 30
 """With more levels a block is larger than any feature vector."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fdkd_lightning.decoupler.base import OrthogonalDecoupler, check_threshold, last_low_bin
 from fdkd_lightning.ops.checks import check_count
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 
 
 class RandomOrthogonalDecoupler(OrthogonalDecoupler):

@@ -1,24 +1,23 @@
 """Split the features of two networks and compare the bands, by one function where that is right."""
 
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fdkd_lightning.decoupler.base import Decoupler, OrthogonalDecoupler, check_features
+from fdkd_lightning.decoupler.base import Decoupler, OrthogonalDecoupler
 from fdkd_lightning.losses.labelled_positions import LabelledPositions, distance
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
 from fdkd_lightning.ops.band_distances import band_distances
 from fdkd_lightning.ops.hooks import has_hooks
-from fdkd_lightning.ops.low_part import LowPart
+from fdkd_lightning.ops.linear_split import LowPart
 from fdkd_lightning.ops.precision import at_least_float32
 from fdkd_lightning.types import Bands
 
 
-@dataclass(frozen=True, eq=False)
-class BandComparison:
+class BandComparison(NamedTuple):
     """The distances of :class:`FDKDLoss` between two networks' bands, before reduction and weights.
 
     With the default parts and a fixed split they are computed by
@@ -68,18 +67,30 @@ class BandComparison:
             - output: two scalars, and [2, 2N, ..., D, ...] or None
         """
         student, teacher = at_least_float32(student), at_least_float32(teacher)
-        part = self._fused_low_part(student, teacher, with_bands)
+        part = self.fused_low_part(student, teacher, with_bands)
         if part is None:
-            return self._part_by_part(student, teacher, labelled, with_bands)
-        plain = partial(self._part_by_part, labelled=None, with_bands=with_bands)
+            return self.part_by_part(student, teacher, labelled, with_bands)
+        plain = partial(self.part_by_part, labelled=None, with_bands=with_bands)
         dim = self.decoupler.dim
         low, high, bands = band_distances(student, teacher, part, dim, with_bands, plain)
         if labelled is not None:
             low, high = labelled.share(low), labelled.share(high)
         return low, high, bands
 
-    def _fused_low_part(self, student: Tensor, teacher: Tensor, with_bands: bool) -> LowPart | None:
-        """Projection of the fused function; None where that does something else than the parts."""
+    def fused_low_part(self, student: Tensor, teacher: Tensor, with_bands: bool) -> LowPart | None:
+        """Return the projection that a fused function needs.
+
+        Args:
+            student: The student's features, at least float32.
+            teacher: The teacher's features.
+            with_bands: Whether the bands are used, too.
+
+        Returns:
+            The projection; None where a fused function does something else than the parts.
+
+        Shape:
+            - student, teacher: [N, ..., D, ...], the same
+        """
         decoupler, low_loss = self.decoupler, self.low_loss
         if (
             torch.compiler.is_compiling()  # a compiler fuses the parts itself
@@ -91,18 +102,20 @@ class BandComparison:
             or low_loss.reduction != "mean"
             or type(self.high_loss) is not LogMSELoss
             or type(self.band_standardizer) is not UnitLength
-            or any(map(has_hooks, (decoupler, low_loss, self.high_loss, self.band_standardizer)))
+            or has_hooks(decoupler, low_loss, self.high_loss, self.band_standardizer)
             or student.dtype != teacher.dtype
             or not student.numel()
         ):
             return None
-        check_features(student, decoupler.dim)
-        # The bands of both networks come along axis 0, and without the mean.
-        if with_bands and (decoupler.keep_dc or decoupler.dim % student.ndim == 0):
+        dim, ndim = decoupler.dim, student.ndim
+        if not -ndim <= dim < ndim:  # refused by the parts
             return None
-        return decoupler.low_part(student.shape[decoupler.dim])
+        # The bands of both networks come along axis 0, and without the mean.
+        if with_bands and (decoupler.keep_dc or dim % ndim == 0):
+            return None
+        return decoupler.low_part(student.shape[dim])
 
-    def _part_by_part(
+    def part_by_part(
         self,
         student: Tensor,
         teacher: Tensor,

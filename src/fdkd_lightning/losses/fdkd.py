@@ -6,12 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fdkd_lightning.decoupler import Decoupler
-from fdkd_lightning.losses.alignment import (
-    SharedAlignmentHead,
-    alignment_loss,
-    scores_at,
-    soft_alignment_loss,
-)
+from fdkd_lightning.losses.aligned_comparison import aligned_comparison
+from fdkd_lightning.losses.alignment import SharedAlignmentHead, alignment_loss, scores_at
 from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.base import DistillationLoss, require_teacher
 from fdkd_lightning.losses.labelled_positions import LabelledPositions
@@ -19,7 +15,10 @@ from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.outputs import PROJECTOR_REMEDY, require_same_shape
 from fdkd_lightning.losses.pixels import Void
 from fdkd_lightning.losses.reduction import ChannelReduction, MeanOverChannels
-from fdkd_lightning.losses.stacked_alignment import stacked_alignment_loss, unstack
+from fdkd_lightning.losses.stacked_alignment import (
+    stacked_alignment_loss,
+    stacked_soft_alignment_loss,
+)
 from fdkd_lightning.losses.standardizer import Standardizer, UnitLength
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
@@ -39,25 +38,21 @@ class FDKDLoss(DistillationLoss):
 
     Terms: ``low`` and ``high`` (with a teacher), ``align`` (with ``alignment``; without a teacher
     only the student's cross-entropies), ``soft`` (with ``lambda_soft`` and a teacher), ``heads``
-    (with ``band_heads``), and the terms of the decoupler.
-
-    The defaults are the paper's method at its published scale.
+    (with ``band_heads``), and the terms of the decoupler. The defaults are the paper's method at
+    its published scale.
 
     Args:
         decoupler: Splits both features into bands (Eq. 1-3).
         alignment: Classifiers shared by teacher and student (Eq. 10); None: no alignment term. The
             paper has them, with weight 1. They learn with the task loss, whatever the labels mean.
-        low_loss: Distance of the standardised low bands, a mean over all elements; None: MSE
-            (Eq. 8).
-        high_loss: Distance of the standardised high bands, a mean over all elements; None:
-            :class:`LogMSELoss` (Eq. 9).
+        low_loss: Mean distance of the standardised low bands' elements; None: MSE (Eq. 8).
+        high_loss: That of the high bands; None: :class:`LogMSELoss` (Eq. 9).
         band_heads: Classifiers of the student's bands, added to the task loss. They are not in the
             paper; the published code has them and reports the best of its three heads.
         band_standardizer: Standardises each band after the split (Eq. 7); None:
             :class:`UnitLength`.
-        feature_standardizer: Standardises the whole feature before the split, for the distances
-            only, as in an independent re-implementation (there with :class:`Unstandardized`
-            bands); None: the feature is not standardised, as in the paper.
+        feature_standardizer: Standardises the feature before the split, for the distances only, as
+            in an independent re-implementation (with :class:`Unstandardized` bands); None: nothing.
         high_transform: Applied to the high bands before they are standardised, such as
             :class:`SignedLog1p` with ``high_loss=MSELoss()``; None: nothing, as in the paper, where
             the logarithm comes after standardisation, inside ``high_loss``.
@@ -79,8 +74,8 @@ class FDKDLoss(DistillationLoss):
 
     Raises:
         ValueError: If no term is left, ``lambda_soft`` is given without ``alignment``, an argument
-            is out of range, the features' shapes differ, the decoupler uses the name of another
-            term, or there is no teacher and no term without one.
+            is out of range, the shapes differ, a term of the decoupler has the name of another, or
+            there is no teacher and no term without one.
 
     Reference:
         FD-CMKD (arXiv 2511.19887), Eq. 1-10. "The published code" is ``zxn0710/re-FD-CMKD-main``,
@@ -168,40 +163,34 @@ class FDKDLoss(DistillationLoss):
 
     def forward(self, student: Output, teacher: Output | None, target: Tensor) -> dict[str, Tensor]:
         """Compute the weighted terms."""
-        decoupler, alignment, band_heads = self.decoupler, self.alignment, self.band_heads
-        classified = alignment is not None or band_heads is not None
-        if not classified:
+        if teacher is None and not (self.alignment or self.band_heads):
             require_teacher(self, teacher)
-        scale = self.channel_reduction(student.features.shape[decoupler.dim])
         labelled = LabelledPositions(target, student.features) if self.void == "exclude" else None
         if labelled is not None:
             student, teacher = labelled.select(student), teacher and labelled.select(teacher)
+        decoupler = self.decoupler
+        scale = self.channel_reduction(student.features.shape[decoupler.dim])
         terms: dict[str, Tensor] = {}
         bands: Tensor | None
         if teacher is None:
             bands = torch.stack(decoupler(student.features))  # Eq. 1-3
         else:
-            features = teacher.features.detach()
-            require_same_shape("features", student.features, features, PROJECTOR_REMEDY)
-            compare = BandComparison(
-                decoupler,
-                self.low_loss,
-                self.high_loss,
-                self.band_standardizer,
-                self.feature_standardizer,
-                self.high_transform,
-            )
-            low, high, bands = compare(student.features, features, labelled, classified)
+            low, high, align, bands = self._compare(student, teacher, target, labelled)
             for name, w, value in (("low", self.lambda_low, low), ("high", self.lambda_high, high)):
                 if w is not None:
                     # A product, and its gradient, is a twentieth of a small loss.
                     terms[name] = value if w * scale == 1 else w * scale * value
-        if bands is not None and alignment is not None:  # Eq. 10
-            terms |= self._align(alignment, bands, teacher, target)
-        if bands is not None and band_heads is not None:
-            scores = band_heads(Bands(*bands[:, : len(student.features)]))
-            terms["heads"] = alignment_loss(scores, None, target, task=self.task)
-        return self._add_decoupler_terms(terms, scale)
+            terms |= {} if align is None else {"align": align}
+        if bands is not None:
+            terms |= self._classify(bands, student, teacher, target)
+        # At the scale of the distances, which these terms regularise.
+        more = {name: scale * term for name, term in decoupler.terms().items()}
+        if taken := more.keys() & terms:
+            raise ValueError(
+                f"{type(decoupler).__name__} names a term {', '.join(taken)}, which is a term of "
+                "FDKDLoss: give it another name"
+            )
+        return terms | more
 
     def logged_values(self) -> dict[str, Tensor]:
         """Return the decoupler's logged values, such as a learned cut-off frequency."""
@@ -217,32 +206,45 @@ class FDKDLoss(DistillationLoss):
             for band, logits in head(student_bands)._asdict().items()
         }
 
-    def _align(
-        self,
-        classifiers: SharedAlignmentHead,
-        bands: Tensor,
-        teacher: Output | None,
-        target: Tensor,
-    ) -> dict[str, Tensor]:
-        """Terms of the shared classifiers; the student's bands come first, the teacher's follow."""
-        if teacher is None:
-            scores = classifiers(Bands(*bands))
-            return {"align": alignment_loss(scores, None, target, task=self.task)}
-        label = teacher.label
-        terms = {"align": stacked_alignment_loss(classifiers, bands, target, label, self.task)}
-        if self.lambda_soft is not None:
-            scores, teacher_scores = unstack(classifiers(Bands(*bands)))
-            terms["soft"] = self.lambda_soft * soft_alignment_loss(
-                scores, teacher_scores, teacher.logits, target, label, self.soft_temperature
-            )
-        return terms
+    def _compare(
+        self, student: Output, teacher: Output, target: Tensor, labelled: LabelledPositions | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Both distances, and the alignment term or the bands that classifiers need for theirs."""
+        own, its = student.features, teacher.features.detach()
+        if own.shape != its.shape:
+            require_same_shape("features", own, its, PROJECTOR_REMEDY)
+        compare = BandComparison(
+            self.decoupler,
+            self.low_loss,
+            self.high_loss,
+            self.band_standardizer,
+            self.feature_standardizer,
+            self.high_transform,
+        )
+        alignment, band_heads = self.alignment, self.band_heads
+        apart = band_heads or labelled or self.lambda_soft is not None or teacher.label is not None
+        if alignment is not None and not apart:
+            terms = aligned_comparison(compare, alignment, own, its, target, self.task)
+            if terms is not None:
+                return *terms, None
+        low, high, bands = compare(own, its, labelled, bool(alignment or band_heads))
+        return low, high, None, bands
 
-    def _add_decoupler_terms(self, terms: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
-        # At the scale of the distances, which these terms regularise.
-        more = {name: scale * term for name, term in self.decoupler.terms().items()}
-        if taken := more.keys() & terms:
-            raise ValueError(
-                f"{type(self.decoupler).__name__} names a term {', '.join(taken)}, which is a term "
-                "of FDKDLoss: give it another name"
-            )
-        return terms | more
+    def _classify(
+        self, bands: Tensor, student: Output, teacher: Output | None, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Terms of the classifiers; the student's bands come first, the teacher's follow."""
+        terms: dict[str, Tensor] = {}
+        alignment, band_heads, task = self.alignment, self.band_heads, self.task
+        if alignment is not None and teacher is None:
+            terms["align"] = alignment_loss(alignment(Bands(*bands)), None, target, task=task)
+        elif alignment is not None and teacher is not None:  # Eq. 10
+            terms["align"] = stacked_alignment_loss(alignment, bands, target, teacher.label, task)
+            if self.lambda_soft is not None:
+                terms["soft"] = self.lambda_soft * stacked_soft_alignment_loss(
+                    alignment, bands, teacher, target, self.soft_temperature
+                )
+        if band_heads is not None:
+            scores = band_heads(Bands(*bands[:, : len(student.features)]))
+            terms["heads"] = alignment_loss(scores, None, target, task=task)
+        return terms

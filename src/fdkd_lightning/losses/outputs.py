@@ -1,5 +1,7 @@
 """Checks of the outputs that losses compare, by shapes and dtypes."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from fdkd_lightning.ops.tensor_checks import check_tensor
@@ -22,21 +24,27 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
         if not isinstance(output, Output):
             kind = type(output).__name__
             raise TypeError(f"the {role}'s output is of type {kind}: give fdkd_lightning.Output")
-        named = {"features": output.features, "logits": output.logits}
-        named |= {f"map {i}": stage for i, stage in enumerate(output.maps)}
-        for name, x in named.items():
-            check_tensor(f"{name} of the {role}", x, "[N, ...]")
+        named = ("features", output.features), ("logits", output.logits)
+        for name, x in (*named, *((f"map {i}", stage) for i, stage in enumerate(output.maps))):
+            if not _is_plain(x):
+                check_tensor(f"{name} of the {role}", x, "[N, ...]")
 
 
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:
     """Raise unless both tensors have the same shape."""
     for role, x in (("student", student), ("teacher", teacher)):
-        check_tensor(f"the {role}'s {name}", x, "[N, ...]")
+        if not _is_plain(x):
+            check_tensor(f"the {role}'s {name}", x, "[N, ...]")
     if student.shape != teacher.shape:
         raise ValueError(
             f"the student's {name} have shape {list(student.shape)}, "
             f"the teacher's {list(teacher.shape)}: {remedy}"
         )
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether :func:`check_tensor` passes: asked at each step, before its message is made."""
+    return isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 0
 
 
 def require_same_batch(student: Tensor, teacher: Tensor) -> None:

@@ -7,6 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from fdkd_lightning.types import IGNORE_INDEX
+
 
 def world_size() -> int:
     """Return the number of ranks, 1 without a process group."""
@@ -46,6 +48,28 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
         return total / count.masked_fill(count == 0, 1)
     everywhere = sum_over_ranks(count)
     return total * world_size() / everywhere.masked_fill(everywhere == 0, 1)
+
+
+def share_of_label(target: Tensor, dtype: torch.dtype) -> Tensor:
+    r"""Return what :func:`mean_over_ranks` multiplies this rank's sum over labelled samples by.
+
+    .. math:: R \, / \, \textstyle\sum_r c_r
+
+    Args:
+        target: Labels of this rank, -100 where there is none.
+        dtype: The result's.
+
+    Shape:
+        - target: any
+        - output: scalar, R where no rank has a label
+
+    Example:
+        >>> share_of_label(torch.tensor([3, -100, 1]), torch.float32)
+        tensor(0.5000)
+    """
+    count = sum_over_ranks((target != IGNORE_INDEX).sum(dtype=dtype))
+    share = count.clamp_min(1).reciprocal()
+    return share if world_size() == 1 else share * world_size()
 
 
 def gather_objects(x: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from torch import nn
 
 
-def has_hooks(module: nn.Module) -> bool:
+def has_hooks(*modules: nn.Module) -> bool:
     """Return whether a module has hooks of its own, or a ``forward`` of its own.
 
     Such a module has to be called: a function that computes the same would leave these out, as
@@ -12,13 +12,18 @@ def has_hooks(module: nn.Module) -> bool:
     Example:
         >>> layer = nn.Linear(1, 1)
         >>> handle = layer.register_forward_hook(print)
-        >>> has_hooks(nn.Linear(1, 1)), has_hooks(layer)
+        >>> has_hooks(nn.Linear(1, 1)), has_hooks(nn.Linear(1, 1), layer)
         (False, True)
     """
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-    )
+    # One loop, and no generator: it runs at each step.
+    for module in modules:
+        own = module.__dict__
+        if (
+            own["_forward_hooks"]
+            or own["_forward_pre_hooks"]
+            or own["_backward_hooks"]
+            or own["_backward_pre_hooks"]
+            or "forward" in own
+        ):
+            return True
+    return False

@@ -19,6 +19,8 @@ def at_least_float32(x: Tensor) -> Tensor:
         >>> at_least_float32(torch.zeros(1, dtype=torch.float64)).dtype
         torch.float64
     """
+    if x.dtype in (torch.float32, torch.float64):
+        return x
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
