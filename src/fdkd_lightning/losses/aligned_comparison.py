@@ -1,6 +1,7 @@
 """Distances and shared classifiers of two networks' vectors by one function where that is right."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +63,16 @@ def aligned_comparison(
         >>> [round(term.item(), 4) for term in terms]  # the last is 4 log 3
         [0.5, 0.6576, 4.3944]
     """
-    low, high = classifiers.low, classifiers.high
+    # Attributes of modules are read from their dicts: see FDKDLoss.
+    layers: dict[str, Any] = classifiers._modules
+    low, high = layers["low"], layers["high"]
     if (
         student.ndim != 2
         or compare.decoupler.dim % 2 != 1
         or torch.is_autocast_enabled(student.device.type)  # each operation has types of its own
         or type(task) is not OneClassTask
-        or type(loss := task.loss) is not nn.CrossEntropyLoss
-        or loss.weight is not None
+        or type(loss := task._modules["loss"]) is not nn.CrossEntropyLoss
+        or loss._buffers["weight"] is not None
         or loss.label_smoothing
         or type(classifiers) is not SharedAlignmentHead
         or has_hooks(classifiers, low, high, task, loss)
@@ -80,7 +83,8 @@ def aligned_comparison(
         return None
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     part = compare.fused_low_part(student, teacher, with_bands=True)
-    weight, other, bias, other_bias = low.weight, high.weight, low.bias, high.bias
+    weight, bias = low._parameters.get("weight"), low._parameters.get("bias")
+    other, other_bias = high._parameters.get("weight"), high._parameters.get("bias")
     if (
         part is None
         or weight is None
