@@ -91,19 +91,21 @@ class _AlignedBands(torch.autograd.Function):
             # the time, the product half. In place: baddbmm takes twice as long as both.
             scores = torch.bmm(weight, inputs.mT).add_(bias)
             logarithms = scores.log_softmax(1).view(2, -1, 2, n)
-            label = target.expand(2, 2, n)
+            label = target.expand(2, 2, n).contiguous()
             # Not reduced: on a GPU the reduced form of this layout is not deterministic.
             losses = F.nll_loss(logarithms, label, ignore_index=IGNORE_INDEX, reduction="none")
             total = losses.sum()
         ctx.split, ctx.plain = split, plain
-        ctx.intermediate = gradient, inputs, weight, logarithms, label
-        ctx.save_for_backward(student, teacher, target, share, *parameters)
+        ctx.intermediate = gradient, inputs, weight, logarithms, label, share
+        # For a second derivative alone: they are not unpacked otherwise.
+        ctx.save_for_backward(student, teacher, target, *parameters)
         return low, high, total * share
 
     @staticmethod
     def backward(ctx: Any, low: Tensor, high: Tensor, align: Tensor) -> tuple[Tensor | None, ...]:
-        student, teacher, target, share, *parameters = ctx.saved_tensors
+        gradient, inputs, weight, logarithms, label, share = ctx.intermediate
         if torch.is_grad_enabled():  # it will be differentiated again
+            student, teacher, target, *parameters = ctx.saved_tensors
             distances = ctx.plain(student, teacher.detach())
             classified = share * _cross_entropy_sum(distances[2], target, parameters)
             total = low * distances[0] + high * distances[1] + align * classified
@@ -111,9 +113,8 @@ class _AlignedBands(torch.autograd.Function):
             found = iter(torch.autograd.grad(total, sources, create_graph=True))
             given = [next(found) if x.requires_grad else None for x in (student, *parameters)]
             return given[0], *[None] * 4, *given[1:]
-        gradient, inputs, weight, logarithms, label = ctx.intermediate
         by_student, by_bands = None, None
-        with without_autocast(student.device):
+        with without_autocast(share.device):
             with torch.inference_mode():
                 by_losses = (align * share).expand(label.shape)
                 by_logarithms = torch.ops.aten.nll_loss2d_backward(
@@ -123,7 +124,7 @@ class _AlignedBands(torch.autograd.Function):
                     by_logarithms, logarithms, 1, logarithms.dtype
                 ).flatten(2)
                 if ctx.needs_input_grad[0]:
-                    own = slice(len(student))
+                    own = slice(label.shape[-1])
                     by_bands = torch.bmm(by_scores[:, :, own].mT, weight)
                     through_relu = torch.ops.aten.threshold_backward.grad_input
                     through_relu(by_bands, inputs[:, own], 0, grad_input=by_bands)
