@@ -138,6 +138,7 @@ def timing_of(seconds: Sequence[float]) -> Timing:
 
 
 def synchronize() -> None:
-    """Wait for the GPU, if there is one."""
-    if torch.cuda.is_available():
+    """Wait for the GPU, if one is in use."""
+    # Whether there is one is asked of the driver each time, once Lightning is imported: 40 us.
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
