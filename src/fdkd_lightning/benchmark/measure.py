@@ -140,5 +140,5 @@ def timing_of(seconds: Sequence[float]) -> Timing:
 def synchronize() -> None:
     """Wait for the GPU, if one is in use."""
     # Whether there is one is asked of the driver each time, once Lightning is imported: 40 us.
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it
         torch.cuda.synchronize()

@@ -1,6 +1,7 @@
 """The paper's split: low and high frequencies of the channels' Fourier spectrum."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +98,7 @@ class FrequencyDecoupler(OrthogonalDecoupler):
 
     def low_part(self, size: int) -> LowPart:
         """Return the projection onto the low frequencies."""
-        return LowPass(last_low_bin(self.threshold, size, size // 2))
+        return _low_pass_below(self.threshold, size)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,11 @@ class LowPass:
     def __call__(self, x: Tensor) -> Tensor:
         """Keep the bins 1..cutoff."""
         return low_pass(x, self.cutoff)
+
+
+@lru_cache(maxsize=64)
+def _low_pass_below(threshold: float, size: int) -> LowPass:
+    return LowPass(last_low_bin(threshold, size, size // 2))
 
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:

@@ -24,10 +24,12 @@ def check_outputs(student: Output, teacher: Output | None) -> None:
         if not isinstance(output, Output):
             kind = type(output).__name__
             raise TypeError(f"the {role}'s output is of type {kind}: give fdkd_lightning.Output")
-        named = ("features", output.features), ("logits", output.logits)
-        for name, x in (*named, *((f"map {i}", stage) for i, stage in enumerate(output.maps))):
-            if not _is_plain(x):
-                check_tensor(f"{name} of the {role}", x, "[N, ...]")
+        if _is_plain(output.features) and _is_plain(output.logits) and not output.maps:
+            continue
+        named = {"features": output.features, "logits": output.logits}
+        named |= {f"map {i}": stage for i, stage in enumerate(output.maps)}
+        for name, x in named.items():
+            check_tensor(f"{name} of the {role}", x, "[N, ...]")
 
 
 def require_same_shape(name: str, student: Tensor, teacher: Tensor, remedy: str) -> None:

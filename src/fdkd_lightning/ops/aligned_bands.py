@@ -82,9 +82,9 @@ class _AlignedBands(torch.autograd.Function):
         gradient = student.new_empty(2, n, size) if ctx.needs_input_grad[0] else None
         bands = student.new_empty(2, 2, n, size)
         split = LinearSplit.of(part, student, -1)
-        low, high = compare_bands(student, teacher, split, gradient, bands).unbind()
         share = share_of_label(target, student.dtype)
         with torch.inference_mode():  # see compare_bands
+            sums = compare_bands(student, teacher, split, gradient, bands)
             inputs, weight = bands.relu_().view(2, -1, size), torch.stack(parameters[:2])
             bias = torch.stack(parameters[2:]).unsqueeze(-1)
             # Classes before samples: for a few classes the softmax of that order takes a tenth of
@@ -99,6 +99,7 @@ class _AlignedBands(torch.autograd.Function):
         ctx.intermediate = gradient, inputs, weight, logarithms, label, share
         # For a second derivative alone: they are not unpacked otherwise.
         ctx.save_for_backward(student, teacher, target, *parameters)
+        low, high = (sums / student.numel()).unbind()
         return low, high, total * share
 
     @staticmethod

@@ -70,9 +70,10 @@ class _BandDistances(torch.autograd.Function):
         gradient = student.new_empty(2, *shape) if ctx.needs_input_grad[0] else None
         # Band, network, and the three axes of the layout.
         bands = student.new_empty(2, 2, *shape) if with_bands else None
-        with without_autocast(student.device):
+        with without_autocast(student.device), torch.inference_mode():
             split = LinearSplit.of(part, packed[0], layout.axis)
-            low, high = compare_bands(*packed, split, gradient, bands).unbind()
+            sums = compare_bands(*packed, split, gradient, bands)
+        low, high = (sums / student.numel()).unbind()
         ctx.set_materialize_grads(False)
         ctx.layout, ctx.split, ctx.plain, ctx.with_bands = layout, split, plain, with_bands
         ctx.save_for_backward(student, teacher, gradient)
