@@ -15,7 +15,7 @@ from fdkd_lightning.report.benchmark_table import table_lines
 from fdkd_lightning.report.score_table import teacher_scores
 from fdkd_lightning.study.paired_difference import Difference, leader, paired_difference
 from fdkd_lightning.study.results import LOCAL, read_results, scores
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

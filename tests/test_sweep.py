@@ -22,7 +22,7 @@ from fdkd_lightning.decoupler.frequency import FrequencyDecoupler
 from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.models.resnet import ResNet
 from fdkd_lightning.training.distillation import DistillationModule
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SWEEP = yaml.safe_load((CONFIGS / "sweep.yaml").read_text())

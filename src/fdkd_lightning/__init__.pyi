@@ -136,8 +136,8 @@ from .training.monitor.sample_predictions import SamplePredictions as SamplePred
 from .training.monitor.segmentation_images import SegmentationImages as SegmentationImages
 from .training.projector import Projector as Projector
 from .training.retrieval import RecallAtK as RecallAtK, recall_at_k as recall_at_k
-from .training.run_files.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
-from .training.run_files.predictions import PredictionTable as PredictionTable
+from .training.run.atomic_checkpoint_io import AtomicCheckpointIO as AtomicCheckpointIO
+from .training.run.predictions import PredictionTable as PredictionTable
 from .training.teacher_check import TeacherWarning as TeacherWarning
 from .training.teacher_weights import (
     ConfidenceWeights as ConfidenceWeights,

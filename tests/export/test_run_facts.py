@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fdkd_lightning.export.run_facts import RunFacts, gather_facts
-from fdkd_lightning.training.run_files.checkpoint_description import describe_checkpoint
+from fdkd_lightning.training.run.checkpoint_description import describe_checkpoint
 
 TEACHER = {
     "class_path": "fdkd_lightning.PretrainedModel",

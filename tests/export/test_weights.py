@@ -153,7 +153,7 @@ def hostile(tmp_path: Path, case_of: CaseOf) -> Callable[[Any], Path]:
         ("subprocess.Popen", (), "trust=['subprocess']"),
         ("os.getcwd", ("subprocess",), "trust=['os']"),
         ("fdkd_lightning.training.command.os.system", (), "does not find"),
-        ("fdkd_lightning.training.run_files.run_record.json", (), "no torch.nn.Module"),
+        ("fdkd_lightning.training.run.run_record.json", (), "no torch.nn.Module"),
         ("fdkd_lightning.training.command.FDKDCLI", (), "no torch.nn.Module"),
         ("fdkd_lightning.cli.main", (), "no torch.nn.Module"),
         ("torch.nn.init.normal_", (), "no torch.nn.Module"),

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from fdkd_lightning.data.embedded.digits import AVDigits
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 DEMO = Path(__file__).parents[2] / "configs/demo"
 TEACHER_OF = {"audio": "visual", "visual": "audio"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fdkd_lightning.training.run_files.run_record import RECORD, VERSION
+from fdkd_lightning.training.run.run_record import RECORD, VERSION
 from fdkd_lightning.training.summary import summary_lines
 
 BEST = {

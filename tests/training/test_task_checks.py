@@ -35,7 +35,7 @@ from fdkd_lightning.models.layers import Layers
 from fdkd_lightning.training.callback.callback import DistillationCallback
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.distillation import DistillationModule
-from fdkd_lightning.training.run_files.predictions import PredictionTable
+from fdkd_lightning.training.run.predictions import PredictionTable
 from fdkd_lightning.training.task_checks import check_evaluation
 from fdkd_lightning.training.teacher_weights import ConfidenceWeights
 from fdkd_lightning.training.unimodal import UnimodalModule

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fdkd_lightning.benchmark.machine import describe_machine
-from fdkd_lightning.training.run_files.provenance import package_versions
-from fdkd_lightning.training.run_files.redaction import redact_argument
+from fdkd_lightning.training.run.provenance import package_versions
+from fdkd_lightning.training.run.redaction import redact_argument
 
 
 def about_benchmark(arguments: Sequence[str]) -> dict[str, Any]:

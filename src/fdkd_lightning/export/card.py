@@ -10,7 +10,7 @@ from fdkd_lightning.export import onnx, torch_export, weights
 from fdkd_lightning.export.card_run import results_section, training_section
 from fdkd_lightning.export.rebuild import required_trust
 from fdkd_lightning.export.run_facts import RunFacts
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 CARD = "README.md"
 TASKS = {

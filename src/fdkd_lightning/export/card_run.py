@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from fdkd_lightning.export.run_facts import RunFacts, StudyScores, Teacher, count
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 
 def training_section(facts: RunFacts) -> list[str]:

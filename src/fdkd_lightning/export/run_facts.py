@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fdkd_lightning.training.run_files.checkpoint_description import describe_checkpoint
-from fdkd_lightning.training.run_files.provenance import describe_data
-from fdkd_lightning.training.run_files.redaction import redact
-from fdkd_lightning.training.run_files.run_record import read_run
+from fdkd_lightning.training.run.checkpoint_description import describe_checkpoint
+from fdkd_lightning.training.run.provenance import describe_data
+from fdkd_lightning.training.run.redaction import redact
+from fdkd_lightning.training.run.run_record import read_run
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fdkd_lightning.export.base import (
     signature,
 )
 from fdkd_lightning.models.pretrained import DeferredModel, PretrainedModel
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 from fdkd_lightning.training.unimodal import UnimodalModule
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fdkd_lightning.export.card_run import results_section, training_section
 from fdkd_lightning.export.run_facts import gather_facts
-from fdkd_lightning.training.run_files.run_record import read_run
+from fdkd_lightning.training.run.run_record import read_run
 
 
 def log_card(folder: Path, page: Path) -> None:

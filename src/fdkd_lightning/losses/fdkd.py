@@ -49,8 +49,7 @@ class FDKDLoss(DistillationLoss):
         high_loss: That of the high bands; None: :class:`LogMSELoss` (Eq. 9).
         band_heads: Classifiers of the student's bands, added to the task loss. They are not in the
             paper; the published code has them and reports the best of its three heads.
-        band_standardizer: Standardises each band after the split (Eq. 7); None:
-            :class:`UnitLength`.
+        band_standardizer: Standardises each band (Eq. 7); None: :class:`UnitLength`.
         feature_standardizer: Standardises the feature before the split, for the distances only, as
             in an independent re-implementation (with :class:`Unstandardized` bands); None: nothing.
         high_transform: Applied to the high bands before they are standardised, such as
@@ -141,9 +140,8 @@ class FDKDLoss(DistillationLoss):
 
     def tasks(self) -> tuple[type[Task], ...]:
         """Return all; one class per sample with ``lambda_soft`` or ``void="exclude"``."""
-        return (
-            (OneClassTask,) if self.lambda_soft is not None or self.void == "exclude" else (Task,)
-        )
+        by_class = self.lambda_soft is not None or self.void == "exclude"
+        return (OneClassTask,) if by_class else (Task,)
 
     def set_task(self, task: Task) -> None:
         """Set the loss of the classifiers."""

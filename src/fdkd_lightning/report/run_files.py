@@ -14,8 +14,8 @@ from fdkd_lightning.files.read_file import read_text
 from fdkd_lightning.files.run_logs import has_training, log_files
 from fdkd_lightning.report.prediction_file import Predictions, read_predictions
 from fdkd_lightning.report.run_log import Series, read_series, without_evaluations
-from fdkd_lightning.training.run_files.redaction import redact
-from fdkd_lightning.training.run_files.run_record import read_run
+from fdkd_lightning.training.run.redaction import redact
+from fdkd_lightning.training.run.run_record import read_run
 from fdkd_lightning.training.summary import following_command
 
 

@@ -34,7 +34,7 @@ from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.study_cli import StudyCLI
 from fdkd_lightning.study.wandb_run import wandb_loggers
 from fdkd_lightning.training.quiet_lightning import quiet_lightning
-from fdkd_lightning.training.run_files.provenance import package_commit
+from fdkd_lightning.training.run.provenance import package_commit
 from fdkd_lightning.training.teacher_check import TeacherWarning
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 

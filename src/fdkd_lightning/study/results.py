@@ -16,8 +16,8 @@ from fdkd_lightning.study.cell import Result
 from fdkd_lightning.study.plan import Study
 from fdkd_lightning.study.planned_run import is_config
 from fdkd_lightning.study.tuning import all_runs, best_settings, finished, run_key
-from fdkd_lightning.training.run_files.provenance import package_versions
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.provenance import package_versions
+from fdkd_lightning.training.run.redaction import redact
 
 Column = tuple[str, str]
 """Direction and regime."""

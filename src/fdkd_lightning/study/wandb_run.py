@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from fdkd_lightning.study.planned_run import Run
 from fdkd_lightning.study.sweep.online import has_login
-from fdkd_lightning.training.run_files.run_loggers import without_warning
+from fdkd_lightning.training.run.run_loggers import without_warning
 
 
 def cell_logger(run: Run, study: Path, project: str) -> WandbLogger:

@@ -19,19 +19,15 @@ from fdkd_lightning.training.parser.run_parser import (
     RunParser,
     import_public_classes,
 )
+from fdkd_lightning.training.run.atomic_checkpoint_io import with_atomic_io
+from fdkd_lightning.training.run.predictions import PredictionTable
+from fdkd_lightning.training.run.replaced_run import ReplacedRun, has_replaced, settle_replaced
+from fdkd_lightning.training.run.run_folder import find_checkpoint, run_folder
+from fdkd_lightning.training.run.run_lock import RunLock, RunLockedError, is_rank_zero
+from fdkd_lightning.training.run.run_loggers import place_loggers, run_loggers
+from fdkd_lightning.training.run.run_record import RunRecord
+from fdkd_lightning.training.run.save_run_config import SaveRunConfig
 from fdkd_lightning.training.run_callbacks import run_callbacks
-from fdkd_lightning.training.run_files.atomic_checkpoint_io import with_atomic_io
-from fdkd_lightning.training.run_files.predictions import PredictionTable
-from fdkd_lightning.training.run_files.replaced_run import (
-    ReplacedRun,
-    has_replaced,
-    settle_replaced,
-)
-from fdkd_lightning.training.run_files.run_folder import find_checkpoint, run_folder
-from fdkd_lightning.training.run_files.run_lock import RunLock, RunLockedError, is_rank_zero
-from fdkd_lightning.training.run_files.run_loggers import place_loggers, run_loggers
-from fdkd_lightning.training.run_files.run_record import RunRecord
-from fdkd_lightning.training.run_files.save_run_config import SaveRunConfig
 from fdkd_lightning.training.summary import summary_lines
 
 

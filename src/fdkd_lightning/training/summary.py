@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from fdkd_lightning.training.run_files.run_record import read_run
+from fdkd_lightning.training.run.run_record import read_run
 
 OF_FIT = ("--overwrite", "--ckpt_path")
 """Arguments that the next command does not take over."""

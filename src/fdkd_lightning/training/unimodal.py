@@ -30,8 +30,8 @@ from fdkd_lightning.training.probe import (
     probe,
 )
 from fdkd_lightning.training.published_optimizer import published_sgd
-from fdkd_lightning.training.run_files.prediction_columns import predicted_by
-from fdkd_lightning.training.run_files.predictions import sample_facts
+from fdkd_lightning.training.run.prediction_columns import predicted_by
+from fdkd_lightning.training.run.predictions import sample_facts
 from fdkd_lightning.training.run_module import RunModule
 from fdkd_lightning.training.run_network import run_network
 from fdkd_lightning.training.task_checks import check_evaluation, check_labels

@@ -11,7 +11,7 @@ from fdkd_lightning.analysis.labelled_pairs import labelled_pairs
 from fdkd_lightning.analysis.linear_classifier import probe_accuracy
 from fdkd_lightning.analysis.pair_statistics import compare_pairs
 from fdkd_lightning.models.pretrained import PretrainedModel
-from fdkd_lightning.training.run_files.checkpoint_description import describe_checkpoint
+from fdkd_lightning.training.run.checkpoint_description import describe_checkpoint
 from fdkd_lightning.types import IGNORE_INDEX
 
 

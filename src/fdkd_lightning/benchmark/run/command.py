@@ -19,7 +19,7 @@ from fdkd_lightning.benchmark.run.run_rows import run_rows
 from fdkd_lightning.ops.checks import check_count, check_range
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.quiet_lightning import quiet_lightning
-from fdkd_lightning.training.run_files.run_folder import run_folder
+from fdkd_lightning.training.run.run_folder import run_folder
 
 
 class RunBenchmark(Trainer):

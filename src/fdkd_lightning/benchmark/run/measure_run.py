@@ -20,7 +20,7 @@ from fdkd_lightning.benchmark.run.stand_in_cache import (
 from fdkd_lightning.benchmark.run.step_watch import StepWatch
 from fdkd_lightning.training.cache.cached_teacher import CachedTeacher
 from fdkd_lightning.training.parser.exception_text import message_of
-from fdkd_lightning.training.run_files.run_record import RunRecord
+from fdkd_lightning.training.run.run_record import RunRecord
 from fdkd_lightning.training.teachers import FrozenTeachers
 
 CONFIGURED, CACHED = "as configured", "with a teacher cache"

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from fdkd_lightning.study.cell import cause_of_failure
 from fdkd_lightning.training.command import FDKDCLI
 from fdkd_lightning.training.quiet_lightning import quiet_lightning
-from fdkd_lightning.training.run_files.run_folder import run_folder
+from fdkd_lightning.training.run.run_folder import run_folder
 from fdkd_lightning.training.trainer_callbacks import trainer_callbacks
 
 

@@ -13,8 +13,8 @@ from fdkd_lightning.ops.segmentation_image import class_palette, panels, visible
 from fdkd_lightning.training.missing_modality import samples_with
 from fdkd_lightning.training.monitor.logged_samples import Sample, Samples, log_samples
 from fdkd_lightning.training.probe import output_target
-from fdkd_lightning.training.run_files.prediction_columns import columns_of
-from fdkd_lightning.training.run_files.predictions import output_names
+from fdkd_lightning.training.run.prediction_columns import columns_of
+from fdkd_lightning.training.run.predictions import output_names
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.distributed import gather_rows
 from fdkd_lightning.training.probe import output_target
-from fdkd_lightning.training.run_files.predictions import output_names
+from fdkd_lightning.training.run.predictions import output_names
 from fdkd_lightning.types import IGNORE_INDEX, Batch, Output
 
 MOST_CLASSES = 100

@@ -21,7 +21,7 @@ from fdkd_lightning.ops.distributed import gather_objects
 from fdkd_lightning.ops.segmentation_image import class_palette, overlay, visible
 from fdkd_lightning.training.missing_modality import present_mask, samples_with
 from fdkd_lightning.training.probe import class_names_of
-from fdkd_lightning.training.run_files.prediction_columns import columns_of
+from fdkd_lightning.training.run.prediction_columns import columns_of
 from fdkd_lightning.types import Batch
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fdkd_lightning.training.run_files.save_run_config import SaveRunConfig
+from fdkd_lightning.training.run.save_run_config import SaveRunConfig
 
 
 class Parser:

@@ -11,7 +11,7 @@ from small import loader, unimodal
 
 from fdkd_lightning.files.checkpoint_file import DamagedCheckpointError
 from fdkd_lightning.training import atomic_checkpoint_io as module
-from fdkd_lightning.training.run_files.atomic_checkpoint_io import AtomicCheckpointIO
+from fdkd_lightning.training.run.atomic_checkpoint_io import AtomicCheckpointIO
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fdkd_lightning.training.run_files.run_lock import NAME, RunLock, RunLockedError
+from fdkd_lightning.training.run.run_lock import NAME, RunLock, RunLockedError
 
 FORK = multiprocessing.get_context("fork")
 
@@ -64,7 +64,7 @@ def test_a_file_system_without_locks_is_a_warning(
     def unsupported(*args: Any) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("fdkd_lightning.training.run_files.run_lock.fcntl.flock", unsupported)
+    monkeypatch.setattr("fdkd_lightning.training.run.run_lock.fcntl.flock", unsupported)
     with pytest.warns(UserWarning, match="without locks"):
         RunLock(tmp_path).acquire()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from fdkd_lightning.training.run_files.run_record import read_run
+from fdkd_lightning.training.run.run_record import read_run
 
 
 def run_loggers(chosen: Logger | Iterable[Logger] | None, root: str) -> list[Logger]:

@@ -8,7 +8,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from fdkd_lightning.files.atomic_write import atomic_write
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 
 class SaveRunConfig(SaveConfigCallback):

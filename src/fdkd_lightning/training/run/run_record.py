@@ -18,14 +18,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fdkd_lightning.files.atomic_write import atomic_write
 from fdkd_lightning.files.read_file import read_json
-from fdkd_lightning.training.run_files.checkpoint_description import RECORD_KEY, describe_checkpoint
-from fdkd_lightning.training.run_files.provenance import (
+from fdkd_lightning.training.run.checkpoint_description import RECORD_KEY, describe_checkpoint
+from fdkd_lightning.training.run.provenance import (
     describe_data,
     git_commit,
     package_versions,
     weight_files,
 )
-from fdkd_lightning.training.run_files.redaction import redact, redact_argument
+from fdkd_lightning.training.run.redaction import redact, redact_argument
 
 RECORD = "run.json"
 VERSION = 1
@@ -53,7 +53,7 @@ class RunRecord(Callback):
     ==================  =====================================================================
 
     Paths, names and secrets are taken out, see
-    :func:`~fdkd_lightning.training.run_files.redaction.redact`. The validation metrics of a
+    :func:`~fdkd_lightning.training.run.redaction.redact`. The validation metrics of a
     checkpoint are kept in the checkpoint itself.
     """
 

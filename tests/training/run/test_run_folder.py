@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fdkd_lightning.files.checkpoint_file import DamagedCheckpointError
-from fdkd_lightning.training.run_files.run_folder import find_checkpoint, run_folder
+from fdkd_lightning.training.run.run_folder import find_checkpoint, run_folder
 
 
 def test_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fdkd_lightning.training.command import FDKDCLI
-from fdkd_lightning.training.run_files.provenance import sha256
-from fdkd_lightning.training.run_files.run_record import RunRecord, describe_checkpoint, read_run
+from fdkd_lightning.training.run.provenance import sha256
+from fdkd_lightning.training.run.run_record import RunRecord, describe_checkpoint, read_run
 from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fdkd_lightning.training.run_files.provenance import (
+from fdkd_lightning.training.run.provenance import (
     describe_data,
     git_commit,
     package_versions,

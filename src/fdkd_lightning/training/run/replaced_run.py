@@ -7,8 +7,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from fdkd_lightning.training.run_files.run_lock import is_rank_zero
-from fdkd_lightning.training.run_files.run_record import RECORD
+from fdkd_lightning.training.run.run_lock import is_rank_zero
+from fdkd_lightning.training.run.run_record import RECORD
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fdkd_lightning.losses import MultiLabelTask, OneClassTask, RegressionTask
-from fdkd_lightning.training.run_files.prediction_columns import (
+from fdkd_lightning.training.run.prediction_columns import (
     ClassColumns,
     LabelColumns,
     ValueColumns,

@@ -4,11 +4,7 @@ from typing import Any
 
 import pytest
 
-from fdkd_lightning.training.run_files.replaced_run import (
-    ReplacedRun,
-    has_replaced,
-    settle_replaced,
-)
+from fdkd_lightning.training.run.replaced_run import ReplacedRun, has_replaced, settle_replaced
 
 OLD = {"best.ckpt": "old", "last.ckpt": "old", "run.json": "old"}
 TRAINER: Any = SimpleNamespace()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fdkd_lightning.training.run_files.redaction import REDACTED, redact, redact_argument
+from fdkd_lightning.training.run.redaction import REDACTED, redact, redact_argument
 
 
 def test_absolute_paths_are_cut_to_their_last_part() -> None:

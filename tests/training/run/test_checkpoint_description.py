@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdkd_lightning.training.run_files.checkpoint_description import RECORD_KEY, describe_checkpoint
-from fdkd_lightning.training.run_files.run_record import RunRecord
+from fdkd_lightning.training.run.checkpoint_description import RECORD_KEY, describe_checkpoint
+from fdkd_lightning.training.run.run_record import RunRecord
 
 
 class Module:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from fdkd_lightning.training.run_files.provenance import sha256
+from fdkd_lightning.training.run.provenance import sha256
 
 RECORD_KEY = "RunRecord"
-"""Key of the state that a :class:`~fdkd_lightning.training.run_files.run_record.RunRecord` keeps in
+"""Key of the state that a :class:`~fdkd_lightning.training.run.run_record.RunRecord` keeps in
 a checkpoint."""
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from fdkd_lightning.data.base import MultimodalDataModule
 from fdkd_lightning.ops.segmentation_image import class_palette
-from fdkd_lightning.training.run_files.predictions import PredictionTable
+from fdkd_lightning.training.run.predictions import PredictionTable
 from fdkd_lightning.training.unimodal import UnimodalModule
 from fdkd_lightning.types import Output
 

@@ -5,8 +5,8 @@ import pytest
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from fdkd_lightning.training.run_files.run_loggers import place_loggers, run_loggers
-from fdkd_lightning.training.run_files.run_record import RECORD, VERSION
+from fdkd_lightning.training.run.run_loggers import place_loggers, run_loggers
+from fdkd_lightning.training.run.run_record import RECORD, VERSION
 
 
 def test_a_csv_log_is_kept_beside_every_logger(tmp_path: Path) -> None:

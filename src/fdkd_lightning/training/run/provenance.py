@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fdkd_lightning.training.run_files.redaction import redact
+from fdkd_lightning.training.run.redaction import redact
 
 PACKAGES = ("fdkd_lightning", "torch", "lightning", "torchmetrics", "timm", "torchaudio")
 
