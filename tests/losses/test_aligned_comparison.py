@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,15 +10,61 @@ from fdkd_lightning.decoupler import FrequencyDecoupler, LearnableFrequencyDecou
 from fdkd_lightning.losses.aligned_comparison import aligned_comparison
 from fdkd_lightning.losses.alignment import SharedAlignmentHead, alignment_loss
 from fdkd_lightning.losses.band_comparison import BandComparison
+from fdkd_lightning.losses.fdkd import FDKDLoss
 from fdkd_lightning.losses.log_mse import LogMSELoss
 from fdkd_lightning.losses.standardizer import UnitLength
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
-from fdkd_lightning.types import Bands
+from fdkd_lightning.types import Bands, Output
+
+PROCESS = """
+import sys
+import torch
+import torch.distributed as dist
+import fdkd_lightning as fdkd
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+torch.manual_seed(0)
+criterion = fdkd.FDKDLoss(fdkd.FrequencyDecoupler(), fdkd.SharedAlignmentHead(8, 3))
+x, y = torch.randn(4, 8), torch.randn(4, 8)
+kept = slice(4 - 4 * rank)
+student, teacher = (fdkd.Output(z[kept], torch.zeros(4, 3)[kept]) for z in (x, y))
+terms = criterion(student, teacher, torch.tensor([0, 1, -100, 2])[kept])
+sum(terms.values()).backward()
+met = torch.ones(())
+dist.all_reduce(met)
+weight = criterion.alignment.low.weight
+dist.all_reduce(weight.grad)
+torch.save(({k: v.item() for k, v in terms.items()}, met, weight.grad / 2), f"{folder}/{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+class Tenfold(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 10 * super().forward(x)
 
 
 class Scaled(SharedAlignmentHead):
     def forward(self, bands: Bands) -> Bands:
         return Bands(*(2 * x for x in super().forward(bands)))
+
+
+def replaced() -> SharedAlignmentHead:
+    head = SharedAlignmentHead(7, 5)
+    head.low = Tenfold(7, 5)  # type: ignore[assignment]  # as a user may
+    return head
+
+
+def parametrized() -> SharedAlignmentHead:
+    head = SharedAlignmentHead(7, 5)
+    nn.utils.parametrizations.weight_norm(head.high)
+    return head
+
+
+def inference(x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return x.clone()
 
 
 def hooked() -> SharedAlignmentHead:
@@ -66,6 +114,10 @@ def test_the_terms_are_those_of_distances_and_classifiers(dtype: torch.dtype) ->
         {"classifiers": SharedAlignmentHead(7, 5).double()},
         {"classifiers": Scaled(7, 5)},
         {"classifiers": hooked()},
+        {"classifiers": replaced()},
+        {"classifiers": parametrized()},
+        {"student": inference(torch.zeros(6, 7))},
+        {"target": inference(torch.arange(6) % 5)},
         {"target": torch.arange(5)},
         {"target": torch.zeros(6, 5)},
         {"target": None},
@@ -77,6 +129,24 @@ def test_the_terms_are_those_of_distances_and_classifiers(dtype: torch.dtype) ->
 def test_other_parts_are_left_to_themselves(changed: dict[str, Any]) -> None:
     assert compared() is not None
     assert compared(**changed) is None
+
+
+@pytest.mark.slow
+def test_a_rank_without_samples_meets_the_others(
+    in_processes: Callable[..., None], tmp_path: Path
+) -> None:
+    in_processes(PROCESS, tmp_path)
+    torch.manual_seed(0)
+    criterion = FDKDLoss(FrequencyDecoupler(), SharedAlignmentHead(8, 3))
+    student, teacher = (Output(torch.randn(4, 8), torch.zeros(4, 3)) for _ in range(2))
+    terms = criterion(student, teacher, torch.tensor([0, 1, -100, 2]))
+    (expected,) = torch.autograd.grad(terms["align"], criterion.alignment.low.weight)  # type: ignore[union-attr, arg-type]  # it has one
+    for rank in (0, 1):
+        found, met, gradient = torch.load(tmp_path / f"{rank}.pt")
+        assert met == 2
+        torch.testing.assert_close(gradient, expected)
+        share = 2 * terms["align"].item() if rank == 0 else 0
+        assert found["align"] == pytest.approx(share, rel=1e-6)
 
 
 def test_autocast_is_left_to_the_parts() -> None:

@@ -75,7 +75,7 @@ def test_the_soft_loss_is_that_of_both_networks(own_labels: Tensor | None) -> No
     torch.testing.assert_close(found, expected)
 
 
-def test_hooks_of_the_classifiers_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_of_the_classifiers_are_called() -> None:
     head, bands = stacked()
     calls = []
     head.low.register_forward_hook(lambda *_: calls.append("low"))

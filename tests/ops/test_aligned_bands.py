@@ -131,6 +131,25 @@ def test_a_label_that_is_no_class_is_an_error(label: int) -> None:
         forms(torch.tensor([0, label]))[0](*inputs(2))
 
 
+def test_a_second_backward_pass_needs_a_retained_graph() -> None:
+    x, y, *parameters = inputs()
+    total = sum(forms(torch.arange(6) % 4)[0](x, y, *parameters))
+    first, second = (torch.autograd.grad(total, x, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    torch.autograd.grad(total, x)
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(total, x)
+
+
+def test_a_weight_that_is_changed_before_the_backward_pass_is_an_error() -> None:
+    x, y, *parameters = inputs()
+    total = sum(forms(torch.arange(6) % 4)[0](x, y, *parameters))
+    with torch.no_grad():
+        parameters[0].mul_(2)
+    with pytest.raises(RuntimeError, match="inplace"):
+        torch.autograd.grad(total, x)
+
+
 def test_a_backward_pass_under_autocast_rounds_nothing() -> None:
     x, y, *parameters = (value.detach().float() for value in inputs())
     parameters = [p.requires_grad_() for p in parameters]
@@ -139,6 +158,8 @@ def test_a_backward_pass_under_autocast_rounds_nothing() -> None:
     expected = torch.autograd.grad(sum(fused(x, y, *parameters)), sources)
     total = sum(fused(x, y, *parameters))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = torch.autograd.grad(total, sources)
-    for gradient, its in zip(found, expected, strict=True):
+        found = torch.autograd.grad(total, sources, retain_graph=True)
+        twice = torch.autograd.grad(total, sources, create_graph=True)
+    for gradient, other, its in zip(found, twice, expected, strict=True):
         assert torch.equal(gradient, its)
+        torch.testing.assert_close(other, its, rtol=1e-5, atol=1e-6)

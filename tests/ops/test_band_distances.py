@@ -25,14 +25,19 @@ def plain(compare: BandComparison) -> Callable[..., tuple[Tensor, Tensor, Tensor
 @pytest.mark.parametrize(
     ("shape", "dim"), [((6, 9), 1), ((2, 3, 8), -1), ((2, 8, 3, 5), 1), ((8, 5), 0), ((7,), 0)]
 )
+@pytest.mark.parametrize("with_bands", [False, True])
 def test_values_and_gradients_are_those_of_the_parts(
-    shape: tuple[int, ...], dim: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...],
+    dim: int,
+    chunk: int,
+    with_bands: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compare_bands, "CHUNK", chunk)
     torch.manual_seed(0)
     x, y = (torch.randn(shape, dtype=torch.float64) + 3 for _ in range(2))
     x.requires_grad_()
-    compare, with_bands = comparison(dim), dim != 0
+    compare, with_bands = comparison(dim), with_bands and dim != 0
     fused = compare(x, y, None, with_bands)
     parts = plain(compare)(x, y, with_bands)
     assert "_BandDistances" in type(fused[0].grad_fn).__name__

@@ -77,7 +77,7 @@ class OrthogonalDecoupler(Decoupler):
 
     .. math::
         x_\mathrm{low} = P (x - \bar x) \; [+ \; \bar x], \quad
-        x_\mathrm{high} = x - \bar x - P (x - \bar x), \quad P = P^\top = P^2, \; P 1 = 0
+        x_\mathrm{high} = x - \bar x - P (x - \bar x), \quad P = P^\top = P^2
 
     A subclass defines P by :meth:`low_part`. One that overrides ``forward`` is split as it says.
 
@@ -113,7 +113,9 @@ class OrthogonalDecoupler(Decoupler):
     def low_part(self, size: int) -> LowPart:
         """Return P: a function of mean-free features, their axis last, that gives their low band.
 
-        Functions that compute the same are to be equal, since their matrices are kept.
+        Functions that compute the same are to be equal, and equal ones are to compute the same ever
+        after, for any floating dtype: their matrices are kept. A frozen dataclass serves; a bound
+        method of a module that changes does not.
 
         Args:
             size: D.

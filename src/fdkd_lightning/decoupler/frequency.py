@@ -1,7 +1,6 @@
 """The paper's split: low and high frequencies of the channels' Fourier spectrum."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +97,7 @@ class FrequencyDecoupler(OrthogonalDecoupler):
 
     def low_part(self, size: int) -> LowPart:
         """Return the projection onto the low frequencies."""
-        return _low_pass_below(self.threshold, size)
+        return LowPass(last_low_bin(self.threshold, size, size // 2))
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,6 @@ class LowPass:
     def __call__(self, x: Tensor) -> Tensor:
         """Keep the bins 1..cutoff."""
         return low_pass(x, self.cutoff)
-
-
-@lru_cache(maxsize=64)
-def _low_pass_below(threshold: float, size: int) -> LowPass:
-    return LowPass(last_low_bin(threshold, size, size // 2))
 
 
 def filtered(x: Tensor, gain: Tensor) -> Tensor:

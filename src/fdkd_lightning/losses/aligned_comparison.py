@@ -11,8 +11,10 @@ from fdkd_lightning.losses.band_comparison import BandComparison
 from fdkd_lightning.losses.tasks.base import Task
 from fdkd_lightning.losses.tasks.one_class import OneClassTask
 from fdkd_lightning.ops.aligned_bands import aligned_bands
+from fdkd_lightning.ops.distributed import share_of_label
 from fdkd_lightning.ops.hooks import has_hooks
 from fdkd_lightning.ops.precision import at_least_float32
+from fdkd_lightning.ops.probed_linear import ProbedLinear
 from fdkd_lightning.ops.tensor_checks import check_classes
 
 
@@ -77,7 +79,10 @@ def aligned_comparison(
         or type(classifiers) is not SharedAlignmentHead
         or has_hooks(classifiers, low, high, task, loss)
         or not isinstance(target, Tensor)
+        or type(low) is not ProbedLinear
+        or type(high) is not ProbedLinear
         or target.dtype != torch.int64
+        or target.is_inference()  # autograd cannot save it
         or target.shape != student.shape[:1]
     ):
         return None
@@ -97,8 +102,13 @@ def aligned_comparison(
         or len(weight) == 1  # refused by the parts
     ):
         return None
-    plain = partial(compare.part_by_part, labelled=None, with_bands=True)
     parameters = weight, other, bias, other_bias
+    if not len(student):
+        # As often over the ranks as a rank that has samples.
+        share = share_of_label(target, student.dtype)
+        nothing = student.sum()
+        return nothing, nothing, share * (nothing + sum(0 * p.sum() for p in parameters))
+    plain = partial(compare.part_by_part, labelled=None, with_bands=True)
     try:
         return aligned_bands(student, teacher, part, target, parameters, plain)
     except (IndexError, RuntimeError):

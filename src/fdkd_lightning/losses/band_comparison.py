@@ -68,7 +68,7 @@ class BandComparison(NamedTuple):
         """
         student, teacher = at_least_float32(student), at_least_float32(teacher)
         part = self.fused_low_part(student, teacher, with_bands)
-        if part is None:
+        if part is None or not student.numel():  # there is no Fourier transform of no samples
             return self.part_by_part(student, teacher, labelled, with_bands)
         plain = partial(self.part_by_part, labelled=None, with_bands=with_bands)
         dim = self.decoupler.dim
@@ -104,7 +104,8 @@ class BandComparison(NamedTuple):
             or type(self.band_standardizer) is not UnitLength
             or has_hooks(decoupler, low_loss, self.high_loss, self.band_standardizer)
             or student.dtype != teacher.dtype
-            or not student.numel()
+            # Autograd cannot save them.
+            or (torch.is_grad_enabled() and (student.is_inference() or teacher.is_inference()))
         ):
             return None
         dim, ndim = decoupler.dim, student.ndim

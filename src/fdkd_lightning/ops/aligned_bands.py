@@ -96,27 +96,28 @@ class _AlignedBands(torch.autograd.Function):
             losses = F.nll_loss(logarithms, label, ignore_index=IGNORE_INDEX, reduction="none")
             total = losses.sum()
         ctx.split, ctx.plain = split, plain
-        ctx.intermediate = gradient, inputs, weight, logarithms, label, share
-        # For a second derivative alone: they are not unpacked otherwise.
-        ctx.save_for_backward(student, teacher, target, *parameters)
+        # Those made in inference mode cannot be saved, and are kept; they are small.
+        ctx.kept = weight, logarithms, label, share
+        ctx.save_for_backward(gradient, bands, student, teacher, target, *parameters)
         low, high = (sums / student.numel()).unbind()
         return low, high, total * share
 
     @staticmethod
     def backward(ctx: Any, low: Tensor, high: Tensor, align: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, inputs, weight, logarithms, label, share = ctx.intermediate
-        if torch.is_grad_enabled():  # it will be differentiated again
-            student, teacher, target, *parameters = ctx.saved_tensors
-            distances = ctx.plain(student, teacher.detach())
-            classified = share * _cross_entropy_sum(distances[2], target, parameters)
-            total = low * distances[0] + high * distances[1] + align * classified
-            sources = [x for x in (student, *parameters) if x.requires_grad]
-            found = iter(torch.autograd.grad(total, sources, create_graph=True))
-            given = [next(found) if x.requires_grad else None for x in (student, *parameters)]
-            return given[0], *[None] * 4, *given[1:]
+        weight, logarithms, label, share = ctx.kept
+        gradient, bands, student, teacher, target, *parameters = ctx.saved_tensors
         by_student, by_bands = None, None
         with without_autocast(share.device):
+            if torch.is_grad_enabled():  # it will be differentiated again
+                distances = ctx.plain(student, teacher.detach())
+                classified = share * _cross_entropy_sum(distances[2], target, parameters)
+                total = low * distances[0] + high * distances[1] + align * classified
+                sources = [x for x in (student, *parameters) if x.requires_grad]
+                found = iter(torch.autograd.grad(total, sources, create_graph=True))
+                given = [next(found) if x.requires_grad else None for x in (student, *parameters)]
+                return given[0], *[None] * 4, *given[1:]
             with torch.inference_mode():
+                inputs = bands.view(2, -1, bands.shape[-1])
                 by_losses = (align * share).expand(label.shape)
                 by_logarithms = torch.ops.aten.nll_loss2d_backward(
                     by_losses, logarithms, label, None, 0, IGNORE_INDEX, share

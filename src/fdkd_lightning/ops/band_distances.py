@@ -83,7 +83,8 @@ class _BandDistances(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
         student, teacher, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # it will be differentiated again
-            return _plain_gradient(ctx.plain, student, teacher, upstream), *[None] * 5
+            with without_autocast(student.device):
+                return _plain_gradient(ctx.plain, student, teacher, upstream), *[None] * 5
         low, high, bands = upstream
         of_low, of_high = gradient.unbind()
         total = torch.zeros_like(of_low) if low is None else of_low * low

@@ -29,9 +29,10 @@ def compare_bands(
     Call it in inference mode, which does not track views and writes for autograd: a tenth of the
     time of small features. The distances are means over the M values of a network's features.
 
-    With the unit vectors u and v of a band, the gradient by the band is proportional to
-    :math:`(I - u u^\top) (u - v) / \lVert s \rVert`; that of the low band is in the low band
-    already, and needs no projection.
+    With the unit vectors u and v of the low band, the gradient by it is proportional to
+    :math:`(I - u u^\top) (u - v) / \lVert s \rVert`, which is in the low band already and needs no
+    projection. That by the high band has :math:`(\sigma(u) - \sigma(v)) \, \sigma'(u)` in place of
+    u - v.
 
     Args:
         student: The student's features, at least float32.
@@ -75,7 +76,7 @@ def _compare(
 
     Shape:
         - features: [2, ...], of both networks; overwritten
-        - gradient: [2, ...], of both bands by the student's features
+        - gradient: [2, ...], of both distances, see :func:`compare_bands`
         - bands: [2, 2, ...], of band and network
         - output: [2]
     """

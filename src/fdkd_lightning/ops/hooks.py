@@ -4,7 +4,7 @@ from torch import nn
 
 
 def has_hooks(*modules: nn.Module) -> bool:
-    """Return whether a module has hooks of its own, or a ``forward`` of its own.
+    """Return whether a module has hooks or a ``forward`` of its own, not counting global hooks.
 
     Such a module has to be called: a function that computes the same would leave these out, as
     ``torch.nn.TransformerEncoderLayer`` knows of its fast path.

@@ -17,7 +17,8 @@ a named tuple is not: it equals that of any other class with the same values.
 """
 
 LARGEST_MATRIX = 256
-"""Largest D of a matrix product, by measurement on one core (milliseconds, product and FFT).
+"""Largest D of a matrix product, by measurement on one core (milliseconds, product and FFT); with
+both bands in one product it is faster for vectors, too.
 
 128 rows: D = 128 0.02 and 0.04, D = 256 0.11 and 0.07, D = 512 0.39 and 0.10. Maps, whose FFT has
 to bring the channels together first: 2 x 64 x 1024 0.11 and 0.41, 2 x 256 x 256 0.45 and 0.43,
@@ -58,7 +59,7 @@ class LinearSplit(NamedTuple):
         return cls(part if _leaves_no_constant(part, size) else _Centred(part), axis, None)
 
     def low(self, x: Tensor) -> Tensor:
-        """Return the low band, without a mean, as the gradient needs it: that of x may have one.
+        """Return the low band, which has no mean; x may have one, as gradients do.
 
         Shape:
             - x, output: [..., D] or [..., D, P]
@@ -73,7 +74,7 @@ class LinearSplit(NamedTuple):
         """Write the low, then the high band.
 
         Shape:
-            - x: [..., D] or [..., D, P]
+            - x: [..., D] or [..., D, P], contiguous
             - bands: [2, ...]
         """
         if self.matrices is not None and self.axis == -1 and bands.is_contiguous():
@@ -129,7 +130,7 @@ def without_autocast(device: torch.device) -> torch.autocast | nullcontext[None]
 @lru_cache(maxsize=64)
 def _leaves_no_constant(part: LowPart, size: int) -> bool:
     with torch.inference_mode(False), torch.no_grad():
-        return part(torch.ones(size, dtype=torch.float64)).abs().max().item() < 1e-6
+        return part(torch.ones(size, dtype=torch.float64, device="cpu")).abs().max().item() < 1e-6
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class _Centred:
 def _matrices(part: LowPart, size: int, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         # Without the constants, of which LowPart says nothing.
-        centred = torch.eye(size, dtype=torch.float64) - 1 / size
+        centred = torch.eye(size, dtype=torch.float64, device="cpu") - 1 / size
         low = part(centred)
         return torch.stack((low, centred - low)).to(dtype)
 
