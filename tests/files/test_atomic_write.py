@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from fdkd_lightning.files import atomic_write as module
 from fdkd_lightning.files.atomic_write import (
     atomic_write,
     flush_to_disk,
     remove_partial_files,
     replace_durably,
 )
-from fdkd_lightning.ops import atomic_write as module
 
 
 def names(folder: Path) -> list[str]:

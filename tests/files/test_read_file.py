@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from fdkd_lightning.files import read_file
 from fdkd_lightning.files.read_file import csv_rows, read_json, read_text
-from fdkd_lightning.ops import read_file
 
 
 def test_a_byte_order_mark_is_dropped_and_line_ends_stay(tmp_path: Path) -> None:

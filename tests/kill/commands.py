@@ -26,9 +26,9 @@ def fit(root: str) -> None:
 
 def cache(folder: str) -> None:
     """Build a teacher's cache in shards of a few rows, such that kills meet each stage."""
-    from fdkd_lightning.training.cache import plan
+    from fdkd_lightning.training.cache import shard_plan
 
-    plan.MOST_ROWS = 64
+    shard_plan.MOST_ROWS = 64
     fdkd("cache", "--config=cache.yaml", f"--folder={folder}", "--data.size=20000")
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from fdkd_lightning.losses import DistillationLoss
 from fdkd_lightning.report.run_log import read_log
-from fdkd_lightning.training import gradient_shares
+from fdkd_lightning.training.monitor import gradient_shares
 from fdkd_lightning.training.monitor.gradient_shares import GradientShares
 from fdkd_lightning.types import Output
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fdkd_lightning.training import clear_parser
 from fdkd_lightning.training.command import FDKDCLI
+from fdkd_lightning.training.parser import clear_parser
 
-CONFIG = Path(__file__).parents[2] / "configs/demo/distill_visual.yaml"
+CONFIG = Path(__file__).parents[3] / "configs/demo/distill_visual.yaml"
 NEW = "has no argument 'places' any more: write positions"
 LAYERWISE = """
 model:

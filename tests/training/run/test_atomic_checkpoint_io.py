@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from small import loader, unimodal
 
 from fdkd_lightning.files.checkpoint_file import DamagedCheckpointError
-from fdkd_lightning.training import atomic_checkpoint_io as module
+from fdkd_lightning.training.run import atomic_checkpoint_io as module
 from fdkd_lightning.training.run.atomic_checkpoint_io import AtomicCheckpointIO
 
 

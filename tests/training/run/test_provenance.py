@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import fdkd_lightning
+from fdkd_lightning.training.run import provenance
 from fdkd_lightning.training.run.provenance import (
     describe_data,
     git_commit,
@@ -76,3 +78,11 @@ def test_files_that_weights_are_read_from_are_known_by_their_hash(tmp_path: Path
     }
     found = {"file": "teacher.ckpt", "sha256": digest}
     assert dict(weight_files(spec)) == {"teachers.audio": found, "student.parts.1": found}
+
+
+def test_a_change_anywhere_in_the_package_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[Path] = []
+    monkeypatch.setattr(provenance, "_git", lambda *_: "tracked")
+    monkeypatch.setattr(provenance, "git_commit", lambda folder, _: folders.append(folder))
+    provenance.package_commit()
+    assert folders == [Path(fdkd_lightning.__file__).parent]

@@ -112,4 +112,4 @@ def _shortened(line: str) -> str:
 
 
 def _is_ours(filename: str) -> bool:
-    return Path(filename).is_relative_to(Path(__file__).parents[1])
+    return Path(filename).is_relative_to(Path(__file__).parents[2])

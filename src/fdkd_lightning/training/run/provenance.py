@@ -43,7 +43,7 @@ def package_commit() -> str | None:
     """
     here = Path(__file__)
     is_tracked = _git(here.parent, "ls-files", here.name)
-    return git_commit(here.parents[1], ".") if is_tracked else None
+    return git_commit(here.parents[2], ".") if is_tracked else None
 
 
 def sha256(path: Path) -> str:
