@@ -1,1 +1,1 @@
-"""What is shown while a run trains: progress, probes, images, warnings."""
+"""Callbacks that show or log how training goes: progress, probes, sample images, warnings."""
